@@ -1,0 +1,7 @@
+//! Everything columnar: schema inference, formats, SQL and table writes.
+//!
+//! The only crate that sees DataFusion and Parquet. It reads and writes bytes through one `object_store::ObjectStore` of opaque, immutable
+//! blobs, and asks the catalog through [`table::TableSource`].
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod table;

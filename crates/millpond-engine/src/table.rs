@@ -1,0 +1,93 @@
+//! The seam between the engine and the catalog: what a table is, which files it has, and how to ask.
+
+use async_trait::async_trait;
+use millpond_core::catalog::{Column, Database, Parameters, StorageDescriptor, Table};
+use millpond_core::partition_expr::PartitionExpr;
+use object_store::path::Path;
+
+/// One immutable file of a table, as it was when the catalog was asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataFile {
+    /// The blob's location in the engine's object store: opaque.
+    pub blob: Path,
+    /// `s3://bucket/key`: for people (errors, `"$path"`, `source_file`), never used to read.
+    pub uri: String,
+    /// Bytes.
+    pub size: u64,
+    /// The ETag without quotes; with the URI it identifies the source object version.
+    pub etag: String,
+    /// Milliseconds since the epoch.
+    pub modified_ms: i64,
+}
+
+/// Files that share partition values and a storage descriptor: a partition, or a whole unpartitioned table.
+#[derive(Debug, Clone)]
+pub struct FileGroup {
+    /// One value for each partition key of the table, as text; empty for an unpartitioned table.
+    pub values: Vec<String>,
+    /// The partition's own descriptor (its serde and columns may differ from the table's), or the table's.
+    pub storage: StorageDescriptor,
+    /// Its files.
+    pub files: Vec<DataFile>,
+}
+
+/// Why the catalog could not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SourceError(pub String);
+
+/// The catalog, as the engine sees it. Names are lower case.
+#[async_trait]
+pub trait TableSource: Send + Sync + std::fmt::Debug {
+    /// The table (or view), or `None` where there is none.
+    async fn table(&self, database: &str, name: &str) -> Result<Option<Table>, SourceError>;
+
+    /// All databases, by name.
+    async fn databases(&self) -> Result<Vec<Database>, SourceError>;
+
+    /// The names of a database's tables and views, sorted; `None` where there is no such database.
+    async fn table_names(&self, database: &str) -> Result<Option<Vec<String>>, SourceError>;
+
+    /// The files of a table, in one consistent snapshot; for a partitioned table those of the partitions that `filter` holds for (all without
+    /// one). The filter is evaluated in the store, so that a million partitions stay usable.
+    async fn files(&self, table: &Table, filter: Option<&PartitionExpr>) -> Result<Vec<FileGroup>, SourceError>;
+}
+
+/// The file formats that the engine reads. Found from a storage descriptor by `Format::of`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Format {
+    /// Delimited text.
+    Csv(CsvOptions),
+    /// One JSON object a line, or arrays of objects, or objects one after another.
+    Json,
+    /// Apache Parquet.
+    Parquet,
+    /// Apache Avro object container files.
+    Avro,
+}
+
+/// How delimited text is cut into rows and fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CsvOptions {
+    /// One byte.
+    pub delimiter: u8,
+    /// `None`: quotes are ordinary characters (LazySimpleSerDe).
+    pub quote: Option<u8>,
+    /// Besides doubled quotes.
+    pub escape: Option<u8>,
+    /// `skip.header.line.count`.
+    pub header_lines: usize,
+    /// The text that means NULL besides the empty field of a non-string column: LazySimpleSerDe's `serialization.null.format`, `\N` by default.
+    pub null_text: Option<String>,
+}
+
+/// A target's or source's shape when no catalog is asked: name, columns, partition keys, free properties.
+#[derive(Debug, Clone, Default)]
+pub struct TableShape {
+    /// Without the partition keys.
+    pub columns: Vec<Column>,
+    /// In order.
+    pub partition_keys: Vec<Column>,
+    /// Free properties.
+    pub parameters: Parameters,
+}
