@@ -5,3 +5,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod table;
+pub mod decode;
+pub mod format;
+pub mod types;

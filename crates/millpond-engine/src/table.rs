@@ -53,13 +53,13 @@ pub trait TableSource: Send + Sync + std::fmt::Debug {
     async fn files(&self, table: &Table, filter: Option<&PartitionExpr>) -> Result<Vec<FileGroup>, SourceError>;
 }
 
-/// The file formats that the engine reads. Found from a storage descriptor by `Format::of`.
+/// The file formats that the engine reads. Found from a storage descriptor by [`Format::of`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Format {
     /// Delimited text.
     Csv(CsvOptions),
-    /// One JSON object a line, or arrays of objects, or objects one after another.
-    Json,
+    /// JSON objects: one a line, or in arrays, or one after another.
+    Json(JsonOptions),
     /// Apache Parquet.
     Parquet,
     /// Apache Avro object container files.
@@ -77,8 +77,42 @@ pub struct CsvOptions {
     pub escape: Option<u8>,
     /// `skip.header.line.count`.
     pub header_lines: usize,
-    /// The text that means NULL besides the empty field of a non-string column: LazySimpleSerDe's `serialization.null.format`, `\N` by default.
+    /// The text that means NULL in every column: LazySimpleSerDe's `serialization.null.format`, `\\N` by default. The empty field of a
+    /// non-string column is NULL too.
     pub null_text: Option<String>,
+    /// Texts that mean NULL in columns that are not text (`NA`, `NULL`, …): what exports of R, pandas and databases write for "nothing".
+    /// Set by the serde parameter `millpond.null-values`, comma-separated.
+    pub null_values: Vec<String>,
+    /// `serialization.encoding`: UTF-8 by default, and then records that are not valid UTF-8 are taken as Windows-1252 (a superset of
+    /// Latin-1). A byte-order mark at the start of a file goes first.
+    pub encoding: Option<String>,
+}
+
+/// The default of [`CsvOptions::null_values`].
+pub const NULL_VALUES: [&str; 7] = ["\\N", "NA", "N/A", "NULL", "null", "None", "#N/A"];
+
+impl Default for CsvOptions {
+    /// A comma, quotes, no header.
+    fn default() -> Self {
+        Self {
+            delimiter: b',',
+            quote: Some(b'"'),
+            escape: None,
+            header_lines: 0,
+            null_text: None,
+            null_values: NULL_VALUES.iter().map(|v| (*v).to_owned()).collect(),
+            encoding: None,
+        }
+    }
+}
+
+/// How JSON is read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JsonOptions {
+    /// Column name (lower case) → JSON key: OpenX's `mapping.<column>` parameters.
+    pub mappings: std::collections::BTreeMap<String, String>,
+    /// `serialization.encoding`, as for CSV.
+    pub encoding: Option<String>,
 }
 
 /// A target's or source's shape when no catalog is asked: name, columns, partition keys, free properties.

@@ -1,0 +1,127 @@
+//! Decoders: from the bytes of one file to Arrow record batches, streaming, in bounded memory.
+//!
+//! There is one decoder for each format, and three users: a crawl that guesses types, a SQL scan and a conversion. They differ only in what is done with
+//! what does not fit ([`Mode`]): a scan reads what it can, as Athena does (a bad value is NULL); a conversion refuses the row and says which
+//! line, which column and why, so that the row can be kept in quarantine and the counts add up.
+//!
+//! Decoding is synchronous work for columnar threads; [`stream`] wraps it for async callers.
+
+use crate::table::{DataFile, Format};
+use crate::types::{HiveType, TypeError};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use futures::stream::BoxStream;
+use millpond_core::catalog::Column;
+use object_store::ObjectStore;
+use std::sync::Arc;
+
+/// What is done with values and rows that do not fit their columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The row is refused ([`Rejected`]); nothing is changed silently.
+    Strict,
+    /// The value is NULL; short rows are filled with NULL and long ones are cut. As Athena reads text.
+    Lenient,
+}
+
+/// A row that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// The physical line at which the record starts, 1-based, header lines counted; for Parquet and Avro the record's number in the file. 0: the
+    /// file as a whole.
+    pub line: u64,
+    /// The column that was at fault, where one was.
+    pub column: Option<String>,
+    /// Its text (cut at 4 KiB).
+    pub value: Option<String>,
+    /// For people: what was wrong.
+    pub reason: String,
+    /// The record as it was (cut at 64 KiB).
+    pub raw: String,
+}
+
+/// What to decode, the same for all files of one call.
+#[derive(Debug, Clone)]
+pub struct DecodeSpec {
+    /// How the bytes are to be understood.
+    pub format: Format,
+    /// The columns of the table or partition in the file's order, without partition keys. A CSV file whose header names these columns in
+    /// another order is read by name; without such a header by position. JSON, Parquet and Avro are read by name, without regard to case.
+    pub columns: Vec<Column>,
+    /// Indices into `columns`: those to decode, in the order wanted; `None`: all. May be empty: the batches then have rows and no columns.
+    pub projection: Option<Vec<usize>>,
+    /// What is done with what does not fit.
+    pub mode: Mode,
+    /// Rows in a batch at most (8,192 is good).
+    pub batch_rows: usize,
+}
+
+impl DecodeSpec {
+    /// The schema of the batches: the projected columns, all nullable, with names as in `columns`.
+    ///
+    /// # Errors
+    /// A column's type is not understood.
+    pub fn schema(&self) -> Result<SchemaRef, TypeError> {
+        let all: Vec<usize> = (0..self.columns.len()).collect();
+        let fields: Result<Vec<Field>, TypeError> = self
+            .projection
+            .as_ref()
+            .unwrap_or(&all)
+            .iter()
+            .map(|&i| {
+                let column = &self.columns[i];
+                Ok(Field::new(&column.name, HiveType::parse(&column.data_type)?.to_arrow(), true))
+            })
+            .collect();
+        Ok(Arc::new(Schema::new(fields?)))
+    }
+}
+
+/// Some rows of one file.
+#[derive(Debug)]
+pub struct Decoded {
+    /// Index into the files of the call.
+    pub file: usize,
+    /// Rows that fit.
+    pub batch: RecordBatch,
+    /// Rows that did not (strict mode only).
+    pub rejects: Vec<Rejected>,
+}
+
+/// A file that cannot be decoded as a whole.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{uri}: {message}")]
+pub struct DecodeError {
+    /// `s3://bucket/key`.
+    pub uri: String,
+    /// Whose fault it is.
+    pub kind: DecodeErrorKind,
+    /// What was wrong and where in the file.
+    pub message: String,
+}
+
+/// Whose fault a [`DecodeError`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecodeErrorKind {
+    /// The bytes could not be had: trying again may help.
+    Read,
+    /// The bytes are not what the table says they are (broken gzip, binary, no Parquet footer).
+    Content,
+    /// The table asks for something that is not supported, or its types are wrong.
+    Table,
+}
+
+/// Decodes files one after another, off the async threads (on the blocking pool of the calling runtime), at most two batches ahead of the
+/// consumer. Batches come in file order and never mix files. Dropping the stream stops the work. The stream ends after the first error.
+pub fn stream(
+    store: Arc<dyn ObjectStore>,
+    files: Vec<DataFile>,
+    spec: DecodeSpec,
+) -> BoxStream<'static, Result<Decoded, DecodeError>> {
+    let _ = (store, spec);
+    Box::pin(futures::stream::iter(
+        files.into_iter().take(1).map(|file| {
+            Err(DecodeError { uri: file.uri, kind: DecodeErrorKind::Table, message: "decoding is being built".into() })
+        }),
+    ))
+}

@@ -1,0 +1,219 @@
+//! From a catalog entry's words (serde class, input format, `classification`) to the [`Format`] that the decoders take.
+
+use crate::table::{CsvOptions, Format, JsonOptions, NULL_VALUES};
+use millpond_core::catalog::{Parameters, StorageDescriptor};
+
+/// A table or partition that the engine cannot read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct FormatError(pub String);
+
+const LAZY_SIMPLE: &str = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe";
+
+impl Format {
+    /// The format of the files that a storage descriptor describes; `table_parameters` are the table's own (`classification`,
+    /// `skip.header.line.count`). The serde class decides, then the input format, then `classification`.
+    ///
+    /// # Errors
+    /// A serde or option that the engine does not read, by name.
+    pub fn of(storage: &StorageDescriptor, table_parameters: &Parameters) -> Result<Self, FormatError> {
+        let found = Found { storage, table: table_parameters };
+        let library = storage.serde_info.serialization_library.as_deref().unwrap_or_default();
+        match library.rsplit('.').next().unwrap_or_default() {
+            "LazySimpleSerDe" | "MultiDelimitSerDe" => found.lazy_simple(),
+            "OpenCSVSerde" | "CSVSerde" => found.open_csv(),
+            "JsonSerDe" => Ok(found.json()),
+            "ParquetHiveSerDe" => Ok(Self::Parquet),
+            "AvroSerDe" => Ok(Self::Avro),
+            "" => found.without_serde(),
+            _ => Err(FormatError(format!(
+                "serde '{library}' is not supported: use {LAZY_SIMPLE}, org.apache.hadoop.hive.serde2.OpenCSVSerde, \
+                 org.openx.data.jsonserde.JsonSerDe, org.apache.hive.hcatalog.data.JsonSerDe, \
+                 org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe or org.apache.hadoop.hive.serde2.avro.AvroSerDe"
+            ))),
+        }
+    }
+}
+
+struct Found<'a> {
+    storage: &'a StorageDescriptor,
+    table: &'a Parameters,
+}
+
+impl Found<'_> {
+    fn serde(&self, key: &str) -> Option<&str> {
+        self.storage.serde_info.parameters.get(key).map(String::as_str)
+    }
+
+    /// A property that users put on the serde, the descriptor or the table.
+    fn anywhere(&self, key: &str) -> Option<&str> {
+        self.serde(key).or_else(|| self.storage.parameters.get(key).or_else(|| self.table.get(key)).map(String::as_str))
+    }
+
+    fn byte(&self, key: &str, text: &str) -> Result<u8, FormatError> {
+        delimiter_byte(text).ok_or_else(|| FormatError(format!("'{key}' must be one ASCII character, is '{text}'")))
+    }
+
+    fn header_lines(&self) -> Result<usize, FormatError> {
+        let Some(text) = self.anywhere("skip.header.line.count") else { return Ok(0) };
+        text.trim().parse().map_err(|_| FormatError(format!("'skip.header.line.count' must be a whole number, is '{text}'")))
+    }
+
+    fn null_values(&self) -> Vec<String> {
+        match self.anywhere("millpond.null-values") {
+            Some(list) => list.split(',').filter(|v| !v.is_empty()).map(str::to_owned).collect(),
+            None => NULL_VALUES.iter().map(|v| (*v).to_owned()).collect(),
+        }
+    }
+
+    fn encoding(&self) -> Result<Option<String>, FormatError> {
+        match self.anywhere("serialization.encoding") {
+            None => Ok(None),
+            Some(label) if encoding_rs::Encoding::for_label(label.trim().as_bytes()).is_some() => {
+                Ok(Some(label.trim().to_owned()))
+            }
+            Some(label) => Err(FormatError(format!("'serialization.encoding' names no known encoding: '{label}'"))),
+        }
+    }
+
+    fn lazy_simple(&self) -> Result<Format, FormatError> {
+        let delimiter =
+            match self.serde("field.delim").or_else(|| self.serde("serialization.format").filter(|f| f.chars().count() == 1)) {
+                // Hive's own default is Ctrl-A; `serialization.format` is often "1", which means the same.
+                None | Some("1") => 1,
+                Some(text) => self.byte("field.delim", text)?,
+            };
+        let quote = match self.serde("quote.delim").or_else(|| self.serde("quoteChar")) {
+            Some(text) => Some(self.byte("quote.delim", text)?),
+            None => (self.anywhere("areColumnsQuoted") == Some("true")).then_some(b'"'),
+        };
+        let escape = self.serde("escape.delim").map(|text| self.byte("escape.delim", text)).transpose()?;
+        Ok(Format::Csv(CsvOptions {
+            delimiter,
+            quote,
+            escape,
+            header_lines: self.header_lines()?,
+            null_text: Some(self.anywhere("serialization.null.format").unwrap_or("\\N").to_owned()),
+            null_values: self.null_values(),
+            encoding: self.encoding()?,
+        }))
+    }
+
+    /// Defaults from the Athena user guide, "Open CSV SerDe for processing CSV".
+    fn open_csv(&self) -> Result<Format, FormatError> {
+        let option = |key: &str, default: u8| self.serde(key).map_or(Ok(default), |text| self.byte(key, text));
+        let (delimiter, quote, escape) =
+            (option("separatorChar", b',')?, option("quoteChar", b'"')?, option("escapeChar", b'\\')?);
+        Ok(Format::Csv(CsvOptions {
+            delimiter,
+            quote: (quote != 0).then_some(quote),
+            escape: (escape != 0 && escape != quote).then_some(escape),
+            header_lines: self.header_lines()?,
+            null_text: self.anywhere("serialization.null.format").map(str::to_owned),
+            null_values: self.null_values(),
+            encoding: self.encoding()?,
+        }))
+    }
+
+    fn json(&self) -> Format {
+        let serde = &self.storage.serde_info.parameters;
+        let mappings =
+            serde.iter().filter_map(|(k, v)| Some((k.strip_prefix("mapping.")?.to_ascii_lowercase(), v.clone()))).collect();
+        Format::Json(JsonOptions { mappings, encoding: self.encoding().ok().flatten() })
+    }
+
+    fn without_serde(&self) -> Result<Format, FormatError> {
+        let input = self.storage.input_format.as_deref().unwrap_or_default();
+        match input.rsplit('.').next().unwrap_or_default() {
+            "MapredParquetInputFormat" => return Ok(Format::Parquet),
+            "AvroContainerInputFormat" => return Ok(Format::Avro),
+            _ => {}
+        }
+        match self.anywhere("classification").map(str::to_ascii_lowercase).as_deref() {
+            Some("parquet") => Ok(Format::Parquet),
+            Some("avro") => Ok(Format::Avro),
+            Some("json") => Ok(self.json()),
+            Some("csv") => {
+                let delimiter = self.anywhere("delimiter").map_or(Ok(b','), |text| self.byte("delimiter", text))?;
+                let header_lines = self.header_lines()?;
+                Ok(Format::Csv(CsvOptions { delimiter, header_lines, null_values: self.null_values(), ..CsvOptions::default() }))
+            }
+            Some(other) => {
+                Err(FormatError(format!("classification '{other}' is not supported: csv, json, parquet and avro are")))
+            }
+            None if input.ends_with("TextInputFormat") => self.lazy_simple(),
+            None => Err(FormatError("the table names no serde, input format or classification".into())),
+        }
+    }
+}
+
+/// One byte from the ways in which delimiters are written: itself, `\t`, `\001`, `\u0001`, a back-slashed character (`\;`).
+pub(crate) fn delimiter_byte(text: &str) -> Option<u8> {
+    let bytes = text.as_bytes();
+    match bytes {
+        [one] if one.is_ascii() => Some(*one),
+        [b'\\', b't'] => Some(b'\t'),
+        [b'\\', b'n'] => Some(b'\n'),
+        [b'\\', b'r'] => Some(b'\r'),
+        [b'\\', b'0'] => Some(0),
+        [b'\\', other] if other.is_ascii_punctuation() => Some(*other),
+        [b'\\', b'u', hex @ ..] if hex.len() == 4 => {
+            u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok().filter(u8::is_ascii)
+        }
+        [b'\\', octal @ ..] if octal.len() == 3 => {
+            u8::from_str_radix(std::str::from_utf8(octal).ok()?, 8).ok().filter(u8::is_ascii)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millpond_core::catalog::SerDeInfo;
+
+    fn storage(library: &str, parameters: &[(&str, &str)]) -> StorageDescriptor {
+        let parameters = parameters.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let library = (!library.is_empty()).then(|| library.to_owned());
+        StorageDescriptor {
+            serde_info: SerDeInfo { name: None, serialization_library: library, parameters },
+            ..StorageDescriptor::default()
+        }
+    }
+
+    #[test]
+    fn delimiters_are_read_in_every_way_that_people_write_them() {
+        for (text, want) in
+            [(",", b','), ("\\t", b'\t'), ("\t", b'\t'), ("\\001", 1), ("\\u0001", 1), ("\u{1}", 1), ("\\;", b';')]
+        {
+            assert_eq!(delimiter_byte(text), Some(want), "{text}");
+        }
+        assert_eq!(delimiter_byte("||"), None);
+        assert_eq!(delimiter_byte("é"), None);
+    }
+
+    #[test]
+    fn serde_and_its_parameters_decide_the_format() {
+        let table = Parameters::from([("skip.header.line.count".to_owned(), "1".to_owned())]);
+        let Format::Csv(csv) = Format::of(&storage(LAZY_SIMPLE, &[("field.delim", "|")]), &table).unwrap() else { panic!("csv") };
+        assert_eq!((csv.delimiter, csv.quote, csv.header_lines, csv.null_text.as_deref()), (b'|', None, 1, Some("\\N")));
+        let Format::Csv(csv) = Format::of(&storage(LAZY_SIMPLE, &[]), &Parameters::new()).unwrap() else { panic!("csv") };
+        assert_eq!(csv.delimiter, 1);
+        let open = storage("org.apache.hadoop.hive.serde2.OpenCSVSerde", &[("separatorChar", "\\t")]);
+        let Format::Csv(csv) = Format::of(&open, &table).unwrap() else { panic!("csv") };
+        assert_eq!((csv.delimiter, csv.quote, csv.escape), (b'\t', Some(b'"'), Some(b'\\')));
+        let json = storage("org.openx.data.jsonserde.JsonSerDe", &[("mapping.user_id", "userId")]);
+        let Format::Json(json) = Format::of(&json, &table).unwrap() else { panic!("json") };
+        assert_eq!(json.mappings["user_id"], "userId");
+        let by_class = Parameters::from([("classification".to_owned(), "parquet".to_owned())]);
+        assert_eq!(Format::of(&storage("", &[]), &by_class).unwrap(), Format::Parquet);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let error = Format::of(&storage("com.amazonaws.glue.serde.GrokSerDe", &[]), &Parameters::new()).unwrap_err();
+        assert!(error.0.contains("GrokSerDe"), "{error}");
+        let error = Format::of(&storage(LAZY_SIMPLE, &[("field.delim", "ab")]), &Parameters::new()).unwrap_err();
+        assert!(error.0.contains("'field.delim' must be one ASCII character"), "{error}");
+    }
+}
