@@ -1,1 +1,8 @@
-//! placeholder
+//! What the services do: one folder per service, which reads like the operation list of that service.
+//!
+//! Service folders do not import each other. What they share lies in [`lake`] (the rows of objects and of the catalog) and in [`runtime`]
+//! (workers and the dispatcher). No HTTP and no wire types here: `millpond-api` converts.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod lake;
+pub mod runtime;

@@ -1,0 +1,167 @@
+//! Workers: for each kind of task a loop that leases and does it.
+//!
+//! A loop sleeps until a commit adds a task (or frees a key), or until the next one falls due; nothing polls. A handler puts its result and
+//! [`Tx::finish_task`] into one transaction. Where it returns without having finished the task, the loop finishes it; where it fails, the task
+//! is put back or buried with the reason; a panic is a failure.
+
+use crate::lake::Lake;
+use async_trait::async_trait;
+use millpond_store::task::{Task, next_due_ms};
+use millpond_store::{Store, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Why a task could not be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// For people: what went wrong, where, what to do.
+    pub reason: String,
+    /// Whether another try can help.
+    pub retry: bool,
+}
+
+impl Failure {
+    /// Another try may help.
+    pub fn transient(reason: impl std::fmt::Display) -> Self {
+        Self { reason: reason.to_string(), retry: true }
+    }
+
+    /// No other try can help.
+    pub fn lasting(reason: impl std::fmt::Display) -> Self {
+        Self { reason: reason.to_string(), retry: false }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::transient(error)
+    }
+}
+
+/// Does the tasks of one kind.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// Which tasks.
+    fn kind(&self) -> &'static str;
+
+    /// How many at the same time.
+    fn concurrency(&self) -> usize {
+        1
+    }
+
+    /// Does one task. Finishes it in the transaction that holds the result, where there is one.
+    async fn run(&self, lake: &Lake, task: &Task) -> Result<(), Failure>;
+
+    /// Called after a failure was recorded for good: the place to mark what the task was about as failed. By default nothing.
+    async fn buried(&self, _lake: &Lake, _task: &Task, _reason: &str) {}
+}
+
+/// The running workers.
+#[derive(Debug)]
+pub struct Workers {
+    stop: CancellationToken,
+    loops: TaskTracker,
+}
+
+impl Workers {
+    /// Starts a loop for each handler.
+    pub fn start(lake: &Lake, handlers: Vec<Arc<dyn Handler>>) -> Self {
+        let (stop, loops) = (CancellationToken::new(), TaskTracker::new());
+        for handler in handlers {
+            loops.spawn(run(lake.clone(), handler, stop.clone(), loops.clone()));
+        }
+        loops.close();
+        Self { stop, loops }
+    }
+
+    /// Leases no more tasks, and waits for those under way up to `patience`. What is then still running is taken up by the next start.
+    pub async fn stop(self, patience: Duration) {
+        self.stop.cancel();
+        let _ = tokio::time::timeout(patience, self.loops.wait()).await;
+    }
+}
+
+async fn run(lake: Lake, handler: Arc<dyn Handler>, stop: CancellationToken, tracker: TaskTracker) {
+    let mut changes = lake.store.task_changes();
+    let permits = Arc::new(Semaphore::new(handler.concurrency()));
+    let freed = Arc::new(Notify::new());
+    while !stop.is_cancelled() {
+        changes.mark_unchanged();
+        let free = permits.available_permits();
+        let leased = if free == 0 { Ok(Vec::new()) } else { lease(&lake.store, handler.kind(), free).await };
+        let leased = leased.unwrap_or_else(|error| {
+            tracing::error!(kind = handler.kind(), %error, "tasks could not be leased");
+            Vec::new()
+        });
+        let went_on = !leased.is_empty();
+        for task in leased {
+            let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+            let (lake, handler, freed) = (lake.clone(), handler.clone(), freed.clone());
+            tracker.spawn(async move {
+                act(&lake, handler, task).await;
+                drop(permit);
+                freed.notify_one();
+            });
+        }
+        if went_on {
+            continue;
+        }
+        let due = wait_for_due(&lake, handler.kind(), free);
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = freed.notified() => {}
+            changed = changes.changed() => if changed.is_err() { break },
+            () = due => {}
+        }
+    }
+}
+
+async fn lease(store: &Store, kind: &'static str, free: usize) -> Result<Vec<Task>, StoreError> {
+    let now_ms = store.env().now_ms();
+    // A look is cheaper than a write: most wake-ups are about other kinds.
+    match store.read(move |connection| next_due_ms(connection, kind)).await? {
+        Some(due_ms) if due_ms <= now_ms => store.write(move |tx| tx.lease_tasks(kind, free)).await,
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Returns when the next task of a kind falls due that is not due yet; never where there is none or no hand is free.
+async fn wait_for_due(lake: &Lake, kind: &'static str, free: usize) {
+    let due = lake.store.read(move |connection| next_due_ms(connection, kind)).await;
+    match due {
+        Ok(Some(due_ms)) if free > 0 => {
+            // One that is due already waits for its key: the change that frees it wakes us, the pause only guards against a lost race.
+            let wait_ms = (due_ms - lake.store.env().now_ms()).max(250);
+            tokio::time::sleep(Duration::from_millis(wait_ms as u64)).await;
+        }
+        Ok(_) => std::future::pending().await,
+        Err(error) => {
+            tracing::error!(kind, %error, "the next task could not be looked up");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+async fn act(lake: &Lake, handler: Arc<dyn Handler>, task: Task) {
+    let (inner_lake, inner_handler, inner_task) = (lake.clone(), handler.clone(), task.clone());
+    let acted = tokio::spawn(async move { inner_handler.run(&inner_lake, &inner_task).await }).await;
+    let outcome = acted.unwrap_or_else(|_| Err(Failure::lasting("an internal fault ended it; the log says more")));
+    let held = task.clone();
+    let recorded = match &outcome {
+        Ok(()) => lake.store.write(move |tx| tx.finish_task(&held).map(|()| false)).await,
+        Err(failure) => {
+            tracing::warn!(kind = task.kind, id = task.id, reason = failure.reason, retry = failure.retry, "a task failed");
+            let failure = failure.clone();
+            lake.store.write(move |tx| tx.fail_task(&held, &failure.reason, failure.retry)).await
+        }
+    };
+    match (recorded, outcome) {
+        (Ok(true), Err(failure)) => handler.buried(lake, &task, &failure.reason).await,
+        // The usual end: the handler finished the task together with its result.
+        (Ok(_) | Err(StoreError::LeaseLost(_)), _) => {}
+        (Err(error), _) => tracing::error!(kind = task.kind, id = task.id, %error, "a task's end could not be recorded"),
+    }
+}
