@@ -1,1 +1,6 @@
-//! placeholder
+//! The edge: the only crate that sees both AWS's wire types and Millpond's domain.
+//!
+//! It converts, authorises, calls, and converts back. [`router`] finds the handler of an operation; a module per service registers its own.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod router;
