@@ -1,0 +1,197 @@
+use http::StatusCode;
+use serde_json::json;
+
+use super::*;
+use crate::{Timestamp, WireError, athena, events, glue, sns, sts};
+
+fn refused<O: Operation>(body: &[u8]) -> WireError {
+    decode::<O>(body).err().expect("the body is wrong")
+}
+
+#[test]
+fn json_becomes_an_input_with_its_members_in_their_types() {
+    let body = json!({
+        "DatabaseName": "raw",
+        "TableInput": {
+            "Name": "flights",
+            "Parameters": {"classification": "csv"},
+            "PartitionKeys": [{"Name": "year", "Type": "bigint"}],
+            "LastAccessTime": 1_714_557_600.123,
+            "StorageDescriptor": {"Columns": [], "Compressed": true, "NumberOfBuckets": -1},
+        },
+    });
+    let input = decode::<glue::CreateTable>(body.to_string().as_bytes()).unwrap();
+    assert_eq!(input.database_name, "raw");
+    let table = input.table_input.unwrap();
+    assert_eq!(table.last_access_time, Some(Timestamp(1_714_557_600_123)));
+    assert_eq!(table.partition_keys.unwrap()[0].r#type.as_deref(), Some("bigint"));
+    let storage = table.storage_descriptor.unwrap();
+    assert_eq!((storage.compressed, storage.number_of_buckets), (Some(true), Some(-1)));
+}
+
+#[test]
+fn enumerations_arrive_as_their_variants() {
+    let body = br#"{"Name":"c","Role":"r","Targets":{},"RecrawlPolicy":{"RecrawlBehavior":"CRAWL_EVENT_MODE"}}"#;
+    let input = decode::<glue::CreateCrawler>(body).unwrap();
+    let behavior = input.recrawl_policy.unwrap().recrawl_behavior;
+    assert_eq!(behavior, Some(glue::RecrawlBehavior::CrawlEventMode));
+}
+
+#[test]
+fn opaque_documents_pass_through_unchanged() {
+    let nodes =
+        json!({"node-1": {"S3CsvSource": {"Name": "n", "Paths": ["s3://a"], "Separator": "comma", "QuoteChar": "quote"}}});
+    let body = json!({"Name": "j", "Role": "r", "Command": {"Name": "millpond"}, "CodeGenConfigurationNodes": nodes});
+    let input = decode::<glue::CreateJob>(body.to_string().as_bytes()).unwrap();
+    assert_eq!(input.code_gen_configuration_nodes, Some(nodes));
+}
+
+#[test]
+fn bodies_that_are_no_json_are_serialization_errors() {
+    let deep = "[".repeat(100_000);
+    let deep_object = format!("{{\"a\":{}", "{\"a\":".repeat(100_000));
+    for body in [
+        b"".as_slice(),
+        b"{",
+        b"null",
+        b"\"x\"",
+        b"1",
+        b"{\"Name\":\"x\",}",
+        b"{\"Name\":\"x\"} {}",
+        b"{\"Name\":\"\xff\"}",
+        b"{\"Name\":\"\\ud800\"}",
+        b"{\"Name\":1e999}",
+        b"\x00",
+        b"Name=x",
+        deep.as_bytes(),
+        deep_object.as_bytes(),
+    ] {
+        let error = refused::<glue::GetDatabase>(body);
+        assert_eq!((&*error.code, error.status), ("SerializationException", StatusCode::BAD_REQUEST));
+        assert!(!error.message.is_empty() && error.message.len() < 300, "{error}");
+    }
+}
+
+#[test]
+fn a_syntax_error_says_where() {
+    let error = refused::<glue::GetDatabase>(b"{\"Name\":\"x\"\n\"Y\":1}");
+    assert!(error.message.contains("line 2 column 1"), "{error}");
+}
+
+#[test]
+fn of_a_name_that_is_there_twice_the_last_counts() {
+    assert_eq!(decode::<glue::GetDatabase>(br#"{"Name":"a","Name":"b"}"#).unwrap().name, "b");
+}
+
+#[test]
+fn a_long_text_within_its_limit_is_taken_whole() {
+    let policy = "x".repeat(10 << 20);
+    let error = refused::<athena::StartQueryExecution>(json!({"QueryString": policy}).to_string().as_bytes());
+    assert!(error.message.contains("less than or equal to 262144"), "{error}");
+    let query = "x".repeat(262_144);
+    let input = decode::<athena::StartQueryExecution>(json!({"QueryString": query}).to_string().as_bytes()).unwrap();
+    assert_eq!(input.query_string.len(), 262_144);
+}
+
+#[test]
+fn each_service_has_its_own_code_for_a_broken_constraint() {
+    assert_eq!(refused::<glue::GetDatabase>(b"{}").code, "ValidationException");
+    assert_eq!(refused::<events::DescribeRule>(b"{}").code, "ValidationException");
+    assert_eq!(refused::<sns::DeleteTopic>(b"Action=DeleteTopic").code, "ValidationError");
+    let error = refused::<athena::GetQueryExecution>(b"{}");
+    assert_eq!(error.code, "InvalidRequestException");
+    let body = error.into_response(athena::SERVICE.protocol, "r-1").into_body();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["AthenaErrorCode"], "INVALID_INPUT");
+}
+
+#[test]
+fn json_outputs_leave_out_what_is_not_there() {
+    let output = glue::GetDatabaseOutput {
+        database: Some(glue::Database {
+            name: "raw".to_owned(),
+            create_time: Some(Timestamp(1_714_557_600_123)),
+            ..Default::default()
+        }),
+    };
+    let response = encode::<glue::GetDatabase>(&output, "r-1");
+    assert_eq!(response.headers()["content-type"], "application/x-amz-json-1.1");
+    assert_eq!(response.headers()["x-amzn-requestid"], "r-1");
+    assert_eq!(&response.body()[..], br#"{"Database":{"Name":"raw","CreateTime":1714557600.123}}"#);
+    let empty = encode::<events::DeleteRule>(&events::DeleteRuleOutput {}, "r-1");
+    assert_eq!(&empty.body()[..], b"{}");
+}
+
+#[test]
+fn query_outputs_are_wrapped_as_aws_wraps_them() {
+    let output = sts::GetCallerIdentityOutput {
+        account: Some("000000000000".to_owned()),
+        arn: Some("arn:aws:iam::000000000000:root".to_owned()),
+        user_id: Some("a<b".to_owned()),
+    };
+    let response = encode::<sts::GetCallerIdentity>(&output, "r-1");
+    assert_eq!(response.headers()["content-type"], "text/xml");
+    assert_eq!(
+        std::str::from_utf8(response.body()).unwrap(),
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
+         <UserId>a&lt;b</UserId><Account>000000000000</Account><Arn>arn:aws:iam::000000000000:root</Arn>\
+         </GetCallerIdentityResult><ResponseMetadata><RequestId>r-1</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
+    );
+    let response = encode::<sns::DeleteTopic>(&sns::DeleteTopicOutput {}, "r-2");
+    assert_eq!(
+        std::str::from_utf8(response.body()).unwrap(),
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <DeleteTopicResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\">\
+         <ResponseMetadata><RequestId>r-2</RequestId></ResponseMetadata></DeleteTopicResponse>"
+    );
+}
+
+#[test]
+fn lists_and_maps_of_query_outputs_have_member_and_entry_elements() {
+    let output = sns::ListTopicsOutput {
+        topics: Some(vec![sns::Topic { topic_arn: Some("a".to_owned()) }, sns::Topic { topic_arn: Some("b".to_owned()) }]),
+        next_token: None,
+    };
+    let body = encode::<sns::ListTopics>(&output, "r").into_body();
+    let body = std::str::from_utf8(&body).unwrap();
+    assert!(
+        body.contains("<Topics><member><TopicArn>a</TopicArn></member><member><TopicArn>b</TopicArn></member></Topics>"),
+        "{body}"
+    );
+    let output = sns::GetTopicAttributesOutput { attributes: Some([("Owner".to_owned(), "0".to_owned())].into()) };
+    let body = encode::<sns::GetTopicAttributes>(&output, "r").into_body();
+    let body = std::str::from_utf8(&body).unwrap();
+    assert!(body.contains("<Attributes><entry><key>Owner</key><value>0</value></entry></Attributes>"), "{body}");
+}
+
+#[test]
+fn errors_have_the_form_of_their_protocol() {
+    let error = WireError::of(&glue::error::ENTITY_NOT_FOUND_EXCEPTION, "Table x not found.");
+    let response = error.into_response(glue::SERVICE.protocol, "r-1");
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(response.headers()["x-amzn-errortype"], "EntityNotFoundException");
+    assert_eq!(&response.body()[..], br#"{"__type":"EntityNotFoundException","Message":"Table x not found."}"#);
+
+    let error = WireError::of(&sns::error::NOT_FOUND_EXCEPTION, "Topic does not exist");
+    let response = error.into_response(sns::SERVICE.protocol, "r-1");
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    assert_eq!(
+        std::str::from_utf8(response.body()).unwrap(),
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <ErrorResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><Error><Type>Sender</Type><Code>NotFound</Code>\
+         <Message>Topic does not exist</Message></Error><RequestId>r-1</RequestId></ErrorResponse>"
+    );
+    let response = WireError::internal("r-9").into_response(sns::SERVICE.protocol, "r-9");
+    let body = std::str::from_utf8(response.body()).unwrap();
+    assert!(body.contains("<Type>Receiver</Type>") && body.contains("r-9"), "{body}");
+}
+
+#[test]
+fn an_operation_that_is_not_implemented_is_named() {
+    let error = WireError::not_implemented(&glue::SERVICE, "CreateWorkflow");
+    assert_eq!((error.status, &*error.code), (StatusCode::NOT_IMPLEMENTED, "NotImplementedException"));
+    assert!(error.message.contains("CreateWorkflow of Glue"), "{error}");
+    let error = WireError::not_implemented(&sns::SERVICE, "OptInPhoneNumber");
+    assert_eq!(error.code, "NotImplemented");
+}

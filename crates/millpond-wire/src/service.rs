@@ -1,0 +1,93 @@
+//! What a service and an operation are.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::schema::Schema;
+use crate::shapes::Shape;
+
+/// How a service's requests and responses are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// awsJson1.0 or awsJson1.1: the operation in `X-Amz-Target`, JSON in both bodies.
+    Json {
+        /// `1.0` or `1.1`, as in the content type.
+        version: &'static str,
+        /// What stands before the operation's name in `X-Amz-Target`.
+        target_prefix: &'static str,
+    },
+    /// awsQuery: the operation in the form field `Action`, XML in the response.
+    Query {
+        /// The namespace of the response's root element.
+        xml_namespace: &'static str,
+    },
+    /// The REST protocols, where method and path name the operation. Millpond speaks S3's through the
+    /// `s3s` crate; this crate knows only the names of its operations.
+    Rest,
+}
+
+/// How a service answers when an input breaks a constraint of its model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validation {
+    /// The error's code.
+    pub code: &'static str,
+    /// Further members of the error's body.
+    pub extra: &'static [(&'static str, &'static str)],
+}
+
+/// The facts of one service.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Service {
+    /// The short name, as in `services.toml` and botocore: `glue`.
+    pub name: &'static str,
+    /// The name for people: `Glue`.
+    pub title: &'static str,
+    /// The API version: `2017-03-31`.
+    pub version: &'static str,
+    /// The service in a credential scope.
+    pub signing_name: &'static str,
+    /// How it speaks.
+    pub protocol: Protocol,
+    /// How it refuses an input that breaks a constraint.
+    pub validation: Validation,
+    /// The names of all operations in its model, sorted.
+    pub operations: &'static [&'static str],
+}
+
+impl Service {
+    /// The service of that short name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        crate::SERVICES.iter().find(|service| service.name == name).copied()
+    }
+
+    /// The operation's name as a static string, if the service's model has it.
+    #[must_use]
+    pub fn operation(&self, name: &str) -> Option<&'static str> {
+        self.operations.binary_search(&name).ok().map(|found| self.operations[found])
+    }
+
+    /// Whether the service answers in XML.
+    #[must_use]
+    pub fn speaks_xml(&self) -> bool {
+        !matches!(self.protocol, Protocol::Json { .. })
+    }
+}
+
+/// One operation of a service; implemented by the generated marker types (`glue::CreateTable`).
+pub trait Operation: Send + Sync + 'static {
+    /// The type of its request.
+    type Input: Shape + Serialize + DeserializeOwned + Send + 'static;
+    /// The type of its response; an empty structure where AWS's model has none.
+    type Output: Shape + Serialize + DeserializeOwned + Send + 'static;
+    /// Its name: `CreateTable`.
+    const NAME: &'static str;
+    /// Its service.
+    const SERVICE: &'static Service;
+    /// The table of its request.
+    const INPUT: &'static Schema;
+    /// The table of its response.
+    const OUTPUT: &'static Schema;
+    /// The element around a Query response's members; `None` where there are no members to hold.
+    const RESULT: Option<&'static str>;
+}
