@@ -3,4 +3,6 @@
 //! It converts, authorises, calls, and converts back. [`router`] finds the handler of an operation; a module per service registers its own.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod glue;
 pub mod router;
+pub mod server;

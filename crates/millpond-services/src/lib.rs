@@ -4,5 +4,6 @@
 //! (workers and the dispatcher). No HTTP and no wire types here: `millpond-api` converts.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod glue;
 pub mod lake;
 pub mod runtime;
