@@ -28,6 +28,15 @@ pub struct Context {
     pub endpoint: String,
 }
 
+/// Where a request came from. The server puts it into the extensions of requests that S3 answers.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The caller's address.
+    pub source_ip: String,
+    /// The request's id, as the answer carries it.
+    pub request_id: String,
+}
+
 type Handler = Arc<dyn Fn(Context, Bytes) -> BoxFuture<'static, Result<Response<Bytes>, WireError>> + Send + Sync>;
 
 /// The operations that are implemented, with their handlers.
