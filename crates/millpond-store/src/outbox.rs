@@ -2,6 +2,7 @@
 
 use crate::{StoreError, Tx};
 use millpond_core::event::Event;
+use rusqlite::Connection;
 
 /// An event in the outbox.
 #[derive(Debug, Clone)]
@@ -10,6 +11,25 @@ pub struct OutboxRow {
     pub id: i64,
     /// The event.
     pub event: Event,
+}
+
+/// A row of the outbox as it lies there.
+#[derive(Debug, Clone)]
+pub struct RawRow {
+    /// Counts up in the order of commits.
+    pub id: i64,
+    /// The event's JSON form, if it is one.
+    pub event: String,
+}
+
+/// The oldest rows, `limit` at the most, unread: so that one that is damaged cannot hold up the others.
+pub fn raw_rows(connection: &Connection, limit: usize) -> Result<Vec<RawRow>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT id, event FROM outbox ORDER BY id LIMIT ?")?;
+    let rows = statement.query_map([limit as i64], |row| {
+        let event = row.get_ref(1)?.as_bytes_or_null().ok().flatten().unwrap_or_default();
+        Ok(RawRow { id: row.get(0)?, event: String::from_utf8_lossy(event).into_owned() })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 impl Tx<'_> {

@@ -196,6 +196,16 @@ impl Tx<'_> {
         }
     }
 
+    /// Adds a task that is dead already: something that failed for good before it could become one. [`Tx::revive_task`] makes it ready.
+    pub fn bury(&self, new: &NewTask, reason: &str) -> Result<i64, StoreError> {
+        let insert =
+            "INSERT INTO task (kind, key, payload, state, run_at_ms, failures, failures_max, reason, created_ms, changed_ms)
+                      VALUES (?1, ?2, ?3, 2, ?4, 1, ?5, ?6, ?7, ?7)";
+        let values = params![new.kind, new.key, new.payload, new.run_at_ms, new.failures_max, reason, self.now_ms];
+        self.prepare_cached(insert)?.execute(values)?;
+        Ok(self.last_insert_rowid())
+    }
+
     /// Makes a dead task ready again, with its failures forgotten. Answers whether there was one.
     pub fn revive_task(&self, id: i64) -> Result<bool, StoreError> {
         self.tasks_changed.set(true);
