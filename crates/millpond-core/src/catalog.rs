@@ -143,6 +143,9 @@ pub struct Partition {
     /// Milliseconds since the epoch.
     #[serde(default)]
     pub created_ms: i64,
+    /// What Glue's API carries and Millpond only keeps, in Glue's JSON form.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub kept: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A database of the catalog.
@@ -162,6 +165,9 @@ pub struct Database {
     /// Milliseconds since the epoch.
     #[serde(default)]
     pub created_ms: i64,
+    /// What Glue's API carries and Millpond only keeps, in Glue's JSON form.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub kept: serde_json::Map<String, serde_json::Value>,
 }
 
 /// The text that Hive and Glue use for a null partition value.

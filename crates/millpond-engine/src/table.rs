@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use millpond_core::catalog::{Column, Database, Parameters, StorageDescriptor, Table};
 use millpond_core::partition_expr::PartitionExpr;
 use object_store::path::Path;
+use std::sync::Arc;
 
 /// One immutable file of a table, as it was when the catalog was asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,8 +26,9 @@ pub struct DataFile {
 pub struct FileGroup {
     /// One value for each partition key of the table, as text; empty for an unpartitioned table.
     pub values: Vec<String>,
-    /// The partition's own descriptor (its serde and columns may differ from the table's), or the table's.
-    pub storage: StorageDescriptor,
+    /// The partition's own descriptor (its serde and columns may differ from the table's), or the table's. Shared, since a million partitions
+    /// mostly have one and the same but for its `location`, which is therefore not to be relied on here.
+    pub storage: Arc<StorageDescriptor>,
     /// Its files.
     pub files: Vec<DataFile>,
 }
