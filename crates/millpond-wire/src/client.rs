@@ -1,6 +1,6 @@
 //! The client's side of the same types: what the `millpond` command sends to a running lake.
 //!
-//! Requests come out unsigned; `sigv4::sign` signs them. Sending is the caller's.
+//! Requests come out unsigned; [`crate::sigv4::sign`] signs them. Sending is the caller's.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -120,12 +120,12 @@ mod tests {
     #[test]
     fn errors_of_both_protocols_keep_their_code_and_message() {
         let error = WireError::of(&glue::error::ENTITY_NOT_FOUND_EXCEPTION, "no <table> & \"x\"");
-        let answer = error.into_response(glue::SERVICE.protocol, "r-1");
+        let answer = error.into_response(&glue::SERVICE, "r-1");
         let read = response::<glue::GetTable>(answer.status(), answer.body()).unwrap_err();
         assert_eq!((&*read.code, &*read.message), ("EntityNotFoundException", "no <table> & \"x\""));
 
         let error = WireError::of(&sns::error::NOT_FOUND_EXCEPTION, "no <topic> & \"x\"");
-        let answer = error.into_response(sns::SERVICE.protocol, "r-1");
+        let answer = error.into_response(&sns::SERVICE, "r-1");
         assert_eq!(answer.status(), StatusCode::NOT_FOUND);
         let read = response::<sns::Publish>(answer.status(), answer.body()).unwrap_err();
         assert_eq!((&*read.code, &*read.message), ("NotFound", "no <topic> & \"x\""));

@@ -136,7 +136,8 @@ impl WireError {
 
     /// The error as a response of the service.
     #[must_use]
-    pub fn into_response(self, protocol: Protocol, request_id: &str) -> Response<Bytes> {
+    pub fn into_response(self, service: &Service, request_id: &str) -> Response<Bytes> {
+        let protocol = service.protocol;
         let (content_type, body) = match protocol {
             Protocol::Json { version: "1.0", .. } => ("application/x-amz-json-1.0", self.json()),
             Protocol::Json { .. } => ("application/x-amz-json-1.1", self.json()),

@@ -3,7 +3,7 @@
 //! A request's way through this crate:
 //!
 //! 1. [`target::find`] reads which operation of which service is meant;
-//! 2. `sigv4::verify` checks who sent it, and that nobody changed it;
+//! 2. [`sigv4::verify`] checks who sent it, and that nobody changed it;
 //! 3. [`decode`] turns the body into the operation's input type, after the checks that the service's
 //!    model asks for;
 //! 4. [`encode`] or [`WireError::into_response`] turn the handler's answer into a response.
@@ -30,6 +30,7 @@ mod query;
 pub mod schema;
 mod service;
 pub mod shapes;
+pub mod sigv4;
 
 pub mod target;
 mod validate;

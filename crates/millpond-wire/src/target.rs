@@ -25,7 +25,7 @@ pub enum Target {
 }
 
 /// Finds what a request means. `scope` is the service of its credential scope, if it has one
-/// ; `body` is looked at only where it is a form.
+/// ([`crate::sigv4::scope_service`]); `body` is looked at only where it is a form.
 ///
 /// # Errors
 /// `UnknownOperationException` or `InvalidAction` for operations and services that do not exist.

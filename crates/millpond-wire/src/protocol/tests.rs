@@ -100,7 +100,7 @@ fn each_service_has_its_own_code_for_a_broken_constraint() {
     assert_eq!(refused::<sns::DeleteTopic>(b"Action=DeleteTopic").code, "ValidationError");
     let error = refused::<athena::GetQueryExecution>(b"{}");
     assert_eq!(error.code, "InvalidRequestException");
-    let body = error.into_response(athena::SERVICE.protocol, "r-1").into_body();
+    let body = error.into_response(&athena::SERVICE, "r-1").into_body();
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["AthenaErrorCode"], "INVALID_INPUT");
 }
@@ -168,13 +168,13 @@ fn lists_and_maps_of_query_outputs_have_member_and_entry_elements() {
 #[test]
 fn errors_have_the_form_of_their_protocol() {
     let error = WireError::of(&glue::error::ENTITY_NOT_FOUND_EXCEPTION, "Table x not found.");
-    let response = error.into_response(glue::SERVICE.protocol, "r-1");
+    let response = error.into_response(&glue::SERVICE, "r-1");
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     assert_eq!(response.headers()["x-amzn-errortype"], "EntityNotFoundException");
     assert_eq!(&response.body()[..], br#"{"__type":"EntityNotFoundException","Message":"Table x not found."}"#);
 
     let error = WireError::of(&sns::error::NOT_FOUND_EXCEPTION, "Topic does not exist");
-    let response = error.into_response(sns::SERVICE.protocol, "r-1");
+    let response = error.into_response(&sns::SERVICE, "r-1");
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
     assert_eq!(
         std::str::from_utf8(response.body()).unwrap(),
@@ -182,7 +182,7 @@ fn errors_have_the_form_of_their_protocol() {
          <ErrorResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><Error><Type>Sender</Type><Code>NotFound</Code>\
          <Message>Topic does not exist</Message></Error><RequestId>r-1</RequestId></ErrorResponse>"
     );
-    let response = WireError::internal("r-9").into_response(sns::SERVICE.protocol, "r-9");
+    let response = WireError::internal("r-9").into_response(&sns::SERVICE, "r-9");
     let body = std::str::from_utf8(response.body()).unwrap();
     assert!(body.contains("<Type>Receiver</Type>") && body.contains("r-9"), "{body}");
 }
