@@ -7,3 +7,4 @@
 pub mod glue;
 pub mod lake;
 pub mod runtime;
+pub mod s3;

@@ -283,7 +283,7 @@ fn change_event(detail_type: &'static str, bucket: &Bucket, object: Value, cause
 }
 
 /// The first text that is greater than every text that begins with `prefix`; `None` where there is none.
-fn after_prefix(prefix: &str) -> Option<String> {
+pub fn after_prefix(prefix: &str) -> Option<String> {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {
         let next = match last {
@@ -339,7 +339,7 @@ pub fn list(connection: &Connection, bucket: i64, spec: &ListSpec) -> Result<Lis
                 return Ok(listing);
             }
             let object = with_meta(object_row(row)?)?;
-            if let Some(common) = common_prefix(&object.key, spec) {
+            if let Some(common) = common_prefix(&object.key, &spec.prefix, &spec.delimiter) {
                 last.clone_from(&common);
                 let next = after_prefix(&common);
                 listing.common_prefixes.push(common);
@@ -356,12 +356,13 @@ pub fn list(connection: &Connection, bucket: i64, spec: &ListSpec) -> Result<Lis
     }
 }
 
-fn common_prefix(key: &str, spec: &ListSpec) -> Option<String> {
-    if spec.delimiter.is_empty() {
+/// The part of `key` up to and including the first delimiter after `prefix`, with which it must begin; `None` where there is none.
+pub fn common_prefix(key: &str, prefix: &str, delimiter: &str) -> Option<String> {
+    if delimiter.is_empty() {
         return None;
     }
-    let rest = &key[spec.prefix.len()..];
-    rest.find(&spec.delimiter).map(|at| key[..spec.prefix.len() + at + spec.delimiter.len()].to_owned())
+    let rest = key.strip_prefix(prefix)?;
+    rest.find(delimiter).map(|at| key[..prefix.len() + at + delimiter.len()].to_owned())
 }
 
 /// The least key that may be answered: after the common prefix, where the last page ended with one.
@@ -369,7 +370,7 @@ fn start_of(spec: &ListSpec) -> String {
     if spec.after.is_empty() || spec.after < spec.prefix {
         return spec.prefix.clone();
     }
-    let is_common = spec.after.starts_with(&spec.prefix) && common_prefix(&spec.after, spec).as_ref() == Some(&spec.after);
+    let is_common = common_prefix(&spec.after, &spec.prefix, &spec.delimiter).as_ref() == Some(&spec.after);
     match is_common.then(|| after_prefix(&spec.after)).flatten() {
         Some(next) => next,
         None => format!("{}\0", spec.after),
