@@ -21,6 +21,8 @@
 //! typed by hand. [`decode`] has refused all other values before a handler sees them.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(test)]
+mod agreement;
 pub mod client;
 pub mod coverage;
 mod error;

@@ -334,6 +334,16 @@ impl Shape for Blob {
     }
 }
 
+/// An operation's input or output, for tests over all of them: its name, its table, and a function
+/// that makes a value the type and the type a value again.
+#[cfg(test)]
+pub(crate) type Side = (&'static str, &'static crate::schema::Schema, fn(Value) -> Result<Option<Value>, ReadError>);
+
+#[cfg(test)]
+pub(crate) fn there_and_back<T: Shape>(value: Value) -> Result<Option<Value>, ReadError> {
+    T::from_value(value).map(|shape| shape.to_value())
+}
+
 macro_rules! structures {
     ($($name:ident { $($field:ident: $type:ty = $wire:literal,)* })*) => {$(
         #[derive(Clone, Debug, Default, PartialEq)]
@@ -449,7 +459,10 @@ macro_rules! operations {
         )*
 
         #[cfg(test)]
-        pub(crate) const SCHEMAS: &[&$crate::schema::Schema] = &[$(&$input_schema, &$output_schema,)*];
+        pub(crate) const SIDES: &[$crate::shapes::Side] = &[$(
+            ($input_schema.name, &$input_schema, $crate::shapes::there_and_back::<$input>),
+            ($output_schema.name, &$output_schema, $crate::shapes::there_and_back::<$output>),
+        )*];
     };
 }
 

@@ -47,6 +47,17 @@ pub fn find(parts: &Parts, body: &[u8], scope: Option<&str>) -> Result<Target, W
     }
 }
 
+/// The service that a request seems to be for, so that a refusal that comes before [`find`]'s answer has that
+/// service's form too.
+#[must_use]
+pub fn hint(parts: &Parts, scope: Option<&str>) -> Option<&'static Service> {
+    let prefix = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()?.rsplit_once('.'));
+    match prefix {
+        Some((prefix, _)) => by_prefix(prefix),
+        None => scope.and_then(by_signing_name),
+    }
+}
+
 /// Whether the request's body may be a Query service's form, which [`find`] then needs whole.
 #[must_use]
 pub fn is_form(parts: &Parts) -> bool {
@@ -61,12 +72,15 @@ fn by_signing_name(name: &str) -> Option<&'static Service> {
     crate::SERVICES.iter().find(|service| service.signing_name == name).copied()
 }
 
+fn by_prefix(prefix: &str) -> Option<&'static Service> {
+    let is_meant =
+        |service: &&Service| matches!(service.protocol, Protocol::Json { target_prefix, .. } if target_prefix == prefix);
+    crate::SERVICES.iter().copied().find(is_meant)
+}
+
 fn by_target(target: &str) -> Result<Target, WireError> {
     let (prefix, operation) = target.rsplit_once('.').unwrap_or((target, ""));
-    let service = crate::SERVICES
-        .iter()
-        .copied()
-        .find(|service| matches!(service.protocol, Protocol::Json { target_prefix, .. } if target_prefix == prefix));
+    let service = by_prefix(prefix);
     let shown: String = target.chars().take(128).collect();
     let service = service.ok_or_else(|| WireError::unknown_operation(None, &shown))?;
     match service.operation(operation) {
@@ -113,15 +127,10 @@ fn by_action(parts: &Parts, body: &[u8], scope: Option<&str>) -> Result<Option<T
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::schema::Schema;
-    use crate::{athena, events, glue, s3, sns, sts};
+    use crate::{athena, glue, s3, sns, sts};
     use http::Request;
-
-    pub(crate) fn typed_operation_schemas() -> Vec<&'static Schema> {
-        [glue::SCHEMAS, athena::SCHEMAS, events::SCHEMAS, sns::SCHEMAS, sts::SCHEMAS].concat()
-    }
 
     fn parts(method: &str, uri: &str, headers: &[(&str, &str)]) -> Parts {
         let mut request = Request::builder().method(method).uri(uri);
@@ -175,6 +184,15 @@ pub(crate) mod tests {
         ] {
             assert_eq!(find(&parts, body.as_bytes(), scope), expected, "{parts:?}");
         }
+    }
+
+    #[test]
+    fn a_refusal_can_have_the_form_of_the_service_that_was_meant() {
+        let glue = parts("POST", "/", &[("x-amz-target", "AWSGlue.MakeTea")]);
+        assert_eq!(hint(&glue, None), Some(&glue::SERVICE));
+        assert_eq!(hint(&parts("POST", "/", FORM), Some("sns")), Some(&sns::SERVICE));
+        assert_eq!(hint(&parts("POST", "/", FORM), None), None);
+        assert_eq!(hint(&parts("POST", "/", &[("x-amz-target", "Tea")]), Some("tea")), None);
     }
 
     #[test]

@@ -60,12 +60,12 @@ pub(crate) fn conform(value: Value, schema: &Schema) -> Result<Value, Mismatch> 
         (Kind::Structure(members), Value::Object(mut object)) => {
             let mut conformed = Map::new();
             for member in members {
-                match object.remove(member.name) {
-                    None | Some(Value::Null) => {}
-                    Some(value) => {
+                match object.remove_entry(member.name) {
+                    None | Some((_, Value::Null)) => {}
+                    Some((name, value)) => {
                         let value =
                             conform(value, member.schema).map_err(|mismatch| mismatch.within(lower_camel(member.name)))?;
-                        conformed.insert(member.name.to_owned(), value);
+                        conformed.insert(name, value);
                     }
                 }
             }

@@ -62,7 +62,7 @@ pub(super) fn type_name(name: &str) -> String {
     characters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(characters).collect()
 }
 
-/// An enumeration's value as a variant: `NOT_STARTED` is `NotStarted`, `G.1X` is `G1x`.
+/// An enumeration's value as a variant: `NOT_STARTED` is `NotStarted`, `G.1X` is `G1X`.
 pub(super) fn variant(value: &str) -> String {
     let mut name = String::new();
     for word in words(value) {
@@ -102,7 +102,7 @@ mod tests {
         }
         for (aws, rust) in [
             ("NOT_STARTED", "NotStarted"),
-            ("G.1X", "G1x"),
+            ("G.1X", "G1X"),
             ("SUCCEEDED", "Succeeded"),
             ("IAM_Role", "IamRole"),
             ("Standard", "Standard"),

@@ -46,7 +46,10 @@ impl Claim {
                 "SignedHeaders" => &mut signed_headers,
                 "Signature" => &mut signature,
                 _ => {
-                    return Err(Refusal::Incomplete(format!("'{}' is not a parameter of the Authorization header.", shown(name))));
+                    return Err(Refusal::Incomplete(format!(
+                        "'{}' is not a parameter of the Authorization header.",
+                        shown(name)
+                    )));
                 }
             };
             if place.replace(value.to_owned()).is_some() {

@@ -324,7 +324,8 @@ fn spaces_between_the_parameters_are_optional() {
 #[test]
 fn every_change_of_a_signed_request_is_noticed() {
     let (good, body) = signed();
-    let changes: &[(&str, fn(&mut Parts))] = &[
+    type Change = (&'static str, fn(&mut Parts));
+    let changes: &[Change] = &[
         ("method", |parts| parts.method = http::Method::PUT),
         ("path", |parts| parts.uri = Uri::from_static("http://localhost:4566/x")),
         ("query", |parts| parts.uri = Uri::from_static("http://localhost:4566/?a=b")),
@@ -556,4 +557,37 @@ fn a_request_of_our_own_client_is_verified() {
     let expected = Expected { service: "glue", ..expected(NOW_MS) };
     assert!(verify(&parts, &body, &expected, Some(&glue::SERVICE), secret).is_ok());
     assert!(sign(crate::client::request::<glue::GetDatabase>(&input), "not an address", &signer, NOW_MS).is_err());
+}
+
+/// What botocore 1.43 makes of two requests at the same moment.
+#[test]
+fn requests_signed_by_botocore_are_verified() {
+    let request = Request::builder()
+        .method("POST")
+        .uri("/")
+        .header("host", "127.0.0.1:4566")
+        .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
+        .header("user-agent", "Boto3/1.43")
+        .header("x-amz-date", "20150830T123600Z")
+        .header("x-amz-security-token", "tok/en+==")
+        .header(
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/sns/aws4_request, \
+             SignedHeaders=content-type;host;x-amz-date;x-amz-security-token, \
+             Signature=0c08a8235b430961cedd3125fcb68f9f63838ce2c06f74ac01f8f3c6e6a7b5a3",
+        );
+    let (parts, ()) = request.body(()).unwrap().into_parts();
+    let body = b"Action=Publish&Version=2010-03-31&Message=a+%26+b";
+    let sns_expected = Expected { service: "sns", ..expected(NOW_MS) };
+    let result = verify(&parts, body, &sns_expected, Some(&sns::SERVICE), secret).unwrap();
+    assert_eq!(result.session_token.as_deref(), Some("tok/en+=="));
+
+    let uri = "/?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Algorithm=AWS4-HMAC-SHA256\
+        &X-Amz-Credential=AKIDEXAMPLE%2F20150830%2Fus-east-1%2Fsts%2Faws4_request&X-Amz-Date=20150830T123600Z\
+        &X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Security-Token=tok%2Fen%2B%3D%3D\
+        &X-Amz-Signature=2edaed1ad3149826e5698661a628d174f173af8e62ffb260655595148794009f";
+    let (parts, ()) = Request::builder().uri(uri).header("host", "127.0.0.1:4566").body(()).unwrap().into_parts();
+    let sts_expected = Expected { service: "sts", ..expected(NOW_MS + 1000) };
+    let result = verify(&parts, b"", &sts_expected, None, secret).unwrap();
+    assert!(result.presigned);
 }
