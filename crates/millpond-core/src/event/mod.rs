@@ -2,6 +2,8 @@
 //!
 //! The envelope follows the EventBridge user guide, "Events structure reference".
 
+pub mod pattern;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
