@@ -8,3 +8,7 @@ pub mod table;
 pub mod decode;
 pub mod format;
 pub mod types;
+pub mod query;
+pub mod result;
+pub mod scan;
+pub mod sql;

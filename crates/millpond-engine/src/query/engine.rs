@@ -1,0 +1,285 @@
+//! The engine: the threads, memory and disk that all columnar work shares.
+//!
+//! Columnar work runs on a runtime of its own, so that a big query does not hold up a small request, with one bounded memory pool and
+//! spilling to disk. Nothing is created before the first statement: an idle lake has no columnar threads, and starting one costs nothing.
+
+use super::error::QueryError;
+use super::meter::MeteredStore;
+use super::plan::{self, Planned};
+use super::session;
+use super::stream::{QueryStatistics, QueryStream};
+use crate::table::TableSource;
+use datafusion::execution::SessionState;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use millpond_core::env::{SharedEnv, SystemEnv};
+use object_store::ObjectStore;
+use std::future::Future;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Bounds of the engine.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Memory that all running statements together may reserve; what can spill does, the rest fails with `EXCEEDED_LOCAL_MEMORY_LIMIT`.
+    pub memory_bytes: usize,
+    /// Threads for columnar work, and partitions of work a statement.
+    pub threads: usize,
+    /// Where operators spill; made when first needed.
+    pub spill_dir: PathBuf,
+    /// Most bytes that spilled data may take on disk.
+    pub spill_bytes_max: u64,
+    /// Rows a batch.
+    pub batch_size: usize,
+    /// Most bytes of Parquet footers kept in memory.
+    pub footer_cache_bytes: usize,
+    /// The clock of `now()` and `current_date`.
+    pub env: SharedEnv,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 512 << 20,
+            threads: std::thread::available_parallelism().map_or(2, NonZeroUsize::get),
+            spill_dir: std::env::temp_dir().join("millpond-spill"),
+            spill_bytes_max: 100 << 30,
+            batch_size: 8192,
+            footer_cache_bytes: 32 << 20,
+            env: Arc::new(SystemEnv),
+        }
+    }
+}
+
+/// What one statement may use.
+#[derive(Debug, Clone, Default)]
+pub struct QueryLimits {
+    /// A workgroup's `BytesScannedCutoffPerQuery`: reading more fails the query.
+    pub scan_bytes_max: Option<u64>,
+}
+
+/// One query, ready to plan.
+#[derive(Debug, Clone)]
+pub struct QueryRequest {
+    /// One `SELECT` (or `WITH`, `VALUES`, `TABLE`) statement of Athena's dialect.
+    pub sql: String,
+    /// The database of unqualified names (`QueryExecutionContext.Database`).
+    pub database: Option<String>,
+    /// The catalog to ask.
+    pub catalog: Arc<dyn TableSource>,
+    /// Athena's `ExecutionParameters`: SQL literals for the statement's `?`, in order.
+    pub parameters: Vec<String>,
+    /// Bounds of this query.
+    pub limits: QueryLimits,
+    /// Stops planning and running.
+    pub cancel: CancellationToken,
+}
+
+impl QueryRequest {
+    /// A query without default database, parameters and limits.
+    pub fn new(sql: impl Into<String>, catalog: Arc<dyn TableSource>) -> Self {
+        Self {
+            sql: sql.into(),
+            database: None,
+            catalog,
+            parameters: Vec::new(),
+            limits: QueryLimits::default(),
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    /// With a default database.
+    pub fn in_database(mut self, database: impl Into<String>) -> Self {
+        self.database = Some(database.into().to_lowercase());
+        self
+    }
+
+    /// With execution parameters.
+    pub fn with_parameters(mut self, parameters: Vec<String>) -> Self {
+        self.parameters = parameters;
+        self
+    }
+}
+
+/// What is shared by all statements, made at the first one.
+struct Shared {
+    /// `Some` until the engine is dropped.
+    runtime: Option<tokio::runtime::Runtime>,
+    environment: Arc<RuntimeEnv>,
+    /// With all functions registered; cloned for each statement.
+    state: SessionState,
+}
+
+/// Runs queries. Cheap to make; share it in an `Arc`.
+pub struct Engine {
+    config: EngineConfig,
+    store: Arc<dyn ObjectStore>,
+    shared: OnceLock<Shared>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("config", &self.config).field("started", &self.shared.get().is_some()).finish()
+    }
+}
+
+impl Engine {
+    /// An engine that reads `DataFile.blob` locations from `store`.
+    pub fn new(config: EngineConfig, store: Arc<dyn ObjectStore>) -> Self {
+        Self { config, store, shared: OnceLock::new() }
+    }
+
+    /// The bounds it was made with.
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+
+    /// The store it reads.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// The runtime for columnar work; other columnar work (crawls, conversions) belongs on it too.
+    pub fn handle(&self) -> tokio::runtime::Handle {
+        self.shared().runtime().handle().clone()
+    }
+
+    /// The memory pool that all columnar work shares: reserve large buffers here.
+    pub fn memory_pool(&self) -> Arc<dyn MemoryPool> {
+        Arc::clone(&self.shared().environment.memory_pool)
+    }
+
+    /// Plans the query and starts it. Batches are computed as the stream is polled (a few ahead); dropping the stream stops the query.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the statement; what goes wrong while running comes through the stream.
+    pub async fn query(&self, request: QueryRequest) -> Result<QueryStream, QueryError> {
+        let started = Instant::now();
+        let statistics = Arc::new(QueryStatistics::default());
+        let metered =
+            Arc::new(MeteredStore::new(Arc::clone(&self.store), Arc::clone(&statistics), request.limits.scan_bytes_max));
+        let state = self.state_for(metered)?;
+        let cancel = request.cancel.clone();
+        let planned = self.on_runtime(&cancel, async move { plan::plan(&state, &request).await }).await?;
+        statistics.set_planning(started.elapsed());
+        Ok(self.start(planned, statistics, cancel))
+    }
+
+    /// The text of a query's plan, for `EXPLAIN`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the statement.
+    pub async fn explain(&self, request: QueryRequest) -> Result<String, QueryError> {
+        let statistics = Arc::new(QueryStatistics::default());
+        let metered = Arc::new(MeteredStore::new(Arc::clone(&self.store), statistics, None));
+        let state = self.state_for(metered)?;
+        let cancel = request.cancel.clone();
+        let planned = self.on_runtime(&cancel, async move { plan::plan(&state, &request).await }).await?;
+        Ok(planned.explain())
+    }
+
+    /// The columns that a query would give, without running it (for views).
+    ///
+    /// # Errors
+    /// Everything that is wrong with the statement.
+    pub async fn describe(&self, request: QueryRequest) -> Result<Vec<millpond_core::catalog::Column>, QueryError> {
+        let statistics = Arc::new(QueryStatistics::default());
+        let metered = Arc::new(MeteredStore::new(Arc::clone(&self.store), statistics, None));
+        let state = self.state_for(metered)?;
+        let cancel = request.cancel.clone();
+        self.on_runtime(&cancel, async move { plan::describe(&state, &request).await }).await
+    }
+
+    /// Starts a plan on the engine's threads.
+    pub(crate) fn start(&self, planned: Planned, statistics: Arc<QueryStatistics>, cancel: CancellationToken) -> QueryStream {
+        QueryStream::start(self.shared().runtime().handle(), planned, statistics, cancel)
+    }
+
+    /// Runs planning work on the engine's threads, so that it never blocks the caller's.
+    pub(crate) async fn on_runtime<T: Send + 'static>(
+        &self,
+        cancel: &CancellationToken,
+        work: impl Future<Output = Result<T, QueryError>> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        let task = AbortOnDrop(self.shared().runtime().spawn(work));
+        tokio::pin!(task);
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(QueryError::Cancelled),
+            joined = &mut task.0 => match joined {
+                Ok(result) => result,
+                Err(error) if error.is_cancelled() => Err(QueryError::Cancelled),
+                Err(error) => {
+                    tracing::error!(%error, "planning a query panicked");
+                    Err(QueryError::Internal("planning the query failed; the reason is in the server's log".into()))
+                }
+            },
+        }
+    }
+
+    /// A session state for one statement, which reads through `store`.
+    pub(crate) fn state_for(&self, store: Arc<MeteredStore>) -> Result<SessionState, QueryError> {
+        let shared = self.shared();
+        session::state_for_statement(&shared.state, &shared.environment, store, &self.config.env)
+    }
+
+    fn shared(&self) -> &Shared {
+        self.shared.get_or_init(|| Shared::start(&self.config))
+    }
+}
+
+impl Shared {
+    fn start(config: &EngineConfig) -> Self {
+        let threads = config.threads.max(1);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("millpond-columnar")
+            .thread_stack_size(8 << 20)
+            .enable_all()
+            .build()
+            .expect("the system can start the columnar threads");
+        let top = NonZeroUsize::new(5).expect("5 is not 0");
+        let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(FairSpillPool::new(config.memory_bytes), top));
+        // A directory that can't be made is reported by the first operator that has to spill.
+        if let Err(error) = std::fs::create_dir_all(&config.spill_dir) {
+            tracing::warn!(dir = %config.spill_dir.display(), %error, "queries can't spill: the spill directory can't be made");
+        }
+        let disk = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::Directories(vec![config.spill_dir.clone()]))
+            .with_max_temp_directory_size(config.spill_bytes_max);
+        let environment = RuntimeEnvBuilder::new()
+            .with_memory_pool(pool)
+            .with_disk_manager_builder(disk)
+            .with_metadata_cache_limit(config.footer_cache_bytes)
+            .build_arc()
+            .expect("a runtime environment without side effects can be built");
+        let state = session::base_state(config, Arc::clone(&environment));
+        Self { runtime: Some(runtime), environment, state }
+    }
+
+    fn runtime(&self) -> &tokio::runtime::Runtime {
+        self.runtime.as_ref().expect("the runtime lives as long as the engine")
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // A runtime may not be dropped inside another one's task by waiting.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A task that ends with the one who waits for it.
+pub(crate) struct AbortOnDrop<T>(pub(crate) tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

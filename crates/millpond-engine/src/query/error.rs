@@ -1,0 +1,449 @@
+//! Why a statement failed, in Athena's words.
+//!
+//! The variants carry Trino's error names (`COLUMN_NOT_FOUND: line 1:8: Column 'x' cannot be resolved`), which Athena shows as the
+//! query's `StateChangeReason` and which clients match on. DataFusion's errors are turned into these here and nowhere else.
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::{DataFusionError, SchemaError};
+use millpond_core::error::ErrorKind;
+use std::fmt;
+
+/// A place in the text of a statement; lines and columns count from 1, columns in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// From 1.
+    pub line: u64,
+    /// From 1, in characters.
+    pub column: u64,
+}
+
+impl Position {
+    /// Where a statement begins.
+    pub const START: Position = Position { line: 1, column: 1 };
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}:{}", self.line, self.column)
+    }
+}
+
+/// Why a statement failed. Displayed as Athena words it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// The text is not a statement of the dialect.
+    #[error("{position}: {message}")]
+    Syntax {
+        /// Where.
+        position: Position,
+        /// `mismatched input 'x'. Expecting: 'y'`
+        message: String,
+    },
+    /// No column of this name is in scope.
+    #[error("COLUMN_NOT_FOUND: {position}: Column '{column}' cannot be resolved{}", suggestion.as_ref().map(|s| format!(". Did you mean '{s}'?")).unwrap_or_default())]
+    ColumnNotFound {
+        /// Where.
+        position: Position,
+        /// As written.
+        column: String,
+        /// The nearest name that is in scope.
+        suggestion: Option<String>,
+    },
+    /// The name fits more than one column.
+    #[error("AMBIGUOUS_NAME: {position}: Column '{column}' is ambiguous")]
+    AmbiguousColumn {
+        /// Where.
+        position: Position,
+        /// As written.
+        column: String,
+    },
+    /// The database has no such table or view.
+    #[error("TABLE_NOT_FOUND: {position}: Table 'awsdatacatalog.{database}.{table}' does not exist")]
+    TableNotFound {
+        /// Where.
+        position: Position,
+        /// Lower case.
+        database: String,
+        /// Lower case.
+        table: String,
+    },
+    /// The catalog has no such database.
+    #[error("SCHEMA_NOT_FOUND: {position}: Schema '{database}' does not exist")]
+    SchemaNotFound {
+        /// Where.
+        position: Position,
+        /// Lower case.
+        database: String,
+    },
+    /// There is one catalog, `awsdatacatalog`.
+    #[error("CATALOG_NOT_FOUND: {position}: Catalog '{catalog}' does not exist. The lake's catalog is 'awsdatacatalog'")]
+    CatalogNotFound {
+        /// Where.
+        position: Position,
+        /// As written.
+        catalog: String,
+    },
+    /// A table is named without a database, and the query has no default one.
+    #[error("MISSING_SCHEMA_NAME: {0}: Schema must be specified when session schema is not set")]
+    NoDatabase(Position),
+    /// No function of this name.
+    #[error("FUNCTION_NOT_FOUND: {position}: Function '{function}' not registered")]
+    FunctionNotFound {
+        /// Where.
+        position: Position,
+        /// Lower case.
+        function: String,
+    },
+    /// Operands or arguments of the wrong type.
+    #[error("TYPE_MISMATCH: {position}: {message}")]
+    TypeMismatch {
+        /// Where, as near as is known.
+        position: Position,
+        /// What.
+        message: String,
+    },
+    /// A statement that is well formed but wrong (grouping, arity, misplaced functions).
+    #[error("SYNTAX_ERROR: {position}: {message}")]
+    Semantic {
+        /// Where, as near as is known.
+        position: Position,
+        /// What.
+        message: String,
+    },
+    /// Something of the dialect that is not done yet.
+    #[error("NOT_SUPPORTED: {0}")]
+    NotSupported(String),
+    /// A value does not fit the type it is cast to.
+    #[error("INVALID_CAST_ARGUMENT: {0}")]
+    InvalidCast(String),
+    /// An argument of a function is out of its domain.
+    #[error("INVALID_FUNCTION_ARGUMENT: {0}")]
+    InvalidArgument(String),
+    /// Division by zero.
+    #[error("DIVISION_BY_ZERO: Division by zero")]
+    DivisionByZero,
+    /// A number is out of its type's range.
+    #[error("NUMERIC_VALUE_OUT_OF_RANGE: {0}")]
+    OutOfRange(String),
+    /// A scalar subquery gave several rows.
+    #[error("SUBQUERY_MULTIPLE_ROWS: Scalar sub-query has returned multiple rows")]
+    SubqueryMultipleRows,
+    /// A file of a table can't be read as the table says.
+    #[error("HIVE_BAD_DATA: {message} ({uri})")]
+    BadData {
+        /// `s3://bucket/key`
+        uri: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A file of a table can't be opened.
+    #[error("HIVE_CANNOT_OPEN_SPLIT: Error opening Hive split {uri}: {message}")]
+    CannotOpen {
+        /// `s3://bucket/key`
+        uri: String,
+        /// Why.
+        message: String,
+    },
+    /// A partition's value is not of its key's type.
+    #[error("HIVE_INVALID_PARTITION_VALUE: Invalid partition value '{value}' for {data_type} partition key: {key}")]
+    InvalidPartitionValue {
+        /// As in the catalog.
+        value: String,
+        /// The key's type.
+        data_type: String,
+        /// The key.
+        key: String,
+    },
+    /// The table's description can't be used.
+    #[error("HIVE_INVALID_METADATA: {0}")]
+    InvalidMetadata(String),
+    /// A view's text can't be planned any more.
+    #[error("INVALID_VIEW: {position}: Failed analyzing stored view 'awsdatacatalog.{view}': {message}")]
+    InvalidView {
+        /// Where the view is used.
+        position: Position,
+        /// `database.view`
+        view: String,
+        /// Why.
+        message: String,
+    },
+    /// The query needs more memory than it may have.
+    #[error("EXCEEDED_LOCAL_MEMORY_LIMIT: Query exceeded the engine's memory limit: {0}")]
+    ExceededMemory(String),
+    /// The workgroup's `BytesScannedCutoffPerQuery`, in bytes.
+    #[error("Bytes scanned limit was exceeded: the query read more than {0} bytes")]
+    ExceededScan(u64),
+    /// Stopped by the user.
+    #[error("Query was cancelled by user")]
+    Cancelled,
+    /// The catalog could not answer.
+    #[error("HIVE_METASTORE_ERROR: {0}")]
+    Source(String),
+    /// Ours.
+    #[error("GENERIC_INTERNAL_ERROR: {0}")]
+    Internal(String),
+}
+
+impl QueryError {
+    /// What the error asks of the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::TableNotFound { .. } | Self::SchemaNotFound { .. } | Self::CatalogNotFound { .. } => ErrorKind::Missing,
+            Self::ExceededMemory(_) | Self::ExceededScan(_) => ErrorKind::Limit,
+            Self::Cancelled => ErrorKind::Conflict,
+            Self::Source(_) => ErrorKind::Retry,
+            Self::Internal(_) => ErrorKind::Bug,
+            Self::Syntax { .. }
+            | Self::ColumnNotFound { .. }
+            | Self::AmbiguousColumn { .. }
+            | Self::NoDatabase(_)
+            | Self::FunctionNotFound { .. }
+            | Self::TypeMismatch { .. }
+            | Self::Semantic { .. }
+            | Self::NotSupported(_)
+            | Self::InvalidCast(_)
+            | Self::InvalidArgument(_)
+            | Self::DivisionByZero
+            | Self::OutOfRange(_)
+            | Self::SubqueryMultipleRows
+            | Self::BadData { .. }
+            | Self::CannotOpen { .. }
+            | Self::InvalidPartitionValue { .. }
+            | Self::InvalidMetadata(_)
+            | Self::InvalidView { .. } => ErrorKind::Input,
+        }
+    }
+
+    /// Whether Athena refuses the statement at `StartQueryExecution` already, instead of failing its execution: the text does not parse.
+    pub fn is_syntax(&self) -> bool {
+        matches!(self, Self::Syntax { .. })
+    }
+
+    /// Athena's `AthenaError.ErrorCategory`: 1 system, 2 user, 3 other (Athena API reference, `AthenaError`).
+    pub fn category(&self) -> i32 {
+        match self.kind() {
+            ErrorKind::Bug | ErrorKind::Retry => 1,
+            ErrorKind::Limit => 3,
+            ErrorKind::Input | ErrorKind::Conflict | ErrorKind::Denied | ErrorKind::Missing => 2,
+        }
+    }
+
+    /// A syntax error at `position`.
+    pub fn syntax(position: Position, message: impl Into<String>) -> Self {
+        Self::Syntax { position, message: message.into() }
+    }
+
+    /// Turns one of DataFusion's errors into ours. `locate` finds where a name stands in the statement.
+    pub(crate) fn from_datafusion(error: DataFusionError, locate: &dyn Fn(&str) -> Option<Position>) -> Self {
+        if let Some(ours) = find_own(&error) {
+            return ours;
+        }
+        let root = error.find_root();
+        let at = |name: &str| locate(name).unwrap_or(Position::START);
+        match root {
+            DataFusionError::SchemaError(schema, _) => from_schema_error(schema, &at),
+            DataFusionError::ResourcesExhausted(message) => Self::ExceededMemory(first_line(message)),
+            DataFusionError::ArrowError(arrow, _) => from_arrow(arrow),
+            DataFusionError::NotImplemented(message) => Self::NotSupported(clean(message)),
+            DataFusionError::Plan(message) => from_plan_message(message, &at),
+            DataFusionError::Execution(message) => from_execution_message(message),
+            DataFusionError::SQL(parser, _) => crate::query::parse::syntax_error(parser),
+            DataFusionError::Collection(all) => match all.first() {
+                Some(first) => find_own(first).unwrap_or_else(|| from_plan_message(&first.strip_backtrace(), &at)),
+                None => Self::Internal(error.strip_backtrace()),
+            },
+            other => from_other(&other.strip_backtrace()),
+        }
+    }
+
+    /// [`Self::from_datafusion`] for errors while running, where positions are unknown.
+    pub(crate) fn from_execution(error: DataFusionError) -> Self {
+        Self::from_datafusion(error, &|_| None)
+    }
+}
+
+impl From<QueryError> for DataFusionError {
+    fn from(error: QueryError) -> Self {
+        DataFusionError::External(Box::new(error))
+    }
+}
+
+/// Our own error, when it is somewhere in the chain of causes (through Arrow's, Parquet's and the object store's wrappers).
+fn find_own(error: &DataFusionError) -> Option<QueryError> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut depth = 0;
+    while let Some(error) = cause {
+        if let Some(ours) = error.downcast_ref::<QueryError>() {
+            return Some(ours.clone());
+        }
+        // Wrappers whose `source` skips the boxed error itself.
+        cause = match error.downcast_ref::<DataFusionError>() {
+            Some(DataFusionError::External(inner)) => Some(inner.as_ref()),
+            Some(DataFusionError::Shared(inner)) => Some(inner.as_ref()),
+            Some(DataFusionError::ArrowError(inner, _)) => Some(inner.as_ref()),
+            Some(DataFusionError::ParquetError(inner)) => Some(inner.as_ref()),
+            Some(DataFusionError::ObjectStore(inner)) => Some(inner.as_ref()),
+            Some(DataFusionError::Context(_, inner)) => Some(inner.as_ref()),
+            Some(DataFusionError::Diagnostic(_, inner)) => Some(inner.as_ref()),
+            _ => match error.downcast_ref::<ArrowError>() {
+                Some(ArrowError::ExternalError(inner)) => Some(inner.as_ref()),
+                _ => match error.downcast_ref::<parquet::errors::ParquetError>() {
+                    Some(parquet::errors::ParquetError::External(inner)) => Some(inner.as_ref()),
+                    _ => error.source(),
+                },
+            },
+        };
+        depth += 1;
+        if depth > 32 {
+            break;
+        }
+    }
+    None
+}
+
+fn from_schema_error(error: &SchemaError, at: &dyn Fn(&str) -> Position) -> QueryError {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let column = match &field.relation {
+                Some(relation) => format!("{}.{}", relation.table(), field.name),
+                None => field.name.clone(),
+            };
+            let names: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
+            let suggestion = nearest(&field.name, &names);
+            QueryError::ColumnNotFound { position: at(&field.name), column, suggestion }
+        }
+        SchemaError::AmbiguousReference { field } => {
+            QueryError::AmbiguousColumn { position: at(&field.name), column: field.name.clone() }
+        }
+        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            QueryError::Semantic { position: at(name), message: format!("Column name '{name}' specified more than once") }
+        }
+    }
+}
+
+fn from_arrow(error: &ArrowError) -> QueryError {
+    match error {
+        ArrowError::DivideByZero => QueryError::DivisionByZero,
+        ArrowError::CastError(message) | ArrowError::ParseError(message) => QueryError::InvalidCast(clean(message)),
+        ArrowError::ArithmeticOverflow(message) => QueryError::OutOfRange(clean(message)),
+        ArrowError::MemoryError(message) => QueryError::ExceededMemory(clean(message)),
+        other => from_other(&other.to_string()),
+    }
+}
+
+fn from_plan_message(message: &str, at: &dyn Fn(&str) -> Position) -> QueryError {
+    let text = clean(message);
+    if let Some(function) = text.strip_prefix("Invalid function '").and_then(|rest| rest.split('\'').next()) {
+        return QueryError::FunctionNotFound { position: at(function), function: function.to_owned() };
+    }
+    if let Some(rest) = text.strip_prefix("table '").and_then(|rest| rest.split('\'').next()) {
+        let mut parts = rest.rsplit('.');
+        let table = parts.next().unwrap_or_default().to_owned();
+        let database = parts.next().unwrap_or_default().to_owned();
+        return QueryError::TableNotFound { position: at(&table), database, table };
+    }
+    let lower = text.to_ascii_lowercase();
+    let types =
+        ["coerce", "coercion", "incompatible", "cannot infer common", "no function matches", "type signature", "argument type"];
+    if types.iter().any(|word| lower.contains(word)) {
+        return QueryError::TypeMismatch { position: Position::START, message: text };
+    }
+    QueryError::Semantic { position: Position::START, message: text }
+}
+
+fn from_execution_message(message: &str) -> QueryError {
+    let text = clean(message);
+    let lower = text.to_ascii_lowercase();
+    if lower.contains("divide by zero") || lower.contains("division by zero") {
+        return QueryError::DivisionByZero;
+    }
+    if lower.contains("scalar subquery") || lower.contains("more than one row") {
+        return QueryError::SubqueryMultipleRows;
+    }
+    if lower.contains("cannot cast") || lower.contains("error parsing") || lower.contains("can't cast") {
+        return QueryError::InvalidCast(text);
+    }
+    if lower.contains("overflow") || lower.contains("out of range") {
+        return QueryError::OutOfRange(text);
+    }
+    QueryError::InvalidArgument(text)
+}
+
+fn from_other(message: &str) -> QueryError {
+    let text = clean(message);
+    let lower = text.to_ascii_lowercase();
+    if lower.contains("divide by zero") {
+        return QueryError::DivisionByZero;
+    }
+    if lower.contains("resources exhausted") || lower.contains("failed to allocate") {
+        return QueryError::ExceededMemory(text);
+    }
+    tracing::error!(error = %text, "a query failed for a reason that is not the user's");
+    QueryError::Internal(text)
+}
+
+/// DataFusion's prefixes and the hints for its own users do not help ours.
+fn clean(message: &str) -> String {
+    let mut text = message.trim();
+    loop {
+        let before = text;
+        for prefix in [
+            "Error during planning: ",
+            "Execution error: ",
+            "Arrow error: ",
+            "Cast error: ",
+            "Parser error: ",
+            "External error: ",
+            "Optimizer rule 'simplify_expressions' failed\ncaused by\n",
+            "type_coercion\ncaused by\n",
+            "This feature is not implemented: ",
+        ] {
+            text = text.strip_prefix(prefix).unwrap_or(text);
+        }
+        if text == before {
+            break;
+        }
+    }
+    let end = [". This issue was likely caused by a bug", "\n\nbacktrace:"].iter().filter_map(|mark| text.find(mark)).min();
+    text[..end.unwrap_or(text.len())].trim().to_owned()
+}
+
+fn first_line(message: &str) -> String {
+    clean(message).lines().take(12).collect::<Vec<_>>().join(" ").trim().to_owned()
+}
+
+/// The candidate that is nearest to `name` by edit distance, if it is near enough to be meant.
+pub(crate) fn nearest(name: &str, candidates: &[&str]) -> Option<String> {
+    let limit = (name.chars().count() / 3).max(1);
+    candidates
+        .iter()
+        .map(|candidate| (datafusion::common::utils::datafusion_strsim::levenshtein(name, candidate), *candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, candidate)| candidate.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_worded_as_athena_does() {
+        let position = Position { line: 1, column: 15 };
+        let error = QueryError::TableNotFound { position, database: "db".into(), table: "t".into() };
+        assert_eq!(error.to_string(), "TABLE_NOT_FOUND: line 1:15: Table 'awsdatacatalog.db.t' does not exist");
+        let error =
+            QueryError::ColumnNotFound { position, column: "caryer".into(), suggestion: nearest("caryer", &["year", "carrier"]) };
+        assert_eq!(error.to_string(), "COLUMN_NOT_FOUND: line 1:15: Column 'caryer' cannot be resolved. Did you mean 'carrier'?");
+    }
+
+    #[test]
+    fn own_errors_are_found_through_wrappers() {
+        let ours = QueryError::BadData { uri: "s3://b/k".into(), message: "broken".into() };
+        let parquet = parquet::errors::ParquetError::External(Box::new(ours.clone()));
+        let wrapped = DataFusionError::ParquetError(Box::new(parquet)).context("while reading");
+        assert_eq!(QueryError::from_execution(wrapped), ours);
+        let arrow = ArrowError::ExternalError(Box::new(DataFusionError::External(Box::new(ours.clone()))));
+        assert_eq!(QueryError::from_execution(DataFusionError::ArrowError(Box::new(arrow), None)), ours);
+    }
+}

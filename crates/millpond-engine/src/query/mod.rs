@@ -1,0 +1,35 @@
+//! Queries in Athena's dialect on DataFusion: parse, resolve against the catalog, rewrite Trino's meanings, plan, run.
+//!
+//! The way of a query: [`parse`] gives a tree with lower-case names; [`rewrite`] turns Trino's functions and output names into what the planner
+//! knows; [`plan`] asks the catalog for every table that is named, and plans; [`semantics`] corrects casts to Trino's meaning; [`stream`] runs it
+//! on the engine's own threads. Nothing but tables of the catalog can be read: no table functions, no files by name, no DDL.
+
+mod catalog;
+pub mod engine;
+pub mod error;
+mod functions;
+mod information_schema;
+mod meter;
+mod parse;
+mod plan;
+mod rewrite;
+mod semantics;
+mod session;
+pub mod stream;
+pub mod transform;
+pub mod view;
+
+pub use engine::{Engine, EngineConfig, QueryLimits, QueryRequest};
+pub use error::{Position, QueryError};
+pub use stream::{QueryStatistics, QueryStream};
+
+/// Checks a query's syntax only.
+///
+/// # Errors
+/// [`QueryError::Syntax`] with the place.
+pub fn check_syntax(sql: &str) -> Result<(), QueryError> {
+    parse::parse_query(sql).map(|_| ())
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,239 @@
+//! From a query's text to its syntax tree.
+//!
+//! Names are lower-cased here once, quoted ones too, since Athena's names are not case-sensitive; how they were written, and where, is kept
+//! beside the tree for result headers and messages.
+
+use super::error::{Position, QueryError};
+use datafusion::sql::sqlparser::ast::{Query, Statement};
+use datafusion::sql::sqlparser::dialect::Dialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Word};
+use std::collections::HashMap;
+
+/// Deeper nesting than this is refused, so that hostile text cannot exhaust the stack.
+const DEPTH_MAX: usize = 100;
+
+/// What of SQL's syntax Athena's queries use.
+#[derive(Debug, Default)]
+pub(crate) struct AthenaDialect;
+
+impl Dialect for AthenaDialect {
+    fn is_delimited_identifier_start(&self, c: char) -> bool {
+        c == '"' || c == '`'
+    }
+
+    fn is_identifier_start(&self, c: char) -> bool {
+        c.is_alphabetic() || c == '_'
+    }
+
+    fn is_identifier_part(&self, c: char) -> bool {
+        c.is_alphanumeric() || c == '_' || c == '@' || c == '$'
+    }
+
+    fn supports_filter_during_aggregation(&self) -> bool {
+        true
+    }
+
+    fn supports_window_clause_named_window_reference(&self) -> bool {
+        true
+    }
+
+    fn supports_group_by_expr(&self) -> bool {
+        true
+    }
+
+    fn supports_lambda_functions(&self) -> bool {
+        true
+    }
+
+    fn supports_select_wildcard_exclude(&self) -> bool {
+        true
+    }
+
+    fn supports_unicode_string_literal(&self) -> bool {
+        true
+    }
+
+    fn supports_boolean_literals(&self) -> bool {
+        true
+    }
+
+    fn require_interval_qualifier(&self) -> bool {
+        true
+    }
+
+    fn supports_parens_around_table_factor(&self) -> bool {
+        true
+    }
+}
+
+/// A query's tree, and what its text said of names.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub(crate) query: Box<Query>,
+    pub(crate) names: Names,
+}
+
+/// Where names stand in the text, and how they were written.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    written: HashMap<(u64, u64), String>,
+    places: Vec<(String, Position)>,
+}
+
+impl Names {
+    /// A name as the text has it.
+    pub(crate) fn as_written(&self, span: Span, lower: &str) -> String {
+        self.written.get(&(span.start.line, span.start.column)).cloned().unwrap_or_else(|| lower.to_owned())
+    }
+
+    /// Where a name (lower case) stands first.
+    pub(crate) fn locate(&self, name: &str) -> Option<Position> {
+        self.places.iter().find(|(candidate, _)| candidate == name).map(|(_, position)| *position)
+    }
+
+    /// Whether the text names this.
+    pub(crate) fn mentions(&self, name: &str) -> bool {
+        self.locate(name).is_some()
+    }
+}
+
+/// Where a piece of the tree stands.
+pub(crate) fn position(span: Span) -> Position {
+    if span.start.line == 0 {
+        return Position::START;
+    }
+    Position { line: span.start.line, column: span.start.column }
+}
+
+/// Parses exactly one query; a semicolon may end it.
+pub(crate) fn parse_query(sql: &str) -> Result<Parsed, QueryError> {
+    let (tokens, names) = tokens(sql)?;
+    let mut parser = Parser::new(&AthenaDialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
+    let statement = parser.parse_statement().map_err(|error| syntax_error(&error))?;
+    while parser.consume_token(&Token::SemiColon) {}
+    let next = parser.peek_token();
+    if next.token != Token::EOF {
+        let what = format!("mismatched input '{}'. Expecting: <EOF>", next.token);
+        return Err(QueryError::syntax(position(next.span), what));
+    }
+    match statement {
+        Statement::Query(query) => Ok(Parsed { query, names }),
+        _ => Err(QueryError::NotSupported("only queries (SELECT, WITH, VALUES, TABLE) can be run here".into())),
+    }
+}
+
+/// Parses a literal of `ExecutionParameters`.
+pub(crate) fn parse_expression(sql: &str) -> Result<datafusion::sql::sqlparser::ast::Expr, QueryError> {
+    let (tokens, _) = tokens(sql)?;
+    let mut parser = Parser::new(&AthenaDialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
+    let expression = parser.parse_expr().map_err(|error| syntax_error(&error))?;
+    let next = parser.peek_token();
+    if next.token != Token::EOF {
+        return Err(QueryError::syntax(position(next.span), format!("mismatched input '{}'. Expecting: <EOF>", next.token)));
+    }
+    Ok(expression)
+}
+
+fn tokens(sql: &str) -> Result<(Vec<TokenWithSpan>, Names), QueryError> {
+    let dialect = AthenaDialect;
+    let raw = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|error| {
+        let position = Position { line: error.location.line.max(1), column: error.location.column.max(1) };
+        QueryError::syntax(position, error.message)
+    })?;
+    let mut names = Names::default();
+    let mut tokens = Vec::with_capacity(raw.len() + 1);
+    for TokenWithSpan { token, span } in raw {
+        let Token::Word(word) = token else {
+            tokens.push(TokenWithSpan { token, span });
+            continue;
+        };
+        let place = (span.start.line, span.start.column);
+        let lower = word.value.to_lowercase();
+        names.places.push((lower.clone(), Position { line: place.0, column: place.1 }));
+        if word.quote_style == Some('`') && lower.contains('.') {
+            push_dotted(&mut tokens, &lower, span);
+            continue;
+        }
+        if lower != word.value {
+            names.written.insert(place, word.value);
+        }
+        tokens.push(TokenWithSpan { token: Token::Word(Word { value: lower, ..word }), span });
+    }
+    Ok((tokens, names))
+}
+
+/// `` `db.table` `` as `"db"."table"`: people write it so, and Athena's DDL takes it.
+fn push_dotted(tokens: &mut Vec<TokenWithSpan>, dotted: &str, span: Span) {
+    for (index, part) in dotted.split('.').enumerate() {
+        if index > 0 {
+            tokens.push(TokenWithSpan { token: Token::Period, span });
+        }
+        let word = Word { value: part.to_owned(), quote_style: Some('"'), keyword: Keyword::NoKeyword };
+        tokens.push(TokenWithSpan { token: Token::Word(word), span });
+    }
+}
+
+/// The parser's message in Trino's words: `line 1:8: mismatched input 'x'. Expecting: 'y'`.
+pub(crate) fn syntax_error(error: &ParserError) -> QueryError {
+    let text = match error {
+        ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
+        ParserError::RecursionLimitExceeded => {
+            return QueryError::syntax(
+                Position::START,
+                format!("statement is too large: it nests deeper than {DEPTH_MAX} levels"),
+            );
+        }
+    };
+    let (message, location) = split_location(text);
+    let position = Position { line: location.line.max(1), column: location.column.max(1) };
+    let Some((expected, found)) = message.strip_prefix("Expected: ").and_then(|rest| rest.split_once(", found: ")) else {
+        return QueryError::syntax(position, message);
+    };
+    let found = if found == "EOF" { "<EOF>" } else { found };
+    QueryError::syntax(position, format!("mismatched input '{found}'. Expecting: {expected}"))
+}
+
+/// `… at Line: 1, Column: 8` taken apart.
+fn split_location(text: &str) -> (&str, Location) {
+    let parse = || {
+        let (message, rest) = text.rsplit_once(" at Line: ")?;
+        let (line, column) = rest.split_once(", Column: ")?;
+        Some((message, Location::new(line.parse().ok()?, column.trim().parse().ok()?)))
+    };
+    parse().unwrap_or((text, Location::new(1, 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn syntax_errors_say_where_and_what() {
+        let error = parse_query("SELECT *\nFRM t").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "line 2:5: mismatched input 't'. Expecting: end of statement".replace("end of statement", "<EOF>")
+        );
+        let error = parse_query("SELECT a FROM").unwrap_err();
+        assert!(error.to_string().contains("mismatched input '<EOF>'"), "{error}");
+        let error = parse_query("SELECT 'open").unwrap_err();
+        assert!(error.is_syntax(), "{error}");
+    }
+
+    #[test]
+    fn names_are_lower_case_and_remembered_as_written() {
+        let parsed = parse_query(r#"SELECT "Mixed" AS Total FROM `Db.T`;"#).unwrap();
+        assert_eq!(parsed.query.to_string(), r#"SELECT "mixed" AS total FROM "db"."t""#);
+        assert_eq!(parsed.names.locate("total"), Some(Position { line: 1, column: 19 }));
+        let span = Span::new(Location::new(1, 19), Location::new(1, 24));
+        assert_eq!(parsed.names.as_written(span, "total"), "Total");
+    }
+
+    #[test]
+    fn hostile_nesting_is_refused() {
+        let sql = format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000));
+        assert!(parse_query(&sql).unwrap_err().is_syntax());
+    }
+}

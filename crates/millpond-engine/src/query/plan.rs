@@ -1,0 +1,270 @@
+//! From a query's text to a physical plan: every table that is named is asked of the catalog first, so that what is missing is reported
+//! with its place in the text, and planning itself never waits.
+
+use super::catalog::{CATALOG, OneCatalog, Resolved};
+use super::engine::QueryRequest;
+use super::error::{Position, QueryError};
+use super::parse::{self, Names, Parsed};
+use super::{information_schema, rewrite, semantics, view};
+use crate::scan::{Hidden, LakeTable};
+use crate::table::TableSource;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::common::{Column as DfColumn, TableReference};
+use datafusion::datasource::ViewTable;
+use datafusion::execution::{SessionState, TaskContext};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::{ExecutionPlan, displayable};
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::resolve::resolve_table_references;
+use datafusion::sql::sqlparser::ast::{ObjectName, Statement, Visit, Visitor};
+use futures::future::BoxFuture;
+use millpond_core::catalog::{Column, Table};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Views that name views, and so on: deeper is refused, since it may be a circle.
+const VIEW_DEPTH_MAX: usize = 16;
+
+/// A query that is ready to run.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) physical: Arc<dyn ExecutionPlan>,
+    pub(crate) context: Arc<TaskContext>,
+    /// With the names that the result shows.
+    pub(crate) schema: SchemaRef,
+    logical: LogicalPlan,
+}
+
+impl Planned {
+    /// Both plans, for people.
+    pub(crate) fn explain(&self) -> String {
+        format!(
+            "Logical plan\n{}\n\nPhysical plan\n{}",
+            self.logical.display_indent(),
+            displayable(self.physical.as_ref()).indent(false)
+        )
+    }
+}
+
+/// A logical plan and the result's column names, which are not always the plan's.
+pub(crate) struct Logical {
+    pub(crate) plan: LogicalPlan,
+    pub(crate) names: Vec<String>,
+    text: Names,
+}
+
+/// Plans a query, physically.
+pub(crate) async fn plan(state: &SessionState, request: &QueryRequest) -> Result<Planned, QueryError> {
+    let logical = logical(state, request).await?;
+    physical(state, logical).await
+}
+
+/// The columns that a query gives, as the catalog would describe them.
+pub(crate) async fn describe(state: &SessionState, request: &QueryRequest) -> Result<Vec<Column>, QueryError> {
+    let logical = logical(state, request).await?;
+    Ok(hive_columns(&logical))
+}
+
+pub(crate) fn hive_columns(logical: &Logical) -> Vec<Column> {
+    let fields = logical.plan.schema().fields().iter();
+    let columns = fields
+        .zip(&logical.names)
+        .map(|(field, name)| Column::new(name.to_lowercase(), crate::types::hive_type(field.data_type())));
+    columns.collect()
+}
+
+async fn logical(state: &SessionState, request: &QueryRequest) -> Result<Logical, QueryError> {
+    let mut parsed = parse::parse_query(&request.sql)?;
+    rewrite::bind_parameters(&mut parsed.query, &request.parameters)?;
+    let tables = Lake { catalog: Arc::clone(&request.catalog) };
+    logical_plan(state, &tables, request.database.as_deref(), parsed, 0).await
+}
+
+/// Where the tables of a statement come from.
+pub(crate) enum Tables<'a> {
+    Lake(&'a Lake),
+    /// Only these.
+    Given(HashMap<(String, String), Arc<dyn TableProvider>>),
+}
+
+/// The catalog.
+pub(crate) struct Lake {
+    pub(crate) catalog: Arc<dyn TableSource>,
+}
+
+fn logical_plan<'a>(
+    state: &'a SessionState,
+    lake: &'a Lake,
+    database: Option<&'a str>,
+    parsed: Parsed,
+    depth: usize,
+) -> BoxFuture<'a, Result<Logical, QueryError>> {
+    Box::pin(plan_parsed(state, Tables::Lake(lake), database, parsed, depth))
+}
+
+/// Plans a parsed query over `tables`.
+pub(crate) async fn plan_parsed(
+    state: &SessionState,
+    tables: Tables<'_>,
+    database: Option<&str>,
+    mut parsed: Parsed,
+    depth: usize,
+) -> Result<Logical, QueryError> {
+    let names = parsed.names;
+    let hidden = Hidden::mentioned(|name| names.mentions(name));
+    let outputs = rewrite::rewrite(&mut parsed.query, &names, &hidden)?;
+    let statement = DfStatement::Statement(Box::new(Statement::Query(parsed.query)));
+    let tables = match tables {
+        Tables::Lake(lake) => resolve(state, lake, database, &statement, &hidden, depth).await?,
+        Tables::Given(tables) => tables,
+    };
+    let mut state = state.clone();
+    state.register_catalog_list(Arc::new(OneCatalog(Arc::new(Resolved::new(tables)))));
+    state.config_mut().options_mut().catalog.default_schema = database.unwrap_or_default().to_owned();
+    let planned = state.statement_to_plan(statement).await;
+    let planned = planned.and_then(semantics::apply);
+    let plan = planned.map_err(|error| QueryError::from_datafusion(error, &|name| names.locate(name)))?;
+    let names_out = outputs.names(plan.schema());
+    Ok(Logical { plan, names: names_out, text: names })
+}
+
+/// Optimizes and plans physically.
+pub(crate) async fn physical(state: &SessionState, logical: Logical) -> Result<Planned, QueryError> {
+    let locate = |name: &str| logical.text.locate(name);
+    let optimized = state.optimize(&logical.plan).map_err(|error| QueryError::from_datafusion(error, &locate))?;
+    let physical = state
+        .query_planner()
+        .create_physical_plan(&optimized, state)
+        .await
+        .map_err(|error| QueryError::from_datafusion(error, &locate))?;
+    let fields = physical.schema();
+    let fields = fields.fields().iter().zip(&logical.names);
+    let fields: Vec<Field> = fields.map(|(field, name)| field.as_ref().clone().with_name(name).with_nullable(true)).collect();
+    Ok(Planned { context: state.task_ctx(), schema: Arc::new(Schema::new(fields)), physical, logical: optimized })
+}
+
+/// Asks the catalog for every table that the statement names.
+async fn resolve(
+    state: &SessionState,
+    lake: &Lake,
+    database: Option<&str>,
+    statement: &DfStatement,
+    hidden: &Hidden,
+    depth: usize,
+) -> Result<HashMap<(String, String), Arc<dyn TableProvider>>, QueryError> {
+    let (references, _) = resolve_table_references(statement, true).map_err(QueryError::from_execution)?;
+    let places = places(statement);
+    let mut tables = HashMap::new();
+    for reference in references {
+        let position = places.get(&key(&reference)).copied().unwrap_or(Position::START);
+        let (name_database, table) = qualify(&reference, database, position)?;
+        let provider = provider(state, lake, &name_database, &table, position, hidden, depth).await?;
+        tables.insert((name_database, table), provider);
+    }
+    Ok(tables)
+}
+
+async fn provider(
+    state: &SessionState,
+    lake: &Lake,
+    database: &str,
+    name: &str,
+    position: Position,
+    hidden: &Hidden,
+    depth: usize,
+) -> Result<Arc<dyn TableProvider>, QueryError> {
+    if database == information_schema::NAME {
+        return information_schema::table(name, &lake.catalog).ok_or_else(|| QueryError::TableNotFound {
+            position,
+            database: database.into(),
+            table: name.into(),
+        });
+    }
+    let found = lake.catalog.table(database, name).await.map_err(|error| QueryError::Source(error.to_string()))?;
+    let Some(table) = found else {
+        let names = lake.catalog.table_names(database).await.map_err(|error| QueryError::Source(error.to_string()))?;
+        return Err(match names {
+            None => QueryError::SchemaNotFound { position, database: database.into() },
+            Some(_) => QueryError::TableNotFound { position, database: database.into(), table: name.into() },
+        });
+    };
+    if view::is_view(&table) {
+        return view_provider(state, lake, &table, position, depth).await;
+    }
+    Ok(Arc::new(LakeTable::new(table, Arc::clone(&lake.catalog), hidden.clone())?))
+}
+
+async fn view_provider(
+    state: &SessionState,
+    lake: &Lake,
+    table: &Table,
+    position: Position,
+    depth: usize,
+) -> Result<Arc<dyn TableProvider>, QueryError> {
+    let name = format!("{}.{}", table.database, table.name);
+    let broken = |message: String| QueryError::InvalidView { position, view: name.clone(), message };
+    if depth >= VIEW_DEPTH_MAX {
+        return Err(broken(format!("views are nested more than {VIEW_DEPTH_MAX} deep; is it defined by itself?")));
+    }
+    let text = view::read(table).map_err(|error| broken(error.to_string()))?;
+    let parsed = parse::parse_query(&text.sql).map_err(|error| broken(error.to_string()))?;
+    let logical =
+        logical_plan(state, lake, Some(text.schema.as_str()), parsed, depth + 1).await.map_err(|error| match error {
+            QueryError::InvalidView { .. } | QueryError::Source(_) | QueryError::Internal(_) => error,
+            error => broken(error.to_string()),
+        })?;
+    let plan = named(logical).map_err(|error| broken(error.strip_backtrace()))?;
+    Ok(Arc::new(ViewTable::new(plan, None)))
+}
+
+/// The plan with the result's names on its columns.
+fn named(logical: Logical) -> datafusion::common::Result<LogicalPlan> {
+    let columns: Vec<Expr> = logical
+        .plan
+        .schema()
+        .iter()
+        .zip(&logical.names)
+        .map(|((qualifier, field), name)| Expr::Column(DfColumn::from((qualifier, field))).alias(name.to_lowercase()))
+        .collect();
+    LogicalPlanBuilder::from(logical.plan).project(columns)?.build()
+}
+
+/// Database and table of a name, and whether it is in the one catalog.
+fn qualify(reference: &TableReference, database: Option<&str>, position: Position) -> Result<(String, String), QueryError> {
+    if let Some(catalog) = reference.catalog()
+        && !catalog.eq_ignore_ascii_case(CATALOG)
+        && !catalog.eq_ignore_ascii_case("hive")
+    {
+        return Err(QueryError::CatalogNotFound { position, catalog: catalog.to_owned() });
+    }
+    let database = reference.schema().or(database.filter(|name| !name.is_empty())).ok_or(QueryError::NoDatabase(position))?;
+    Ok((database.to_lowercase(), reference.table().to_lowercase()))
+}
+
+fn key(reference: &TableReference) -> Vec<String> {
+    reference.to_vec()
+}
+
+/// Where each name of a relation stands first.
+fn places(statement: &DfStatement) -> HashMap<Vec<String>, Position> {
+    struct Places(HashMap<Vec<String>, Position>);
+    impl Visitor for Places {
+        type Break = ();
+
+        fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+            let parts: Vec<_> = relation.0.iter().filter_map(|part| part.as_ident()).collect();
+            if let Some(first) = parts.first() {
+                let name = parts.iter().map(|ident| ident.value.clone()).collect();
+                self.0.entry(name).or_insert(parse::position(first.span));
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut places = Places(HashMap::new());
+    if let DfStatement::Statement(statement) = statement {
+        let _ = statement.visit(&mut places);
+    }
+    places.0
+}

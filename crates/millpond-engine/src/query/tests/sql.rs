@@ -1,0 +1,236 @@
+//! The dialect.
+
+use super::*;
+
+#[tokio::test]
+async fn common_statements_mean_what_trino_means() {
+    let lake = flights().await;
+    for (sql, expected) in [
+        ("SELECT 1", "1"),
+        ("SELECT 7 / 2, -7 / 2, 7 % 3, 7.0 / 2e0", "3|-3|1|3.5"),
+        ("SELECT CAST(2.5e0 AS bigint), CAST(-1.5e0 AS integer), CAST('12' AS bigint), CAST(12 AS varchar)", "3|-2|12|12"),
+        ("SELECT CAST(10e0 AS varchar), CAST(TIMESTAMP '2024-05-01 10:00:00' AS varchar)", "10.0|2024-05-01 10:00:00.000"),
+        ("SELECT round(2.567e0, 2), round(-2.5e0), ceiling(1.2e0), truncate(1.9e0)", "2.57|-3.0|2.0|1.0"),
+        ("SELECT CAST(1.005 AS decimal(10,2)), CAST('3.14159' AS decimal(5,2))", "1.01|3.14"),
+        (
+            "SELECT date_format(DATE '2024-03-05', '%Y/%m'), date_parse('05.03.2024', '%d.%m.%Y')",
+            "2024/03|2024-03-05 00:00:00.000",
+        ),
+        (
+            "SELECT date_trunc('month', DATE '2024-03-05'), date_trunc('hour', TIMESTAMP '2024-03-05 10:20:30')",
+            "2024-03-01|2024-03-05 10:00:00.000",
+        ),
+        ("SELECT year(DATE '2024-03-05'), extract(month FROM DATE '2024-03-05'), day_of_week(DATE '2024-03-03')", "2024|3|7"),
+        ("SELECT TIMESTAMP '9999-12-31 00:00:00', DATE '0001-01-01'", "9999-12-31 00:00:00.000|0001-01-01"),
+        (
+            "SELECT date_add('month', 1, DATE '2024-01-31'), date_diff('hour', TIMESTAMP '2024-01-01 00:00:00', TIMESTAMP '2024-01-02 01:30:00')",
+            "2024-02-29|25",
+        ),
+        ("SELECT concat('a', NULL), concat('a', 'b', 'c'), 'a' || 'b'", "∅|abc|ab"),
+        ("SELECT if(1 > 2, 'a', 'b'), if(false, 1), coalesce(NULL, 2), nullif(1, 1)", "b|∅|2|∅"),
+        (
+            "SELECT regexp_extract('a1b22', '\\d+'), regexp_extract('k=v', '(\\w)=(\\w)', 2), regexp_replace('a1b2', '(\\d)', '<$1>')",
+            "1|v|a<1>b<2>",
+        ),
+        ("SELECT json_extract_scalar('{\"a\":{\"b\":[1,\"x\"]}}', '$.a.b[1]'), json_extract('{\"a\":[1]}', '$.a')", "x|[1]"),
+        (
+            "SELECT try_cast('x' AS bigint), typeof(1), typeof('a'), typeof(CAST(1 AS decimal(5,2)))",
+            "∅|bigint|varchar|decimal(5,2)",
+        ),
+        ("SELECT carrier, count(*) c FROM flights GROUP BY carrier HAVING count(*) > 1 ORDER BY c DESC, carrier", "AA|2; UA|2"),
+        ("SELECT delay FROM flights ORDER BY delay DESC", "10; 0; -5; ∅; ∅"),
+        ("SELECT delay FROM flights ORDER BY delay", "-5; 0; 10; ∅; ∅"),
+        ("WITH t AS (SELECT carrier, distance FROM flights) SELECT t.carrier FROM t WHERE distance > 500", "DL"),
+        ("SELECT count(DISTINCT carrier), approx_distinct(carrier), count_if(distance > 100) FROM flights", "3|3|3"),
+        ("SELECT max_by(carrier, distance), min_by(carrier, distance) FROM flights", "DL|UA"),
+        (
+            "SELECT carrier, distance, row_number() OVER (PARTITION BY carrier ORDER BY distance DESC) AS rn, sum(distance) OVER (PARTITION BY carrier) FROM flights ORDER BY 1, 3",
+            "AA|400|1|500; AA|100|2|500; DL|1000|1|1000; UA|250|1|300; UA|50|2|300",
+        ),
+        (
+            "SELECT a.carrier, b.distance FROM flights a JOIN flights b ON a.carrier = b.carrier AND a.distance < b.distance ORDER BY 2",
+            "UA|250; AA|400",
+        ),
+        (
+            "SELECT carrier FROM flights WHERE year = 2013 UNION SELECT carrier FROM flights WHERE year = 2014 ORDER BY 1",
+            "AA; DL; UA",
+        ),
+        ("SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(id, name) ORDER BY id DESC", "2|b; 1|a"),
+        ("SELECT carrier FROM flights ORDER BY distance OFFSET 1 LIMIT 2", "AA; UA"),
+        ("SELECT carrier FROM flights ORDER BY distance FETCH FIRST 1 ROWS ONLY", "UA"),
+        (
+            "SELECT CASE carrier WHEN 'AA' THEN 'American' ELSE 'other' END AS name, avg(distance) FROM flights GROUP BY 1 ORDER BY 1",
+            "American|250.0; other|433.3333333333333",
+        ),
+        ("SELECT x FROM (SELECT ARRAY[1,2,3] AS a) CROSS JOIN UNNEST(a) AS t(x)", "1; 2; 3"),
+        ("SELECT sum(distance) * 1.0e0 / count(*) FROM flights", "360.0"),
+        ("SELECT * FROM flights WHERE carrier IN (SELECT carrier FROM flights WHERE distance = 1000)", "DL|∅|1000|120.5|2014"),
+        ("SELECT distance FROM flights WHERE distance = (SELECT max(distance) FROM flights)", "1000"),
+        ("SELECT \"CARRIER\", Flights.Distance FROM \"DB\".\"Flights\" WHERE DISTANCE = 1000", "DL|1000"),
+        ("SELECT carrier FROM `db.flights` WHERE distance = 1000", "DL"),
+    ] {
+        lake.check(sql, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn errors_are_worded_as_athena_words_them() {
+    let lake = flights().await;
+    for (sql, expected) in [
+        ("SELECT * FROM nothing", "TABLE_NOT_FOUND: line 1:15: Table 'awsdatacatalog.db.nothing' does not exist"),
+        ("SELECT *\nFROM other.t", "SCHEMA_NOT_FOUND: line 2:6: Schema 'other' does not exist"),
+        (
+            "SELECT * FROM x.db.flights",
+            "CATALOG_NOT_FOUND: line 1:15: Catalog 'x' does not exist. The lake's catalog is 'awsdatacatalog'",
+        ),
+        ("SELECT carier FROM flights", "COLUMN_NOT_FOUND: line 1:8: Column 'carier' cannot be resolved. Did you mean 'carrier'?"),
+        ("SELECT f.nope FROM flights f", "COLUMN_NOT_FOUND: line 1:10: Column 'f.nope' cannot be resolved"),
+        ("SELECT nofunction(1)", "FUNCTION_NOT_FOUND: line 1:8: Function 'nofunction' not registered"),
+        ("SELECT 1 / 0", "DIVISION_BY_ZERO: Division by zero"),
+        ("SELECT distance / (year - year) FROM flights", "DIVISION_BY_ZERO: Division by zero"),
+        ("SELECT 1 FROM", "line 1:14: mismatched input '<EOF>'. Expecting: identifier"),
+        ("SELECT regexp_extract('a', '(')", "INVALID_FUNCTION_ARGUMENT"),
+        ("SELECT CAST(carrier AS bigint) FROM flights", "INVALID_CAST_ARGUMENT"),
+        ("SELECT carrier FROM flights GROUP BY year", "SYNTAX_ERROR"),
+        ("CREATE TABLE t (a int)", "NOT_SUPPORTED"),
+        ("COPY flights TO '/tmp/x'", "line 1:"),
+        ("SELECT * FROM '/etc/passwd'", "line 1:15"),
+        ("SELECT * FROM \"/etc/passwd\"", "TABLE_NOT_FOUND"),
+    ] {
+        let got = lake.text(sql).await;
+        assert!(got.starts_with(expected), "{sql}\n     got {got}\nexpected {expected}");
+    }
+}
+
+#[tokio::test]
+async fn results_have_the_names_that_were_written() {
+    let lake = flights().await;
+    let check = |sql: &'static str, expected: &'static [&'static str]| {
+        let lake = &lake;
+        async move {
+            let stream = lake.engine.query(lake.request(sql)).await.unwrap();
+            let names: Vec<&str> = stream.columns().iter().map(|column| column.name.as_str()).collect();
+            assert_eq!(names, expected, "{sql}");
+            stream.collect().await.unwrap();
+        }
+    };
+    check("SELECT count(*), Carrier, 1 AS \"One Two\" FROM flights GROUP BY 2", &["_col0", "Carrier", "One Two"]).await;
+    check("SELECT carrier, carrier, count(*), count(*) FROM flights GROUP BY 1", &["carrier", "carrier", "_col2", "_col3"]).await;
+    check("SELECT f.*, 1 AS X, 2 FROM flights f", &["carrier", "delay", "distance", "air_time", "year", "X", "_col6"]).await;
+    check("SELECT 1 UNION ALL SELECT 2", &["_col0"]).await;
+    check("SELECT a.carrier, b.carrier FROM flights a, flights b", &["carrier", "carrier"]).await;
+    check("SELECT upper(carrier) FROM flights ORDER BY upper(carrier)", &["_col0"]).await;
+    check("VALUES (1, 2)", &["_col0", "_col1"]).await;
+}
+
+#[tokio::test]
+async fn parameters_stand_for_question_marks() {
+    let lake = flights().await;
+    let run = |sql: &str, parameters: &[&str]| {
+        let request = lake.request(sql).with_parameters(parameters.iter().map(|p| (*p).to_owned()).collect());
+        async { rows(&lake.engine.query(request).await?.collect().await?).join("; ").pipe_ok() }
+    };
+    let sql = "SELECT carrier, ? FROM flights WHERE carrier = ? AND distance > ? LIMIT 1";
+    assert_eq!(run(sql, &["'it''s ?'", "'UA'", "100"]).await.unwrap(), "UA|it's ?");
+    let error = run(sql, &["1"]).await.unwrap_err();
+    assert_eq!(error.to_string(), "SYNTAX_ERROR: line 1:1: Incorrect number of parameters: expected 3 but found 1");
+    let error = run("SELECT ?", &["UA"]).await.unwrap_err();
+    assert!(error.to_string().contains("single quotes"), "{error}");
+    assert_eq!(run("SELECT * FROM (VALUES (1)) AS t(a) WHERE a = ?", &["DATE '2024-01-01'"]).await.is_err(), true);
+}
+
+trait PipeOk: Sized {
+    fn pipe_ok(self) -> Result<Self, QueryError> {
+        Ok(self)
+    }
+}
+
+impl PipeOk for String {}
+
+#[tokio::test]
+async fn views_are_planned_from_their_text() {
+    let lake = flights().await;
+    let sql = "SELECT carrier AS Name, count(*) AS n FROM flights GROUP BY carrier";
+    lake.add(view::table("db", "v", sql, "db", &[]), vec![]);
+    lake.add(view::table("db", "w", "SELECT name FROM v WHERE n > 1", "db", &[]), vec![]);
+    lake.add(view::table("db", "loop", "SELECT * FROM loop", "db", &[]), vec![]);
+    lake.add(view::table("db", "stale", "SELECT gone FROM flights", "db", &[]), vec![]);
+    lake.check("SELECT * FROM v ORDER BY name", "AA|2; DL|1; UA|2").await;
+    lake.check("SELECT NAME FROM w ORDER BY 1", "AA; UA").await;
+    assert!(lake.text("SELECT * FROM loop").await.contains("INVALID_VIEW"));
+    assert!(lake.text("SELECT * FROM stale").await.contains("Column 'gone' cannot be resolved"));
+}
+
+#[tokio::test]
+async fn information_schema_lists_the_catalog() {
+    let lake = flights().await;
+    lake.check("SELECT schema_name FROM information_schema.schemata ORDER BY 1", "db; information_schema").await;
+    lake.check("SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'db'", "flights|BASE TABLE")
+        .await;
+    lake.check(
+        "SELECT column_name, data_type, extra_info FROM information_schema.columns WHERE table_schema = 'db' AND table_name = 'flights' ORDER BY ordinal_position DESC LIMIT 2",
+        "year|integer|partition key; air_time|double|∅",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn cancelling_stops_a_query() {
+    let lake = flights().await;
+    let endless = "SELECT count(*) FROM flights a, flights b, flights c, flights d, flights e, flights f, flights g, flights h, flights i, flights j, flights k, flights l, flights m, flights n WHERE a.distance + n.distance > 7";
+    let request = lake.request(endless);
+    let cancel = request.cancel.clone();
+    let stream = lake.engine.query(request).await.unwrap();
+    let started = std::time::Instant::now();
+    tokio::spawn(async move {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        cancel.cancel();
+    });
+    assert_eq!(stream.collect().await.unwrap_err(), QueryError::Cancelled);
+    assert!(started.elapsed().as_secs() < 10);
+    let request = lake.request("SELECT 1");
+    request.cancel.cancel();
+    assert_eq!(lake.engine.query(request).await.unwrap_err(), QueryError::Cancelled);
+}
+
+#[tokio::test]
+async fn memory_is_bounded_and_the_error_says_so() {
+    let lake = Lake::with(EngineConfig { memory_bytes: 1 << 20, threads: 2, spill_bytes_max: 0, ..EngineConfig::default() });
+    let many: Vec<i64> = (0..300_000).collect();
+    let file = lake.put("big.parquet", parquet_file(vec![("a", longs(&many))])).await;
+    lake.add(parquet_table("big", &[("a", "bigint")], &[]), vec![(vec![], vec![file])]);
+    let error = lake.run("SELECT a, array_agg(a) FROM big GROUP BY a").await.unwrap_err();
+    assert!(matches!(error, QueryError::ExceededMemory(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_transform_reads_its_input_only() {
+    let lake = Lake::new();
+    let table = columns(&[("distance", "bigint"), ("air_time", "double"), ("year", "int")]);
+    let sql = "select *, distance / air_time * 60 as mph from input";
+    let out = transform::validate_transform(&lake.engine, sql, &table).await.unwrap();
+    assert_eq!(out.last().unwrap(), &Column::new("mph", "double"));
+    assert_eq!(out.len(), 4);
+    let batch = RecordBatch::try_from_iter(vec![
+        ("distance", longs(&[100, 200])),
+        ("air_time", doubles(&[60.0, 60.0])),
+        ("year", ints(&[2013, 2014])),
+    ])
+    .unwrap();
+    let input: transform::InputStream = Box::pin(futures::stream::iter(vec![Ok(batch.clone()), Ok(batch.clone())]));
+    let stream = transform::run_sql(&lake.engine, sql, batch.schema(), input, Default::default()).await.unwrap();
+    let got = rows(&stream.collect().await.unwrap());
+    assert_eq!(got, ["100|60.0|2013|100.0", "200|60.0|2014|200.0", "100|60.0|2013|100.0", "200|60.0|2014|200.0"]);
+
+    for (sql, expected) in [
+        ("select nope from input", "COLUMN_NOT_FOUND: line 1:8: Column 'nope' cannot be resolved"),
+        ("select * from other", "TABLE_NOT_FOUND: line 1:15: Table"),
+        ("select year + 1 from input", "SYNTAX_ERROR: line 1:1: Column name not specified at position 1"),
+        ("select year, year from input", "SYNTAX_ERROR: line 1:1: Column name 'year' specified more than once"),
+        ("drop table input", "NOT_SUPPORTED"),
+        ("select * frm input", "line 1:14: mismatched input 'input'"),
+    ] {
+        let error = transform::validate_transform(&lake.engine, sql, &table).await.unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{sql}\n{error}");
+    }
+}

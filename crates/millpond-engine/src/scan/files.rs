@@ -1,0 +1,84 @@
+//! Files with the values that are the same for all of their rows, spread over partitions of work.
+
+use super::{FILE_MODIFIED, FILE_SIZE, Shape, partition};
+use crate::table::{DataFile, FileGroup};
+use datafusion::common::{Result, ScalarValue};
+use std::sync::Arc;
+
+/// A file and its constant columns' values: partition keys, then hidden columns.
+#[derive(Debug, Clone)]
+pub(super) struct ScanFile {
+    pub(super) file: DataFile,
+    pub(super) constants: Arc<[ScalarValue]>,
+}
+
+/// All files of the groups, in order. Empty files are left out: they have no rows in any format.
+pub(super) fn scan_files(groups: Vec<FileGroup>, shape: &Shape) -> Result<Vec<ScanFile>> {
+    let mut files = Vec::with_capacity(groups.iter().map(|group| group.files.len()).sum());
+    for group in groups {
+        let keys = shape.partition_keys.iter().enumerate();
+        let keys = keys.map(|(index, (name, key))| partition::key_value(name, key, group.values.get(index).map(String::as_str)));
+        let keys = keys.collect::<Result<Vec<_>>>()?;
+        let shared: Arc<[ScalarValue]> = keys.into();
+        for file in group.files {
+            if file.size == 0 {
+                continue;
+            }
+            let constants = if shape.hidden.is_empty() { Arc::clone(&shared) } else { with_hidden(&shared, &file, shape) };
+            files.push(ScanFile { file, constants });
+        }
+    }
+    Ok(files)
+}
+
+fn with_hidden(keys: &[ScalarValue], file: &DataFile, shape: &Shape) -> Arc<[ScalarValue]> {
+    let hidden = shape.hidden.names().map(|name| match name {
+        FILE_SIZE => ScalarValue::Int64(i64::try_from(file.size).ok()),
+        FILE_MODIFIED => ScalarValue::TimestampMillisecond(Some(file.modified_ms), Some("UTC".into())),
+        _ => ScalarValue::Utf8(Some(file.uri.clone())),
+    });
+    keys.iter().cloned().chain(hidden).collect()
+}
+
+/// Cuts the files into at most `parts` runs of about the same number of bytes. Opening a file counts as a few of them.
+pub(super) fn spread(files: Vec<ScanFile>, parts: usize) -> Vec<Vec<ScanFile>> {
+    const OPENING: u64 = 16 << 10;
+    let cost = |file: &ScanFile| file.file.size.saturating_add(OPENING);
+    let total: u64 = files.iter().map(cost).sum();
+    let parts = parts.clamp(1, files.len().max(1));
+    let share = (total / parts as u64).max(1);
+    let mut runs: Vec<Vec<ScanFile>> = vec![Vec::new()];
+    let mut spent = 0;
+    for file in files {
+        let full = spent >= share * runs.len() as u64;
+        if full && runs.len() < parts && runs.last().is_some_and(|run| !run.is_empty()) {
+            runs.push(Vec::new());
+        }
+        spent += cost(&file);
+        runs.last_mut().expect("there is at least one run").push(file);
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(size: u64) -> ScanFile {
+        let file = DataFile { blob: "b".into(), uri: "s3://b/k".into(), size, etag: String::new(), modified_ms: 0 };
+        ScanFile { file, constants: Vec::new().into() }
+    }
+
+    #[test]
+    fn files_are_spread_by_size() {
+        let check = |sizes: &[u64], parts: usize, expected: &[usize]| {
+            let runs = spread(sizes.iter().map(|size| file(*size)).collect(), parts);
+            assert_eq!(runs.iter().map(Vec::len).collect::<Vec<_>>(), expected, "{sizes:?}");
+        };
+        check(&[1 << 20; 4], 2, &[2, 2]);
+        check(&[10 << 20, 1, 1, 1], 2, &[1, 3]);
+        check(&[1 << 20], 4, &[1]);
+        check(&[100; 10_000], 2, &[5_000, 5_000]);
+        check(&[], 2, &[0]);
+    }
+}

@@ -1,0 +1,250 @@
+//! Tables of the lake as DataFusion sees them.
+//!
+//! A [`LakeTable`] asks the catalog for its files when it is scanned, with the query's conditions on partition keys ([`partition`]), and so reads
+//! one consistent snapshot. Parquet is read by DataFusion's own source ([`parquet`]), text and Avro by the shared decoders ([`text`]). Files are
+//! spread over few partitions of work by size: ten thousand small files cost no more plan than ten.
+
+mod files;
+mod parquet;
+pub mod partition;
+mod text;
+
+use crate::query::QueryError;
+use crate::table::{FileGroup, Format, TableSource};
+use crate::types::HiveType;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result;
+use datafusion::datasource::TableType;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::union::UnionExec;
+use millpond_core::catalog::{Column, Table};
+use std::sync::Arc;
+
+/// Under this URL a statement's session finds the lake's objects.
+pub(crate) fn store_url() -> url::Url {
+    url::Url::parse("millpond://blobs").expect("a constant URL")
+}
+
+pub(crate) fn object_store_url() -> ObjectStoreUrl {
+    ObjectStoreUrl::parse("millpond://blobs").expect("a constant URL")
+}
+
+/// Columns that every table has and that only a statement which names them sees.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Hidden(Vec<&'static str>);
+
+/// The file that a row comes from, as `s3://bucket/key`.
+pub(crate) const PATH: &str = "$path";
+const FILE_SIZE: &str = "$file_size";
+const FILE_MODIFIED: &str = "$file_modified_time";
+
+impl Hidden {
+    /// Those that a statement mentions.
+    pub(crate) fn mentioned(mentions: impl Fn(&str) -> bool) -> Self {
+        Self([PATH, FILE_SIZE, FILE_MODIFIED].into_iter().filter(|name| mentions(name)).collect())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.0.iter().copied()
+    }
+
+    fn fields(&self) -> impl Iterator<Item = Field> + '_ {
+        self.names().map(|name| {
+            let data_type = match name {
+                FILE_SIZE => DataType::Int64,
+                FILE_MODIFIED => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+                _ => DataType::Utf8,
+            };
+            Field::new(name, data_type, true)
+        })
+    }
+}
+
+/// A table of the catalog.
+#[derive(Debug)]
+pub(crate) struct LakeTable {
+    table: Arc<Table>,
+    source: Arc<dyn TableSource>,
+    shape: Arc<Shape>,
+    schema: SchemaRef,
+}
+
+/// A table's columns by where their values come from.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    /// In the files, by name.
+    pub(crate) file_columns: Vec<Column>,
+    /// Their schema.
+    pub(crate) file_schema: SchemaRef,
+    /// Partition keys, then hidden columns: the same for all rows of a file.
+    pub(crate) constant_schema: SchemaRef,
+    pub(crate) partition_keys: Vec<(String, HiveType)>,
+    pub(crate) hidden: Hidden,
+}
+
+impl LakeTable {
+    /// # Errors
+    /// A column's type is not understood.
+    pub(crate) fn new(table: Table, source: Arc<dyn TableSource>, hidden: Hidden) -> std::result::Result<Self, QueryError> {
+        let shape = Arc::new(Shape::new(&table, hidden)?);
+        let fields = shape.file_schema.fields().iter().chain(shape.constant_schema.fields()).cloned().collect::<Vec<_>>();
+        let schema = Arc::new(Schema::new(fields));
+        Ok(Self { table: Arc::new(table), source, shape, schema })
+    }
+}
+
+impl Shape {
+    fn new(table: &Table, hidden: Hidden) -> std::result::Result<Self, QueryError> {
+        let parse = |column: &Column| {
+            HiveType::parse(&column.data_type).map_err(|error| {
+                QueryError::InvalidMetadata(format!(
+                    "column '{}' of table {}.{}: {error}",
+                    column.name, table.database, table.name
+                ))
+            })
+        };
+        let mut partition_keys = Vec::new();
+        for key in &table.partition_keys {
+            partition_keys.push((key.name.to_lowercase(), parse(key)?));
+        }
+        // Some catalogs list partition keys among the columns, or a column twice: the key wins, and the first.
+        let mut file_columns: Vec<Column> = Vec::new();
+        for column in &table.storage.columns {
+            let name = column.name.to_lowercase();
+            let known = partition_keys.iter().any(|(key, _)| *key == name) || file_columns.iter().any(|other| other.name == name);
+            if !known {
+                file_columns.push(Column { name, ..column.clone() });
+            }
+        }
+        let mut fields = Vec::new();
+        for column in &file_columns {
+            fields.push(Field::new(&column.name, parse(column)?.to_arrow(), true));
+        }
+        let constants = partition_keys.iter().map(|(name, key)| Field::new(name, key.to_arrow(), true)).chain(hidden.fields());
+        let constant_schema = Arc::new(Schema::new(constants.collect::<Vec<_>>()));
+        Ok(Self { file_columns, file_schema: Arc::new(Schema::new(fields)), constant_schema, partition_keys, hidden })
+    }
+
+    fn is_partition_key(&self, name: &str) -> bool {
+        self.partition_keys.iter().any(|(key, _)| key == name)
+    }
+}
+
+#[async_trait]
+impl TableProvider for LakeTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let answer = filters.iter().map(|filter| {
+            if partition::to_partition_expr(filter, &self.shape.partition_keys).is_some() {
+                TableProviderFilterPushDown::Exact
+            } else {
+                TableProviderFilterPushDown::Inexact
+            }
+        });
+        Ok(answer.collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let pruning = partition::Pruning::new(filters, &self.shape);
+        let groups =
+            self.source.files(&self.table, pruning.expr.as_ref()).await.map_err(|error| QueryError::Source(error.to_string()))?;
+        let groups = pruning.prune(groups, &self.shape, state)?;
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let scan = Scan {
+            shape: Arc::clone(&self.shape),
+            schema: Arc::clone(&self.schema),
+            projection: projection.cloned().unwrap_or(all),
+            filters: pruning.rest,
+            limit,
+        };
+        scan.plan(state, self.by_format(groups)?).await
+    }
+}
+
+impl LakeTable {
+    /// Groups whose files are read in the same way, together. A partition may have a format of its own.
+    fn by_format(&self, groups: Vec<FileGroup>) -> Result<Vec<Alike>> {
+        let mut alike: Vec<Alike> = Vec::new();
+        for group in groups {
+            let format = Format::of(&group.storage, &self.table.parameters).map_err(|error| {
+                QueryError::InvalidMetadata(format!("table {}.{}: {error}", self.table.database, self.table.name))
+            })?;
+            // Parquet is read by the table's columns; text by its own partition's, in their order.
+            let own = !group.storage.columns.is_empty() && format != Format::Parquet;
+            let columns = if own { group.storage.columns.clone() } else { self.table.storage.columns.clone() };
+            let known = alike
+                .iter_mut()
+                .find(|other| other.format == format && (format == Format::Parquet || same_columns(&other.columns, &columns)));
+            match known {
+                Some(other) => other.groups.push(group),
+                None => alike.push(Alike { format, columns, groups: vec![group] }),
+            }
+        }
+        Ok(alike)
+    }
+}
+
+fn same_columns(a: &[Column], b: &[Column]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name == b.name && a.data_type == b.data_type)
+}
+
+/// File groups of one format and one list of columns.
+pub(crate) struct Alike {
+    pub(crate) format: Format,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) groups: Vec<FileGroup>,
+}
+
+/// One scan of a table.
+pub(crate) struct Scan {
+    pub(crate) shape: Arc<Shape>,
+    /// Of the whole table.
+    pub(crate) schema: SchemaRef,
+    /// Indices into `schema`.
+    pub(crate) projection: Vec<usize>,
+    /// Conditions that are not met by pruning alone.
+    pub(crate) filters: Vec<Expr>,
+    pub(crate) limit: Option<usize>,
+}
+
+impl Scan {
+    async fn plan(&self, state: &dyn Session, alike: Vec<Alike>) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut plans: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
+        for one in alike {
+            if one.groups.iter().all(|group| group.files.is_empty()) {
+                continue;
+            }
+            plans.push(match one.format {
+                Format::Parquet => self.parquet(state, one.groups).await?,
+                _ => self.text(state, one)?,
+            });
+        }
+        match plans.len() {
+            0 => Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(&self.projection)?)))),
+            1 => Ok(plans.remove(0)),
+            _ => UnionExec::try_new(plans),
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Parquet through DataFusion's source: row groups and pages are pruned by statistics, and only the columns that are wanted are read.
+//!
+//! Files are read by column name, without regard to case. A column that a file lacks is NULL; one of another type is cast where that keeps
+//! its meaning, else the file is reported by name, as Athena does.
+
+use super::files::{ScanFile, scan_files, spread};
+use super::{Scan, object_store_url};
+use crate::query::QueryError;
+use crate::table::FileGroup;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use bytes::Bytes;
+use chrono::DateTime;
+use datafusion::catalog::Session;
+use datafusion::common::config::TableParquetOptions;
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Result, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory};
+use datafusion::datasource::physical_plan::{FileGroup as DfFileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr_adapter::{DefaultPhysicalExprAdapter, PhysicalExprAdapter, PhysicalExprAdapterFactory};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use object_store::{ObjectMeta, ObjectStore};
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::arrow::parquet_to_arrow_schema;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Bytes at a file's end that are read first: nearly every footer fits.
+const FOOTER_BYTES: usize = 32 << 10;
+/// Up to so many files have their footers read for planning: exact row counts make better joins, and answer `count(*)` at once. They stay in
+/// the cache for the scan.
+const FOOTERS_FOR_PLANNING: usize = 64;
+
+impl Scan {
+    pub(super) async fn parquet(&self, state: &dyn Session, groups: Vec<FileGroup>) -> Result<Arc<dyn ExecutionPlan>> {
+        let files = scan_files(groups, &self.shape)?;
+        let url = object_store_url();
+        let store = state.runtime_env().object_store(&url)?;
+        let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
+        let statistics = self.statistics(&files, &store, &cache).await;
+        let constants = self.shape.constant_schema.fields().iter().cloned().collect();
+        let schema = TableSchema::new(Arc::clone(&self.shape.file_schema), constants);
+        let options =
+            TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..TableParquetOptions::default() };
+        let readers =
+            Readers { inner: CachedParquetFileReaderFactory::new(store, cache), logical: Arc::clone(&self.shape.file_schema) };
+        let source = ParquetSource::new(schema)
+            .with_table_parquet_options(options)
+            .with_metadata_size_hint(FOOTER_BYTES)
+            .with_parquet_file_reader_factory(Arc::new(readers));
+        let groups = spread(files, state.config().target_partitions());
+        let groups = groups.into_iter().map(|run| DfFileGroup::new(run.into_iter().map(partitioned_file).collect()));
+        let config = FileScanConfigBuilder::new(url, Arc::new(source))
+            .with_file_groups(groups.collect())
+            .with_statistics(statistics)
+            .with_projection_indices(Some(self.projection.clone()))?
+            .with_limit(self.limit)
+            .with_expr_adapter(Some(Arc::new(ByNameAnyCase)))
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+
+    /// Exact row counts where few footers say them; sizes always. A footer that can't be read is reported when its file is scanned.
+    async fn statistics(
+        &self,
+        files: &[ScanFile],
+        store: &Arc<dyn ObjectStore>,
+        cache: &Arc<dyn FileMetadataCache>,
+    ) -> Statistics {
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        let bytes = files.iter().map(|file| usize::try_from(file.file.size).unwrap_or(usize::MAX)).fold(0, usize::saturating_add);
+        statistics.total_byte_size = Precision::Inexact(bytes);
+        if files.len() > FOOTERS_FOR_PLANNING {
+            return statistics;
+        }
+        let reads: Vec<_> =
+            files.iter().map(|file| footer_rows(object_meta(file), Arc::clone(store), Arc::clone(cache))).collect();
+        let rows = futures::stream::iter(reads)
+            .buffered(8)
+            .try_fold(0i64, |total, rows| async move { Ok(total.saturating_add(rows)) })
+            .await;
+        if let Ok(rows) = rows
+            && let Ok(rows) = usize::try_from(rows)
+        {
+            statistics.num_rows = Precision::Exact(rows);
+        }
+        statistics
+    }
+}
+
+async fn footer_rows(meta: ObjectMeta, store: Arc<dyn ObjectStore>, cache: Arc<dyn FileMetadataCache>) -> Result<i64> {
+    let metadata = DFParquetMetadata::new(&store, &meta)
+        .with_file_metadata_cache(Some(cache))
+        .with_metadata_size_hint(Some(FOOTER_BYTES))
+        .fetch_metadata()
+        .await?;
+    Ok(metadata.file_metadata().num_rows())
+}
+
+fn object_meta(file: &ScanFile) -> ObjectMeta {
+    ObjectMeta {
+        location: file.file.blob.clone(),
+        last_modified: DateTime::from_timestamp_millis(file.file.modified_ms).unwrap_or_default(),
+        size: file.file.size,
+        e_tag: Some(file.file.etag.clone()),
+        version: None,
+    }
+}
+
+fn partitioned_file(file: ScanFile) -> PartitionedFile {
+    let partitioned = PartitionedFile::new_from_meta(object_meta(&file));
+    partitioned.with_partition_values(file.constants.to_vec()).with_extension(Uri(file.file.uri))
+}
+
+/// For people: which object a file is.
+#[derive(Debug, Clone)]
+struct Uri(String);
+
+/// Readers whose errors name the object, and which check a file's columns against the table's before anything is read.
+#[derive(Debug)]
+struct Readers {
+    inner: CachedParquetFileReaderFactory,
+    logical: SchemaRef,
+}
+
+impl ParquetFileReaderFactory for Readers {
+    fn create_reader(
+        &self,
+        partition_index: usize,
+        file: PartitionedFile,
+        metadata_size_hint: Option<usize>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Box<dyn AsyncFileReader + Send>> {
+        let uri = file.extension::<Uri>().map_or_else(|| file.object_meta.location.to_string(), |uri| uri.0.clone());
+        let inner = self.inner.create_reader(partition_index, file, metadata_size_hint, metrics)?;
+        Ok(Box::new(Reader { inner, uri, logical: Arc::clone(&self.logical) }))
+    }
+}
+
+struct Reader {
+    inner: Box<dyn AsyncFileReader + Send>,
+    uri: String,
+    logical: SchemaRef,
+}
+
+fn own(error: QueryError) -> ParquetError {
+    ParquetError::External(Box::new(error))
+}
+
+/// Keeps our own errors (a limit that was reached), and names the object in all others.
+fn blame(error: ParquetError, uri: &str, message: &str) -> ParquetError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = match &error {
+        ParquetError::External(inner) => Some(inner.as_ref()),
+        _ => None,
+    };
+    while let Some(inner) = cause {
+        if let Some(ours) = inner.downcast_ref::<QueryError>() {
+            return own(ours.clone());
+        }
+        cause = inner.source();
+    }
+    own(QueryError::CannotOpen { uri: uri.to_owned(), message: format!("{message}: {error}") })
+}
+
+impl AsyncFileReader for Reader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
+        let uri = &self.uri;
+        self.inner
+            .get_bytes(range)
+            .map(move |read| read.map_err(|error| blame(error, uri, "its bytes could not be read")))
+            .boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+        let uri = &self.uri;
+        self.inner
+            .get_byte_ranges(ranges)
+            .map(move |read| read.map_err(|error| blame(error, uri, "its bytes could not be read")))
+            .boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
+        let Self { inner, uri, logical } = self;
+        async move {
+            let metadata =
+                inner.get_metadata(options).await.map_err(|error| blame(error, uri, "it is not a valid Parquet file"))?;
+            check_columns(&metadata, logical, uri)?;
+            Ok(metadata)
+        }
+        .boxed()
+    }
+}
+
+/// Refuses a file whose column can't be read as the table's type.
+fn check_columns(metadata: &ParquetMetaData, logical: &Schema, uri: &str) -> parquet::errors::Result<()> {
+    let file = metadata.file_metadata();
+    let physical = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())?;
+    for field in logical.fields() {
+        let Some(found) = physical.fields().iter().find(|other| other.name().eq_ignore_ascii_case(field.name())) else {
+            continue;
+        };
+        if !readable_as(found.data_type(), field.data_type()) {
+            let message = format!(
+                "Field {}'s type {} in the Parquet file is incompatible with type {} defined in the table's schema",
+                field.name(),
+                crate::types::hive_type(found.data_type()),
+                crate::types::hive_type(field.data_type())
+            );
+            return Err(own(QueryError::BadData { uri: uri.to_owned(), message }));
+        }
+    }
+    Ok(())
+}
+
+/// Whether values of one type keep their meaning as another. Numbers and texts are not mixed, except that anything simple can be text.
+fn readable_as(from: &DataType, to: &DataType) -> bool {
+    use DataType as T;
+    let number = |t: &DataType| t.is_numeric() || *t == T::Boolean;
+    let text = |t: &DataType| {
+        matches!(t, T::Utf8 | T::LargeUtf8 | T::Utf8View | T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_))
+    };
+    match (from, to) {
+        (from, to) if from == to => true,
+        (T::Dictionary(_, value), to) => readable_as(value, to),
+        (T::List(a) | T::LargeList(a) | T::FixedSizeList(a, _), T::List(b)) => readable_as(a.data_type(), b.data_type()),
+        (T::Struct(a), T::Struct(b)) => b.iter().all(|wanted| {
+            let found = a.iter().find(|field| field.name().eq_ignore_ascii_case(wanted.name()));
+            found.is_none_or(|found| readable_as(found.data_type(), wanted.data_type()))
+        }),
+        (T::Map(a, _), T::Map(b, _)) => readable_as(a.data_type(), b.data_type()),
+        (from, T::Utf8) if !from.is_nested() => true,
+        (from, to) if number(from) && number(to) => true,
+        (from, to) if text(from) && text(to) => true,
+        (T::Date32 | T::Date64 | T::Timestamp(_, _), T::Date32 | T::Timestamp(_, _)) => true,
+        (T::Int64 | T::Int32, T::Timestamp(_, _) | T::Date32) => false,
+        (T::Null, _) => true,
+        _ => false,
+    }
+}
+
+/// Finds a file's columns by name without regard to case (Spark writes `MixedCase`; the catalog's names are lower case).
+#[derive(Debug)]
+struct ByNameAnyCase;
+
+impl PhysicalExprAdapterFactory for ByNameAnyCase {
+    fn create(&self, logical: SchemaRef, physical: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
+        let fields = physical.fields().iter().map(|field| {
+            let known = logical.fields().iter().find(|other| other.name().eq_ignore_ascii_case(field.name()));
+            let exact = physical.fields().iter().any(|other| known.is_some_and(|known| known.name() == other.name()));
+            match known {
+                Some(known) if !exact => field.as_ref().clone().with_name(known.name()),
+                _ => field.as_ref().clone(),
+            }
+        });
+        let lowered: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        Ok(Arc::new(AnyCase { inner: DefaultPhysicalExprAdapter::new(logical, lowered), physical }))
+    }
+}
+
+#[derive(Debug)]
+struct AnyCase {
+    inner: DefaultPhysicalExprAdapter,
+    physical: SchemaRef,
+}
+
+impl PhysicalExprAdapter for AnyCase {
+    fn rewrite(&self, expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
+        let adapted = self.inner.rewrite(expr)?;
+        // The reader looks for the names that the file has.
+        let renamed = adapted.transform_up(|expr| {
+            let Some(column) = expr.downcast_ref::<Column>() else { return Ok(Transformed::no(expr)) };
+            match self.physical.fields().get(column.index()) {
+                Some(field) if field.name() != column.name() && field.name().eq_ignore_ascii_case(column.name()) => {
+                    Ok(Transformed::yes(Arc::new(Column::new(field.name(), column.index())) as Arc<dyn PhysicalExpr>))
+                }
+                _ => Ok(Transformed::no(expr)),
+            }
+        })?;
+        Ok(renamed.data)
+    }
+}

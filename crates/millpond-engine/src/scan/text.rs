@@ -1,0 +1,227 @@
+//! Delimited text, JSON and Avro through the crate's own decoders, as a streaming operator.
+
+use super::files::{ScanFile, scan_files, spread};
+use super::{Alike, Scan, object_store_url};
+use crate::decode::{self, DecodeError, DecodeErrorKind, DecodeSpec, Decoded, Mode};
+use crate::query::QueryError;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::Session;
+use datafusion::common::stats::Precision;
+use datafusion::common::{Result, Statistics};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use futures::StreamExt;
+use std::fmt;
+use std::sync::Arc;
+
+/// Where a column of the output comes from.
+#[derive(Debug, Clone, PartialEq)]
+enum From {
+    /// The decoder's column of this place.
+    Decoded(usize),
+    /// The file's constant of this place.
+    Constant(usize),
+    /// The files do not have it.
+    Nothing,
+}
+
+impl Scan {
+    pub(super) fn text(&self, state: &dyn Session, alike: Alike) -> Result<Arc<dyn ExecutionPlan>> {
+        let file_columns = self.shape.file_columns.len();
+        let mut wanted = Vec::new();
+        let mut from = Vec::with_capacity(self.projection.len());
+        for &index in &self.projection {
+            if index >= file_columns {
+                from.push(From::Constant(index - file_columns));
+                continue;
+            }
+            let name = &self.shape.file_columns[index].name;
+            // A partition's own columns have their own order; they are the table's by name.
+            match alike.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name)) {
+                Some(place) => {
+                    from.push(From::Decoded(wanted.len()));
+                    wanted.push(place);
+                }
+                None => from.push(From::Nothing),
+            }
+        }
+        let spec = DecodeSpec {
+            format: alike.format,
+            columns: alike.columns,
+            projection: Some(wanted),
+            mode: Mode::Lenient,
+            batch_rows: state.config().batch_size(),
+        };
+        let schema: SchemaRef = Arc::new(self.schema.project(&self.projection)?);
+        let files = scan_files(alike.groups, &self.shape)?;
+        let runs = spread(files, state.config().target_partitions());
+        Ok(Arc::new(TextScanExec::new(schema, spec, from, runs, self.limit)))
+    }
+}
+
+/// Decodes files of one format, one partition of work after the other.
+#[derive(Debug, Clone)]
+struct TextScanExec {
+    spec: DecodeSpec,
+    from: Arc<[From]>,
+    runs: Arc<[Vec<ScanFile>]>,
+    limit: Option<usize>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl TextScanExec {
+    fn new(schema: SchemaRef, spec: DecodeSpec, from: Vec<From>, runs: Vec<Vec<ScanFile>>, limit: Option<usize>) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(runs.len()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Self {
+            spec,
+            from: from.into(),
+            runs: runs.into(),
+            limit,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+}
+
+impl DisplayAs for TextScanExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files: usize = self.runs.iter().map(Vec::len).sum();
+        let format = match self.spec.format {
+            crate::table::Format::Csv(_) => "csv",
+            crate::table::Format::Json(_) => "json",
+            crate::table::Format::Avro => "avro",
+            crate::table::Format::Parquet => "parquet",
+        };
+        write!(f, "TextScanExec: format={format}, files={files}, partitions={}", self.runs.len())?;
+        match self.limit {
+            Some(limit) => write!(f, ", limit={limit}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ExecutionPlan for TextScanExec {
+    fn name(&self) -> &'static str {
+        "TextScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let store = context.runtime_env().object_store(object_store_url())?;
+        let run = self.runs[partition].clone();
+        let files = run.iter().map(|file| file.file.clone()).collect();
+        let schema = self.schema();
+        let assemble = Assemble { schema: Arc::clone(&schema), from: Arc::clone(&self.from), run };
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let mut left = self.limit.unwrap_or(usize::MAX);
+        let batches = decode::stream(store, files, self.spec.clone())
+            .map(move |decoded| match decoded {
+                Ok(decoded) => assemble.batch(&decoded),
+                Err(error) => Err(blame(error).into()),
+            })
+            .scan((), move |(), batch: Result<RecordBatch>| {
+                let next = match batch {
+                    _ if left == 0 => None,
+                    Ok(batch) if batch.num_rows() > left => Some(Ok(batch.slice(0, std::mem::take(&mut left)))),
+                    Ok(batch) => {
+                        left -= batch.num_rows();
+                        metrics.record_output(batch.num_rows());
+                        Some(Ok(batch))
+                    }
+                    Err(error) => Some(Err(error)),
+                };
+                futures::future::ready(next)
+            });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
+        let bytes = |run: &Vec<ScanFile>| run.iter().map(|file| file.file.size).sum::<u64>();
+        let bytes = match partition {
+            Some(index) => self.runs.get(index).map_or(0, bytes),
+            None => self.runs.iter().map(bytes).sum(),
+        };
+        let mut statistics = Statistics::new_unknown(&self.schema());
+        statistics.total_byte_size = Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX));
+        Ok(Arc::new(statistics))
+    }
+
+    fn supports_limit_pushdown(&self) -> bool {
+        true
+    }
+
+    fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        Some(Arc::new(Self { limit, metrics: ExecutionPlanMetricsSet::new(), ..self.clone() }))
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.limit
+    }
+}
+
+/// Puts the output's columns together.
+struct Assemble {
+    schema: SchemaRef,
+    from: Arc<[From]>,
+    run: Vec<ScanFile>,
+}
+
+impl Assemble {
+    fn batch(&self, decoded: &Decoded) -> Result<RecordBatch> {
+        let rows = decoded.batch.num_rows();
+        let constants = &self.run[decoded.file].constants;
+        let columns = self.from.iter().zip(self.schema.fields()).map(|(from, field)| -> Result<ArrayRef> {
+            match from {
+                From::Constant(index) => constants[*index].to_array_of_size(rows),
+                From::Nothing => Ok(new_null_array(field.data_type(), rows)),
+                From::Decoded(index) => {
+                    let column = decoded.batch.column(*index);
+                    if column.data_type() == field.data_type() {
+                        return Ok(Arc::clone(column));
+                    }
+                    // A partition may have an older type than its table. What does not fit is NULL, as anything else that does not.
+                    let options = CastOptions { safe: true, ..CastOptions::default() };
+                    Ok(cast_with_options(column, field.data_type(), &options)?)
+                }
+            }
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+    }
+}
+
+fn blame(error: DecodeError) -> QueryError {
+    match error.kind {
+        DecodeErrorKind::Read => QueryError::CannotOpen { uri: error.uri, message: error.message },
+        DecodeErrorKind::Content => QueryError::BadData { uri: error.uri, message: error.message },
+        DecodeErrorKind::Table => QueryError::InvalidMetadata(format!("{}: {}", error.uri, error.message)),
+    }
+}

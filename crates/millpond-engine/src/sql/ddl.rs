@@ -1,0 +1,333 @@
+//! Statements by their first words: databases, tables, views, partitions.
+
+use super::token::{Cursor, Token};
+use super::{AlterTable, PartitionCondition, PartitionSpec, Statement, TableName, show, table};
+use crate::query::QueryError;
+use millpond_core::catalog::{Column, Parameters};
+use millpond_core::partition_expr::CompareOp;
+
+/// What statements may begin with.
+const BEGINNINGS: &[&str] =
+    &["'ALTER'", "'CREATE'", "'DESCRIBE'", "'DROP'", "'EXPLAIN'", "'MSCK'", "'SELECT'", "'SHOW'", "'VALUES'", "'WITH'"];
+
+/// Statements that Athena has and Millpond does not yet.
+const LATER: &[(&str, &str)] = &[
+    ("INSERT", "INSERT INTO"),
+    ("UNLOAD", "UNLOAD"),
+    ("DELETE", "DELETE"),
+    ("UPDATE", "UPDATE"),
+    ("MERGE", "MERGE INTO"),
+    ("OPTIMIZE", "OPTIMIZE"),
+    ("VACUUM", "VACUUM"),
+    ("PREPARE", "PREPARE"),
+    ("EXECUTE", "EXECUTE"),
+    ("DEALLOCATE", "DEALLOCATE PREPARE"),
+    ("USING", "USING EXTERNAL FUNCTION"),
+];
+
+pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
+    let first = match &cursor.peek().token {
+        Token::Word(word) => word.to_uppercase(),
+        Token::Symbol("(") => return Ok(Statement::Query { sql: cursor.rest().to_owned() }),
+        _ => return Err(cursor.unexpected(BEGINNINGS)),
+    };
+    match first.as_str() {
+        "SELECT" | "WITH" | "VALUES" | "TABLE" => return Ok(Statement::Query { sql: cursor.rest().to_owned() }),
+        "EXPLAIN" => return explain(cursor),
+        _ => {}
+    }
+    if let Some((_, name)) = LATER.iter().find(|(word, _)| *word == first) {
+        return Err(QueryError::NotSupported(format!("{name} statements are not supported yet")));
+    }
+    let parsed = match first.as_str() {
+        "CREATE" => create(cursor),
+        "DROP" => drop(cursor),
+        "ALTER" => alter(cursor),
+        "MSCK" => {
+            cursor.expect(&["MSCK", "REPAIR", "TABLE"])?;
+            Ok(Statement::MsckRepair { name: table_name(cursor)? })
+        }
+        "SHOW" => show::show(cursor),
+        "DESCRIBE" | "DESC" => show::describe(cursor),
+        _ => Err(cursor.unexpected(BEGINNINGS)),
+    }?;
+    cursor.end()?;
+    Ok(parsed)
+}
+
+fn explain(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
+    cursor.expect(&["EXPLAIN"])?;
+    let analyze = cursor.takes(&["ANALYZE"]);
+    cursor.takes(&["VERBOSE"]);
+    // EXPLAIN (FORMAT TEXT, TYPE LOGICAL) query; a query may begin with a parenthesis too.
+    let is_option =
+        |token: &Token| matches!(token, Token::Word(word) if ["FORMAT", "TYPE"].contains(&word.to_uppercase().as_str()));
+    if cursor.peek().token == Token::Symbol("(") && is_option(&cursor.ahead(1).token) {
+        cursor.next();
+        while !cursor.takes_symbol(")") {
+            if cursor.peek().token == Token::End {
+                return Err(cursor.unexpected(&["')'"]));
+            }
+            cursor.next();
+        }
+    }
+    if cursor.peek().token == Token::End {
+        return Err(cursor.unexpected(&["<query>"]));
+    }
+    Ok(Statement::Explain { sql: cursor.rest().to_owned(), analyze })
+}
+
+/// `[catalog.][database.]table`, with or without backticks, and `` `database.table` ``.
+pub(super) fn table_name(cursor: &mut Cursor<'_>) -> Result<TableName, QueryError> {
+    let position = cursor.position();
+    let dotted = matches!(&cursor.peek().token, Token::Quoted(_));
+    let mut parts = vec![cursor.name()?];
+    while cursor.takes_symbol(".") {
+        parts.push(cursor.name()?);
+    }
+    if parts.len() == 1 && dotted {
+        parts = parts[0].split('.').map(str::to_owned).collect();
+    }
+    let wrong = |what: &str| Err(QueryError::syntax(position, format!("{what}: write [database.]table")));
+    let (name, database) = match parts.len() {
+        1 => (parts.remove(0), None),
+        2 => (parts.remove(1), Some(parts.remove(0))),
+        3 if ["awsdatacatalog", "hive"].contains(&parts[0].as_str()) => (parts.remove(2), Some(parts.remove(1))),
+        3 => return Err(QueryError::CatalogNotFound { position, catalog: parts.remove(0) }),
+        _ => return wrong("too many parts in a table's name"),
+    };
+    if name.is_empty() || database.as_ref().is_some_and(String::is_empty) {
+        return wrong("a part of the table's name is empty");
+    }
+    Ok(TableName { database, name, position })
+}
+
+/// `[catalog.]database`
+pub(super) fn database_name(cursor: &mut Cursor<'_>) -> Result<String, QueryError> {
+    let first = cursor.name()?;
+    if cursor.takes_symbol(".") { cursor.name() } else { Ok(first) }
+}
+
+fn create(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
+    cursor.expect(&["CREATE"])?;
+    if cursor.takes(&["DATABASE"]) || cursor.takes(&["SCHEMA"]) {
+        return create_database(cursor);
+    }
+    let or_replace = cursor.takes(&["OR", "REPLACE"]);
+    if cursor.takes(&["VIEW"]) {
+        return create_view(cursor, or_replace);
+    }
+    if or_replace {
+        return Err(cursor.unexpected(&["'VIEW'"]));
+    }
+    if cursor.takes(&["EXTERNAL", "TABLE"]) {
+        return table::create_external(cursor);
+    }
+    if cursor.sees(&["TABLE"]) {
+        return Err(QueryError::NotSupported(
+            "CREATE TABLE without EXTERNAL (CREATE TABLE AS and Iceberg tables) is not supported yet; use CREATE EXTERNAL TABLE"
+                .into(),
+        ));
+    }
+    Err(cursor.unexpected(&["'DATABASE'", "'EXTERNAL'", "'OR'", "'SCHEMA'", "'TABLE'", "'VIEW'"]))
+}
+
+fn create_database(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
+    let if_not_exists = cursor.takes(&["IF", "NOT", "EXISTS"]);
+    let name = database_name(cursor)?;
+    let (mut comment, mut location, mut properties) = (None, None, Parameters::new());
+    loop {
+        if comment.is_none() && cursor.takes(&["COMMENT"]) {
+            comment = Some(cursor.text()?);
+        } else if location.is_none() && cursor.takes(&["LOCATION"]) {
+            location = Some(self::location(cursor)?);
+        } else if cursor.takes(&["WITH", "DBPROPERTIES"]) {
+            properties = self::properties(cursor)?;
+        } else {
+            return Ok(Statement::CreateDatabase { name, if_not_exists, comment, location, properties });
+        }
+    }
+}
+
+fn create_view(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Statement, QueryError> {
+    let name = table_name(cursor)?;
+    if cursor.takes(&["COMMENT"]) {
+        cursor.text()?;
+    }
+    cursor.expect(&["AS"])?;
+    if cursor.peek().token == Token::End {
+        return Err(cursor.unexpected(&["<query>"]));
+    }
+    Ok(Statement::CreateView { name, or_replace, sql: cursor.rest().to_owned() })
+}
+
+fn drop(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
+    cursor.expect(&["DROP"])?;
+    if cursor.takes(&["DATABASE"]) || cursor.takes(&["SCHEMA"]) {
+        let if_exists = cursor.takes(&["IF", "EXISTS"]);
+        let name = database_name(cursor)?;
+        let cascade = cursor.takes(&["CASCADE"]);
+        if !cascade {
+            cursor.takes(&["RESTRICT"]);
+        }
+        return Ok(Statement::DropDatabase { name, if_exists, cascade });
+    }
+    if cursor.takes(&["TABLE"]) {
+        let if_exists = cursor.takes(&["IF", "EXISTS"]);
+        let name = table_name(cursor)?;
+        cursor.takes(&["PURGE"]);
+        return Ok(Statement::DropTable { name, if_exists });
+    }
+    if cursor.takes(&["VIEW"]) {
+        let if_exists = cursor.takes(&["IF", "EXISTS"]);
+        return Ok(Statement::DropView { name: table_name(cursor)?, if_exists });
+    }
+    Err(cursor.unexpected(&["'DATABASE'", "'SCHEMA'", "'TABLE'", "'VIEW'"]))
+}
+
+fn alter(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
+    cursor.expect(&["ALTER"])?;
+    if cursor.takes(&["DATABASE"]) || cursor.takes(&["SCHEMA"]) {
+        let name = database_name(cursor)?;
+        cursor.expect(&["SET", "DBPROPERTIES"])?;
+        return Ok(Statement::AlterDatabase { name, properties: properties(cursor)? });
+    }
+    if !cursor.takes(&["TABLE"]) {
+        return Err(cursor.unexpected(&["'DATABASE'", "'SCHEMA'", "'TABLE'"]));
+    }
+    let name = table_name(cursor)?;
+    let action = alter_action(cursor)?;
+    Ok(Statement::AlterTable { name, action })
+}
+
+fn alter_action(cursor: &mut Cursor<'_>) -> Result<AlterTable, QueryError> {
+    if cursor.takes(&["ADD", "COLUMNS"]) {
+        return Ok(AlterTable::AddColumns(table::columns(cursor)?));
+    }
+    if cursor.takes(&["REPLACE", "COLUMNS"]) {
+        return Ok(AlterTable::ReplaceColumns(table::columns(cursor)?));
+    }
+    if cursor.takes(&["CHANGE"]) {
+        cursor.takes(&["COLUMN"]);
+        let from = cursor.name()?;
+        return Ok(AlterTable::ChangeColumn { from, to: table::column(cursor)? });
+    }
+    if cursor.takes(&["ADD"]) {
+        let if_not_exists = cursor.takes(&["IF", "NOT", "EXISTS"]);
+        let mut partitions = Vec::new();
+        while cursor.sees(&["PARTITION"]) {
+            let values = partition(cursor)?;
+            let location = if cursor.takes(&["LOCATION"]) { Some(location(cursor)?) } else { None };
+            partitions.push((values, location));
+            cursor.takes_symbol(",");
+        }
+        if partitions.is_empty() {
+            return Err(cursor.unexpected(&["'COLUMNS'", "'IF'", "'PARTITION'"]));
+        }
+        return Ok(AlterTable::AddPartitions { if_not_exists, partitions });
+    }
+    if cursor.takes(&["DROP"]) {
+        let if_exists = cursor.takes(&["IF", "EXISTS"]);
+        let mut partitions = vec![conditions(cursor)?];
+        while cursor.takes_symbol(",") {
+            partitions.push(conditions(cursor)?);
+        }
+        cursor.takes(&["PURGE"]);
+        return Ok(AlterTable::DropPartitions { if_exists, partitions });
+    }
+    if cursor.takes(&["SET", "TBLPROPERTIES"]) {
+        return Ok(AlterTable::SetProperties(properties(cursor)?));
+    }
+    let partition = if cursor.sees(&["PARTITION"]) { Some(partition(cursor)?) } else { None };
+    if cursor.takes(&["SET", "LOCATION"]) {
+        return Ok(AlterTable::SetLocation { partition, location: location(cursor)? });
+    }
+    if let Some(from) = partition {
+        cursor.expect(&["RENAME", "TO"])?;
+        return Ok(AlterTable::RenamePartition { from, to: self::partition(cursor)? });
+    }
+    Err(cursor.unexpected(&["'ADD'", "'CHANGE'", "'DROP'", "'PARTITION'", "'REPLACE'", "'SET'"]))
+}
+
+/// `PARTITION (key = value, …)`
+pub(super) fn partition(cursor: &mut Cursor<'_>) -> Result<PartitionSpec, QueryError> {
+    cursor.expect(&["PARTITION"])?;
+    list(cursor, |cursor| {
+        let key = cursor.name()?;
+        cursor.expect_symbol("=")?;
+        Ok((key, cursor.value()?))
+    })
+}
+
+/// `PARTITION (key < value, …)`
+fn conditions(cursor: &mut Cursor<'_>) -> Result<Vec<PartitionCondition>, QueryError> {
+    cursor.expect(&["PARTITION"])?;
+    list(cursor, |cursor| {
+        let key = cursor.name()?;
+        let op = match &cursor.peek().token {
+            Token::Symbol("=") => CompareOp::Eq,
+            Token::Symbol("<>" | "!=") => CompareOp::NotEq,
+            Token::Symbol("<") => CompareOp::Lt,
+            Token::Symbol("<=") => CompareOp::LtEq,
+            Token::Symbol(">") => CompareOp::Gt,
+            Token::Symbol(">=") => CompareOp::GtEq,
+            _ => return Err(cursor.unexpected(&["'='", "'<>'", "'<'", "'<='", "'>'", "'>='"])),
+        };
+        cursor.next();
+        Ok(PartitionCondition { key, op, value: cursor.value()? })
+    })
+}
+
+/// `('key' = 'value', …)`; a later value of the same key wins.
+pub(super) fn properties(cursor: &mut Cursor<'_>) -> Result<Parameters, QueryError> {
+    let pairs = list(cursor, |cursor| {
+        let key = cursor.text()?;
+        cursor.expect_symbol("=")?;
+        let value = match &cursor.peek().token {
+            Token::Number(_) | Token::Word(_) => cursor.value()?,
+            _ => cursor.text()?,
+        };
+        Ok((key, value))
+    })?;
+    Ok(pairs.into_iter().collect())
+}
+
+/// `(item, …)`, at least one.
+pub(super) fn list<T>(
+    cursor: &mut Cursor<'_>,
+    mut item: impl FnMut(&mut Cursor<'_>) -> Result<T, QueryError>,
+) -> Result<Vec<T>, QueryError> {
+    cursor.expect_symbol("(")?;
+    let mut items = vec![item(cursor)?];
+    loop {
+        if cursor.takes_symbol(")") {
+            return Ok(items);
+        }
+        if !cursor.takes_symbol(",") {
+            return Err(cursor.unexpected(&["')'", "','"]));
+        }
+        items.push(item(cursor)?);
+    }
+}
+
+/// `'s3://bucket/prefix/'`
+pub(super) fn location(cursor: &mut Cursor<'_>) -> Result<String, QueryError> {
+    let position = cursor.position();
+    let text = cursor.text()?;
+    let bucket =
+        ["s3://", "s3a://", "s3n://"].iter().find_map(|scheme| text.strip_prefix(scheme)).map(|rest| rest.split('/').next());
+    match bucket {
+        Some(Some(bucket)) if !bucket.is_empty() => Ok(text),
+        _ => Err(QueryError::syntax(position, format!("LOCATION must be of the form 's3://bucket/prefix/', is '{text}'"))),
+    }
+}
+
+/// Columns are distinct by name.
+pub(super) fn distinct(columns: &[&Column], cursor: &Cursor<'_>) -> Result<(), QueryError> {
+    for (index, column) in columns.iter().enumerate() {
+        if columns[..index].iter().any(|other| other.name == column.name) {
+            return Err(QueryError::syntax(cursor.position(), format!("Column '{}' is repeated", column.name)));
+        }
+    }
+    Ok(())
+}
