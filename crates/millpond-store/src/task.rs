@@ -232,6 +232,51 @@ pub fn pending(connection: &Connection) -> Result<i64, StoreError> {
     Ok(connection.prepare_cached("SELECT count(*) FROM task WHERE state < 2")?.query_row([], |row| row.get(0))?)
 }
 
+/// How much there is to do, and how much was given up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Load {
+    /// Events that the dispatcher has not taken yet.
+    pub events: u64,
+    /// Tasks that a worker holds.
+    pub running: u64,
+    /// Tasks that are due, or will be tried again within [`SOON_MS`].
+    pub waiting: u64,
+    /// Tasks that fall due later.
+    pub later: u64,
+    /// Dead tasks.
+    pub dead: u64,
+}
+
+impl Load {
+    /// Whether nothing happens before somebody does something, or a later task falls due.
+    pub fn is_idle(&self) -> bool {
+        self.events + self.running + self.waiting == 0
+    }
+}
+
+/// A task that failed and is tried again within this time counts as waiting, in milliseconds.
+pub const SOON_MS: i64 = 10_000;
+
+/// The load at a time, in milliseconds since the epoch.
+pub fn load(connection: &Connection, now_ms: i64) -> Result<Load, StoreError> {
+    let events: i64 = connection.prepare_cached("SELECT count(*) FROM outbox")?.query_row([], |row| row.get(0))?;
+    let select = "SELECT state, state = 0 AND run_at_ms > ?1 + CASE WHEN failures > 0 THEN ?2 ELSE 0 END, count(*)
+                  FROM task GROUP BY 1, 2";
+    let mut load = Load { events: events as u64, ..Load::default() };
+    let mut statement = connection.prepare_cached(select)?;
+    let mut rows = statement.query(params![now_ms, SOON_MS])?;
+    while let Some(row) = rows.next()? {
+        let count = row.get::<_, i64>(2)? as u64;
+        match (row.get::<_, i64>(0)?, row.get::<_, bool>(1)?) {
+            (0, false) => load.waiting += count,
+            (0, true) => load.later += count,
+            (1, _) => load.running += count,
+            _ => load.dead += count,
+        }
+    }
+    Ok(load)
+}
+
 /// Whether a task of this kind and key is ready or leased.
 pub fn is_pending(connection: &Connection, kind: &str, key: &str) -> Result<bool, StoreError> {
     let found = "SELECT 1 FROM task WHERE kind = ? AND key = ? AND state < 2 LIMIT 1";

@@ -1,0 +1,349 @@
+//! The lake as a running whole: opens the store, builds the services over it, starts what makes it move, and ends it in order.
+//!
+//! To start: listen (so that a taken port costs nothing), open the store, wire the services, bring the flows to what the configuration says,
+//! start workers and dispatcher, serve, and only then say where. To stop: no new requests, no new events, no new tasks; what is under way may
+//! end; then the endpoint file goes. A lake that is killed instead goes on where it was at its next start.
+
+use crate::client::Client;
+use crate::config::{self, Config, Flow, Tls};
+use crate::credentials::Credentials;
+use crate::endpoint::Endpoint;
+use crate::flow::{self, FlowManager};
+use anyhow::{Context, Result, anyhow};
+use millpond_api::admin::Admin;
+use millpond_api::router::Router;
+use millpond_api::s3::Hosts;
+use millpond_api::server::{self, Server};
+use millpond_core::arn::Place;
+use millpond_core::env::{SharedEnv, SystemEnv};
+use millpond_engine::query::{Engine, EngineConfig};
+use millpond_services::athena::{self, Athena};
+use millpond_services::events::{self, Events};
+use millpond_services::glue::{self, Glue};
+use millpond_services::lake::catalog::{self, LakeTables};
+use millpond_services::lake::{Lake, ledger, objects};
+use millpond_services::runtime::dispatcher::{Dispatcher, Redelivery, Targets};
+use millpond_services::runtime::{Handler, Workers};
+use millpond_services::s3::{self, S3};
+use millpond_services::sns::{self, Sns};
+use millpond_services::sts::Sts;
+use millpond_store::{Component, Store};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Tasks under way may take this long to end when the lake stops; then they are left to the next start.
+const TASK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes that nothing refers to are collected this often.
+const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// What is in the directory besides the database: where queries spill.
+const SPILL: &str = "spill";
+
+/// How to start a lake.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Its directory, made when missing.
+    pub data: PathBuf,
+    /// Address and port; port 0 takes a free one.
+    pub listen: String,
+    /// What its owner declared.
+    pub config: Config,
+    /// Whether it says where it is, for other commands to find it.
+    pub announce: bool,
+}
+
+/// A running lake.
+pub struct App {
+    lake: Lake,
+    endpoint: Endpoint,
+    credentials: Credentials,
+    announced: bool,
+    flows: FlowManager,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+    collecting: JoinHandle<()>,
+    dispatcher: Dispatcher,
+    workers: Workers,
+}
+
+/// The tables of all parts, in the order of their making.
+pub fn components() -> Vec<Component> {
+    vec![
+        objects::COMPONENT,
+        catalog::COMPONENT,
+        ledger::COMPONENT,
+        s3::COMPONENT,
+        glue::classifier::COMPONENT,
+        glue::crawler::COMPONENT,
+        glue::job::COMPONENT,
+        athena::COMPONENT,
+        events::COMPONENT,
+        sns::COMPONENT,
+        flow::COMPONENT,
+    ]
+}
+
+/// The services over one lake.
+struct Services {
+    s3: S3,
+    glue: Glue,
+    athena: Athena,
+    events: Events,
+    sns: Sns,
+    engine: Arc<Engine>,
+}
+
+impl App {
+    /// Starts a lake; it answers requests when this returns.
+    ///
+    /// # Errors
+    /// The address is taken, the directory cannot be opened, or a flow cannot be set up.
+    pub async fn start(settings: Settings) -> Result<Self> {
+        let Settings { data, listen, config, announce } = settings;
+        let listener = TcpListener::bind(&listen).await.with_context(|| {
+            format!("{listen} cannot be listened at; choose another address with --listen (port 0 takes a free one)")
+        })?;
+        let env: SharedEnv = Arc::new(SystemEnv);
+        let store = open(data.clone(), env.clone()).await?;
+        let credentials = Credentials::read_or_create(&data, env.as_ref())?;
+        let place = Arc::new(place(&config));
+        let endpoint = Endpoint {
+            url: url(&listener)?,
+            pid: std::process::id(),
+            region: place.region.clone(),
+            account: place.account.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let lake = Lake { store, place: place.clone() };
+        let services = Services::over(&lake, &config, &endpoint.url)?;
+        let router = services.router();
+        let flows =
+            FlowManager::new(lake.clone(), router.clone(), services.s3.clone(), services.sns.clone(), config.zones.clone());
+        flows.apply(&config.flows, config.file.is_some()).await.map_err(|error| anyhow!(error.message))?;
+
+        let keys = server::Credentials {
+            access_key: credentials.access_key_id.clone(),
+            secret_key: credentials.secret_access_key.clone(),
+        };
+        let hosts = Hosts::new(config.server.domains.iter().map(String::as_str));
+        let own = Admin {
+            lake: lake.clone(),
+            sns: services.sns.clone(),
+            flows: Arc::new(flows.clone()),
+            endpoint: endpoint.url.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        let server = Server {
+            router,
+            s3: millpond_api::s3::service(services.s3.clone(), &keys, hosts),
+            own: Arc::new(own),
+            credentials: keys,
+            place,
+            env,
+            endpoint: endpoint.url.clone(),
+        };
+        let (dispatcher, workers) = services.start(&lake);
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(Arc::new(server).serve(listener, stop.clone()));
+        let collecting = tokio::spawn(collect(lake.store.clone(), stop.clone()));
+        if announce {
+            endpoint.write(&data)?;
+        }
+        Ok(Self { lake, endpoint, credentials, announced: announce, flows, stop, serving, collecting, dispatcher, workers })
+    }
+
+    /// Where it answers.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// A client of it.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be set up.
+    pub fn client(&self) -> Result<Client> {
+        Client::new(&self.endpoint.url, &self.endpoint.region, self.credentials.clone())
+    }
+
+    /// Its flows.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn flows(&self) -> Result<Vec<Flow>> {
+        let all = self.flows.all().await.map_err(|error| anyhow!(error.message))?;
+        Ok(all.into_iter().map(|stored| stored.flow).collect())
+    }
+
+    /// Ends it: requests under way are answered, tasks under way end or are left to the next start.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        let _ = self.serving.await;
+        self.dispatcher.stop().await;
+        self.workers.stop(TASK_PATIENCE).await;
+        let _ = self.collecting.await;
+        if self.announced {
+            self.endpoint.remove(self.lake.store.directory());
+        }
+    }
+}
+
+/// Opens the store off the async threads: it reads and writes the disk.
+async fn open(data: PathBuf, env: SharedEnv) -> Result<Store> {
+    let opened = tokio::task::spawn_blocking(move || Store::open(&data, &components(), env)).await;
+    Ok(opened.context("opening the lake failed")??)
+}
+
+fn place(config: &Config) -> Place {
+    let default = Place::default();
+    Place {
+        account: config.server.account.clone().unwrap_or(default.account),
+        region: config.server.region.clone().unwrap_or(default.region),
+    }
+}
+
+/// How clients on this machine reach what listens here: an address that means "all of them" is reached by the loopback.
+fn url(listener: &TcpListener) -> Result<String> {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    let mut address = listener.local_addr().context("the address is not known")?;
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    Ok(format!("http://{address}"))
+}
+
+/// The engine's bounds: what the configuration says, else what suits a machine that does other things too.
+fn engine_config(config: &Config, directory: &Path, env: SharedEnv) -> EngineConfig {
+    let default = EngineConfig::default();
+    let limits = &config.limits;
+    EngineConfig {
+        memory_bytes: limits.memory_bytes.map_or(default.memory_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        threads: limits.threads.unwrap_or(default.threads),
+        spill_bytes_max: limits.spill_bytes.unwrap_or(default.spill_bytes_max),
+        spill_dir: directory.join(SPILL),
+        env,
+        ..default
+    }
+}
+
+impl Services {
+    fn over(lake: &Lake, config: &Config, endpoint: &str) -> Result<Self> {
+        let directory = lake.store.directory();
+        let blobs = Arc::new(lake.store.blobs().clone());
+        let engine = Arc::new(Engine::new(engine_config(config, directory, lake.store.env().clone()), blobs));
+        let glue = Glue::new(lake.clone());
+        let tables = Arc::new(LakeTables::new(lake.store.clone()));
+        let sns = Sns::new(lake.clone(), mail_transport(lake, config)?, endpoint.to_owned());
+        let targets = Targets::new(vec![Arc::new(sns.clone()), Arc::new(glue::CrawlerTarget), Arc::new(glue::JobTarget)]);
+        Ok(Self {
+            s3: S3::new(lake.clone()),
+            athena: Athena::new(lake.clone(), engine.clone(), tables),
+            events: Events::new(lake.clone(), targets),
+            glue,
+            sns,
+            engine,
+        })
+    }
+
+    /// All JSON and Query operations that are implemented.
+    fn router(&self) -> Router {
+        let mut router = Router::default();
+        millpond_api::glue::register(&mut router, self.glue.clone());
+        millpond_api::athena::register(&mut router, self.athena.clone());
+        millpond_api::events::register(&mut router, self.events.clone());
+        millpond_api::sns::register(&mut router, self.sns.clone());
+        millpond_api::sts::register(&mut router, Sts);
+        router
+    }
+
+    fn start(self, lake: &Lake) -> (Dispatcher, Workers) {
+        let targets = self.events.targets().clone();
+        let mut handlers: Vec<Arc<dyn Handler>> = vec![self.athena.runner(), Arc::new(Redelivery { targets: targets.clone() })];
+        handlers.extend(glue::handlers(self.glue, self.engine));
+        handlers.extend(self.events.handlers());
+        handlers.extend(self.sns.handlers());
+        let workers = Workers::start(lake, handlers);
+        let dispatcher = Dispatcher::start(lake, targets, vec![self.events.listener()]);
+        (dispatcher, workers)
+    }
+}
+
+fn mail_transport(lake: &Lake, config: &Config) -> Result<Arc<dyn sns::MailTransport>> {
+    let Some(smtp) = &config.smtp else {
+        return Ok(Arc::new(sns::Mailbox::new(lake.clone())));
+    };
+    let tls = match smtp.tls {
+        Tls::None => sns::SmtpTls::None,
+        Tls::StartTls => sns::SmtpTls::StartTls,
+        Tls::Tls => sns::SmtpTls::Tls,
+    };
+    let settings = sns::SmtpSettings {
+        host: smtp.host.clone(),
+        port: smtp.port,
+        from: smtp.from.clone(),
+        tls,
+        username: smtp.username.clone(),
+        password: smtp.password.clone(),
+    };
+    let file = config.file.as_deref().unwrap_or(Path::new(config::FILE)).display();
+    let transport = sns::Smtp::new(settings).map_err(|error| anyhow!("{file}: [smtp] cannot be used: {error}"))?;
+    Ok(Arc::new(transport))
+}
+
+/// Collects bytes that nothing refers to, at the start and then every hour.
+async fn collect(store: Store, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            collected = store.collect(None) => match collected {
+                Ok(collected) if collected.bytes > 0 => {
+                    tracing::info!(released = collected.released, orphans = collected.orphans, bytes = collected.bytes, "collected");
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "bytes that nothing refers to could not be collected; in an hour again"),
+            },
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(COLLECT_EVERY) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millpond_wire::coverage;
+    use std::collections::BTreeSet;
+
+    /// `docs/coverage.md` is what the router says, and nothing that it had is lost. `MILLPOND_UPDATE=1 cargo test` writes it anew.
+    #[tokio::test]
+    async fn the_coverage_page_is_true_and_never_shrinks() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path().to_owned(), Arc::new(SystemEnv)).await.unwrap();
+        let lake = Lake { store, place: Arc::default() };
+        let services = Services::over(&lake, &Config::default(), "http://127.0.0.1:4566").unwrap();
+        let router = services.router();
+        let s3 = millpond_api::s3::IMPLEMENTED.iter().map(|operation| ("s3", *operation));
+        let implemented: BTreeSet<(&str, &str)> = router.implemented().chain(s3).collect();
+        let page = coverage::markdown(&implemented).unwrap();
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/coverage.md");
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        let lost = coverage::lost(&committed, &implemented);
+        assert!(lost.is_empty(), "operations that were implemented are no more: {}", lost.join(", "));
+        if std::env::var_os("MILLPOND_UPDATE").is_some() {
+            std::fs::write(&path, &page).unwrap();
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            committed == page,
+            "docs/coverage.md is old: run `MILLPOND_UPDATE=1 cargo test -p millpond coverage` and commit it"
+        );
+    }
+}

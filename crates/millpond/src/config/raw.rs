@@ -1,0 +1,73 @@
+//! The form of `millpond.toml`: every value with the place where it stands.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use toml::Spanned;
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawConfig {
+    pub server: RawServer,
+    pub limits: RawLimits,
+    pub zones: BTreeMap<Spanned<String>, Spanned<String>>,
+    pub flow: Vec<Spanned<RawFlow>>,
+    pub smtp: Option<Spanned<RawSmtp>>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawServer {
+    pub listen: Option<Spanned<String>>,
+    pub data: Option<Spanned<String>>,
+    pub account: Option<Spanned<String>>,
+    pub region: Option<Spanned<String>>,
+    pub domains: Vec<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLimits {
+    pub memory: Option<Spanned<Size>>,
+    pub threads: Option<Spanned<u32>>,
+    pub spill: Option<Spanned<Size>>,
+}
+
+/// Bytes: a number, or a text such as `512MiB`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a number of bytes, or a text such as \"512MiB\"")]
+pub(super) enum Size {
+    Bytes(u64),
+    Text(String),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFlow {
+    pub name: Spanned<String>,
+    pub from: Spanned<String>,
+    pub suffix: Option<Spanned<String>>,
+    #[serde(default)]
+    pub exclude: Vec<Spanned<String>>,
+    pub to: Spanned<String>,
+    pub location: Option<Spanned<String>>,
+    #[serde(default)]
+    pub partition_by: Vec<Spanned<String>>,
+    pub sql: Option<Spanned<String>>,
+    #[serde(default)]
+    pub notify: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub ingestion_timestamp: bool,
+    #[serde(default)]
+    pub source_file: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSmtp {
+    pub host: Spanned<String>,
+    pub port: Option<Spanned<u16>>,
+    pub from: Spanned<String>,
+    pub tls: Option<Spanned<String>>,
+    pub username: Option<Spanned<String>>,
+    pub password: Option<Spanned<String>>,
+}

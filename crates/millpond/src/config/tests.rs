@@ -1,0 +1,104 @@
+use super::*;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(Path::new("lake/millpond.toml"), text, |_| None).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_example_of_the_readme_is_understood() {
+    let config = parse(
+        r#"
+[server]
+data = "data"
+[limits]
+memory = "1GiB"
+[zones]
+raw = "acme-raw"
+processed = "acme-processed"
+[[flow]]
+name         = "flights"
+from         = "s3://acme-raw/flights/"
+to           = "processed.flights"
+partition_by = ["year", "month"]
+sql          = "select *, distance / air_time * 60 as mph from input;"
+notify       = ["mailto:ops@example.com"]
+[smtp]
+host = "127.0.0.1"
+port = 1025
+from = "lake@example.com"
+"#,
+    )
+    .unwrap();
+    assert_eq!(config.server.data, Some("lake/data".into()));
+    assert_eq!(config.limits.memory_bytes, Some(1 << 30));
+    assert_eq!(config.zones[0], Zone { name: "raw".into(), bucket: "acme-raw".into() });
+    let flow = &config.flows[0];
+    assert_eq!((&*flow.bucket, &*flow.prefix), ("acme-raw", "flights/"));
+    assert_eq!((&*flow.database, &*flow.table), ("processed", "flights"));
+    assert_eq!(flow.sql.as_deref(), Some("select *, distance / air_time * 60 as mph from input"));
+    assert_eq!(flow.notify, ["ops@example.com"]);
+    assert_eq!(flow.source_database(), "acme_raw");
+    assert_eq!(config.smtp.unwrap().tls, Tls::None);
+}
+
+#[test]
+fn a_fault_is_told_with_its_place_and_what_to_do() {
+    let flow = |line: &str| format!("[[flow]]\nname = \"f\"\nfrom = \"s3://raw/f/\"\nto = \"a.b\"\n{line}\n");
+    let cases: &[(&str, &[&str])] = &[
+        ("[server]\nlisen = \"x\"", &["millpond.toml:2:1:", "unknown field `lisen`", "listen", "^^^^^"]),
+        ("[server]\nlisten = \"4566\"", &["2:10: server.listen:", "the port is missing", "127.0.0.1:4566"]),
+        ("[server]\naccount = \"12\"", &["server.account", "twelve digits"]),
+        ("[server]\nregion = \"US East\"", &["server.region", "us-east-1"]),
+        ("[limits]\nmemory = \"1 parsec\"", &["2:10: limits.memory", "512MiB"]),
+        ("[limits]\nmemory = \"1MiB\"", &["limits.memory", "64MiB"]),
+        ("[limits]\nthreads = 0", &["limits.threads", "1 to 1024"]),
+        ("[zones]\nraw = \"Raw\"", &["2:7: zones.raw", "lower-case"]),
+        ("[[flow]]\nname = \"f\"\nfrom = \"s3://raw/\"", &["missing field `to`"]),
+        (
+            "[[flow]]\nname = \"F F\"\nfrom = \"raw\"\nto = \"b\"",
+            &["2:8: flow.name", "3:8: flow.from", "s3://bucket/folder/", "4:6: flow.to", "database.table"],
+        ),
+        (&flow("notify = [\"ops\"]"), &["5:11: flow.notify", "mailto:ops@example.com"]),
+        (&flow("notify = [\"mailto:a@b\\r\\nBcc: x@y\"]"), &["flow.notify", "not an address"]),
+        (&flow("sql = \" \""), &["flow.sql", "is empty"]),
+        (&flow("partition_by = [\"a\", \"A\"]"), &["flow.partition_by", "'a' twice"]),
+        (&flow("location = \"s3://raw/f/out/\""), &["flow.location", "its own output"]),
+        (&(flow("") + &flow("")), &["two flows named 'f'", "cannot share a table"]),
+        ("[smtp]\nhost = \"mail\"\nfrom = \"a@b.c\"\ntls = \"yes\"", &["4:7: smtp.tls", "starttls"]),
+        ("[smtp]\nhost = \"mail\"\nfrom = \"a@b.c\"\nusername = \"u\"", &["smtp.username", SMTP_PASSWORD]),
+        ("[smtp]\nhost = \"m\"\nfrom = \"a@b.c\"\nusername = \"u\"\npassword = \"p\"\ntls = \"none\"", &["plain text"]),
+        ("[smtp]\nhost = \"m\"\nport = 70000\nfrom = \"a@b.c\"", &["3:8", "70000"]),
+        ("[flow", &["millpond.toml:1:"]),
+    ];
+    for (text, parts) in cases {
+        let shown = parse(text).expect_err(text);
+        for part in *parts {
+            assert!(shown.contains(part), "{text}\n---\n{shown}\n--- lacks {part}");
+        }
+    }
+}
+
+#[test]
+fn the_mark_stands_below_the_value_in_any_script() {
+    let shown = parse("[server]\n\tregion = \"Zürich\"").unwrap_err();
+    assert_eq!(shown.lines().skip(1).collect::<Vec<_>>(), ["   |", " 2 | \tregion = \"Zürich\"", "   | \t         ^^^^^^^^"]);
+}
+
+#[test]
+fn passwords_come_from_the_environment_and_are_not_shown() {
+    let text = "[smtp]\nhost = \"mail.example.com\"\nfrom = \"a@b.c\"\nusername = \"u\"\n";
+    let environment = |name: &str| (name == SMTP_PASSWORD).then(|| "hunter2".to_owned());
+    let smtp = Config::parse(Path::new("m.toml"), text, environment).unwrap().smtp.unwrap();
+    assert_eq!((smtp.port, smtp.tls, smtp.password.as_deref()), (587, Tls::StartTls, Some("hunter2")));
+    assert!(!format!("{smtp:?}").contains("hunter2"));
+}
+
+#[test]
+fn sizes_have_units() {
+    for (text, bytes) in [("1024", 1024), ("1KiB", 1024), ("2 GB", 2_000_000_000), ("3g", 3 << 30)] {
+        assert_eq!(check::parse_size(text), Ok(bytes), "{text}");
+    }
+    for text in ["", "MiB", "-1", "1.5GiB", "99999999999TiB", "1XB"] {
+        assert!(check::parse_size(text).is_err(), "{text}");
+    }
+}
