@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 /// The tables of this module.
 pub const COMPONENT: Component = Component { name: "objects", migrations: &[include_str!("objects.sql")] };
@@ -394,6 +395,50 @@ pub fn since(
     let values = params![bucket, after_seq, until_seq, prefix, after_prefix(prefix), limit as i64];
     let rows = statement.query_map(values, object_row)?;
     rows.map(|row| with_meta(row?)).collect()
+}
+
+/// What a reader of data needs of an object.
+#[derive(Debug)]
+pub struct FileRow<'a> {
+    /// Its key.
+    pub key: &'a str,
+    /// Bytes.
+    pub size: u64,
+    row: &'a Row<'a>,
+}
+
+impl FileRow<'_> {
+    /// The object as a file that the engine reads.
+    pub fn data_file(&self, bucket: &str) -> Result<DataFile, StoreError> {
+        let blob: BlobId = self.row.get(2)?;
+        Ok(DataFile {
+            blob: blob.path(),
+            uri: format!("s3://{bucket}/{}", self.key),
+            size: self.size,
+            etag: self.row.get(3)?,
+            modified_ms: self.row.get(4)?,
+        })
+    }
+}
+
+/// Calls `each` with the objects of a bucket from the key `from` on, in the order of keys, until it breaks off. Nothing is held in memory.
+pub fn visit_files<E: From<StoreError>>(
+    connection: &Connection,
+    bucket: i64,
+    from: &str,
+    mut each: impl FnMut(&FileRow<'_>) -> Result<ControlFlow<()>, E>,
+) -> Result<(), E> {
+    let select = "SELECT key, size, blob, etag, modified_ms FROM object WHERE bucket = ? AND key >= ? ORDER BY key";
+    let mut statement = connection.prepare_cached(select).map_err(StoreError::from)?;
+    let mut rows = statement.query(params![bucket, from]).map_err(StoreError::from)?;
+    while let Some(row) = rows.next().map_err(StoreError::from)? {
+        let key = row.get_ref(0).and_then(|key| key.as_str().map_err(Into::into)).map_err(StoreError::from)?;
+        let size = row.get::<_, i64>(1).map_err(StoreError::from)? as u64;
+        if each(&FileRow { key, size, row })?.is_break() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Splits `s3://bucket/key` (also `s3a` and `s3n`) into bucket and key; the key may be empty.
