@@ -1,6 +1,7 @@
 //! What several services share: the lake's handle, and the rows of its objects.
 
 pub mod catalog;
+pub mod ledger;
 pub mod objects;
 
 use millpond_core::arn::Place;

@@ -1,0 +1,367 @@
+//! Crawlers: what they are told, when they run, and what they did.
+//!
+//! A *crawler* is a definition; a *crawl* is one run of it. A crawl is the task [`CRAWL`], keyed by the crawler's name, so that the deliveries of
+//! ten thousand events become few crawls, and no two crawls of one crawler overlap. [`crawl`] does it.
+
+mod crawl;
+mod events;
+pub mod history;
+pub mod page;
+pub mod rows;
+pub mod schedule;
+pub mod spec;
+
+pub use crawl::CrawlHandler;
+pub(crate) use crawl::grouping::values as grouping_values;
+pub use page::Page;
+pub use rows::{COMPONENT, Crawl, CrawlState, CrawlSummary, Crawler, CrawlerState};
+pub use schedule::Cron;
+pub use spec::CrawlerSpec;
+
+use super::{Glue, GlueError};
+use crate::lake::Lake;
+use crate::runtime::{Failure, Handler};
+use async_trait::async_trait;
+use millpond_store::task::{NewTask, Task};
+use millpond_store::{StoreError, Tx};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// Tasks that crawl; the key is the crawler's name.
+pub const CRAWL: &str = "glue.crawl";
+
+/// Tasks that start a crawl by its schedule; the key is the crawler's name.
+pub const SCHEDULE: &str = "glue.crawl-schedule";
+
+/// The log group that crawls name.
+pub const LOG_GROUP: &str = events::LOG_GROUP;
+
+/// A crawler with what its crawls say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CrawlerStatus {
+    /// The crawler.
+    pub crawler: Crawler,
+    /// The crawl under way.
+    pub running: Option<Crawl>,
+    /// The last crawl that ended.
+    pub last: Option<Crawl>,
+    /// How long the crawl under way has taken, in milliseconds; 0 where there is none.
+    pub elapsed_ms: i64,
+}
+
+/// How long a crawler's crawls take, and what they did: `GetCrawlerMetrics`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CrawlerMetrics {
+    /// Whose.
+    pub crawler: String,
+    /// Whether a crawl is under way of which no former one tells the length.
+    pub still_estimating: bool,
+    /// Seconds that the crawl under way will still take, by the median.
+    pub time_left_seconds: f64,
+    /// Seconds.
+    pub last_runtime_seconds: f64,
+    /// Seconds.
+    pub median_runtime_seconds: f64,
+    /// What all crawls that are kept did together.
+    pub tables_created: usize,
+    /// Likewise.
+    pub tables_updated: usize,
+    /// Likewise.
+    pub tables_deleted: usize,
+}
+
+fn missing(name: &str) -> GlueError {
+    GlueError::EntityNotFound(format!("Crawler entry with name {name} does not exist"))
+}
+
+fn found(tx: &rusqlite::Connection, name: &str) -> Result<Crawler, GlueError> {
+    rows::crawler(tx, name)?.ok_or_else(|| missing(name))
+}
+
+fn check_name(name: &str) -> Result<(), GlueError> {
+    let sound = !name.trim().is_empty() && name.chars().count() <= 255 && !name.chars().any(char::is_control);
+    let wrong = || {
+        GlueError::InvalidInput(format!("Crawler name '{name}' must have 1 to 255 characters, none of them a control character."))
+    };
+    sound.then_some(()).ok_or_else(wrong)
+}
+
+/// Asks for a crawl, in the caller's transaction: what a rule whose target is a crawler does. While a crawl waits to begin this adds nothing; while
+/// one is under way, another follows it.
+///
+/// # Errors
+/// `EntityNotFound` where there is no such crawler.
+pub fn deliver_to_crawler(tx: &Tx<'_>, name: &str) -> Result<(), GlueError> {
+    found(tx, name)?;
+    tx.enqueue(&crawl_task(name))?;
+    Ok(())
+}
+
+fn crawl_task(name: &str) -> NewTask {
+    NewTask::new(CRAWL, json!({ "crawler": name })).keyed(name)
+}
+
+/// Puts the task of a schedule's next time in place of the one that waits.
+fn plan_schedule(tx: &Tx<'_>, name: &str, spec: &CrawlerSpec, scheduled: bool) -> Result<(), StoreError> {
+    tx.cancel_tasks(SCHEDULE, name)?;
+    let cron = spec.schedule.as_deref().filter(|_| scheduled).and_then(|text| Cron::parse(text).ok());
+    if let Some(next) = cron.and_then(|cron| cron.next_after(tx.now_ms())) {
+        tx.enqueue(&NewTask::new(SCHEDULE, json!({ "crawler": name })).keyed(name).at(next))?;
+    }
+    Ok(())
+}
+
+fn has_schedule(spec: &CrawlerSpec) -> bool {
+    spec.schedule.as_deref().is_some_and(|text| !text.trim().is_empty())
+}
+
+fn status(connection: &rusqlite::Connection, crawler: Crawler, now_ms: i64) -> Result<CrawlerStatus, StoreError> {
+    let running = match crawler.state {
+        CrawlerState::Ready => None,
+        _ => rows::running_crawl(connection, &crawler.name)?,
+    };
+    let last = rows::last_crawl(connection, &crawler.name)?;
+    let elapsed_ms = running.as_ref().map_or(0, |crawl| (now_ms - crawl.started_ms).max(0));
+    Ok(CrawlerStatus { crawler, running, last, elapsed_ms })
+}
+
+impl Glue {
+    /// `CreateCrawler`.
+    pub async fn create_crawler(
+        &self,
+        name: String,
+        mut spec: CrawlerSpec,
+        tags: BTreeMap<String, String>,
+    ) -> Result<(), GlueError> {
+        check_name(&name)?;
+        spec.check()?;
+        let _ = tags;
+        let made = self.lake.store.write(move |tx| {
+            super::classifier::check_names(tx, &spec.classifiers)?;
+            let scheduled = has_schedule(&spec);
+            if !rows::insert(tx, &name, &spec, scheduled)? {
+                return Err(GlueError::AlreadyExists(format!("Crawler already exists with name {name}")));
+            }
+            Ok(plan_schedule(tx, &name, &spec, scheduled)?)
+        });
+        made.await
+    }
+
+    /// `UpdateCrawler`: the members that `changes` has (in Glue's JSON form) replace those of the definition.
+    pub async fn update_crawler(&self, name: String, changes: Map<String, Value>) -> Result<(), GlueError> {
+        let updated = self.lake.store.write(move |tx| {
+            let crawler = found(tx, &name)?;
+            refuse_running(&crawler)?;
+            let Value::Object(mut members) = serde_json::to_value(&crawler.spec).map_err(StoreError::from)? else {
+                return Err(GlueError::Internal("a crawler's definition is no JSON object".into()));
+            };
+            members.extend(changes);
+            let spec = serde_json::from_value::<CrawlerSpec>(Value::Object(members));
+            let mut spec = spec.map_err(|error| GlueError::InvalidInput(error.to_string()))?;
+            spec.check()?;
+            super::classifier::check_names(tx, &spec.classifiers)?;
+            let scheduled = has_schedule(&spec) && (crawler.scheduled || spec.schedule != crawler.spec.schedule);
+            let targets_changed = spec.targets != crawler.spec.targets || spec.database_name != crawler.spec.database_name;
+            rows::update(tx, &name, &spec, scheduled, targets_changed)?;
+            Ok(plan_schedule(tx, &name, &spec, scheduled)?)
+        });
+        updated.await
+    }
+
+    /// `DeleteCrawler`. Its tables stay.
+    pub async fn delete_crawler(&self, name: String) -> Result<(), GlueError> {
+        let deleted = self.lake.store.write(move |tx| {
+            refuse_running(&found(tx, &name)?)?;
+            tx.cancel_tasks(SCHEDULE, &name)?;
+            tx.cancel_tasks(CRAWL, &name)?;
+            rows::delete(tx, &name)?;
+            Ok(())
+        });
+        deleted.await
+    }
+
+    /// `GetCrawler`.
+    pub async fn crawler(&self, name: String) -> Result<CrawlerStatus, GlueError> {
+        let now_ms = self.lake.store.env().now_ms();
+        self.lake.store.read(move |connection| Ok(status(connection, found(connection, &name)?, now_ms)?)).await
+    }
+
+    /// `GetCrawlers`, and the names of `ListCrawlers`.
+    pub async fn crawlers(&self, token: Option<String>, limit: usize) -> Result<Page<CrawlerStatus>, GlueError> {
+        let now_ms = self.lake.store.env().now_ms();
+        let after = page::after(token.as_deref())?;
+        let listed = self.lake.store.read(move |connection| {
+            let crawlers = rows::crawlers(connection, &after, limit + 1)?;
+            let statuses =
+                crawlers.into_iter().map(|crawler| status(connection, crawler, now_ms)).collect::<Result<Vec<_>, _>>()?;
+            Ok(Page::of(statuses, limit, |status| status.crawler.name.clone()))
+        });
+        listed.await
+    }
+
+    /// `ListCrawlers`: names of those that have all these tags.
+    pub async fn crawler_names(
+        &self,
+        tags: BTreeMap<String, String>,
+        token: Option<String>,
+        limit: usize,
+    ) -> Result<Page<String>, GlueError> {
+        let _ = tags;
+        Ok(self.crawlers(token, limit).await?.map(|status| status.crawler.name))
+    }
+
+    /// `BatchGetCrawlers`: those that there are, and the names of those that there are not.
+    pub async fn crawlers_by_name(&self, names: Vec<String>) -> Result<(Vec<CrawlerStatus>, Vec<String>), GlueError> {
+        let now_ms = self.lake.store.env().now_ms();
+        let looked = self.lake.store.read(move |connection| {
+            let (mut there, mut not_there) = (Vec::new(), Vec::new());
+            for name in names {
+                match rows::crawler(connection, &name)? {
+                    Some(crawler) => there.push(status(connection, crawler, now_ms)?),
+                    None => not_there.push(name),
+                }
+            }
+            Ok((there, not_there))
+        });
+        looked.await
+    }
+
+    /// `StartCrawler`.
+    pub async fn start_crawler(&self, name: String) -> Result<(), GlueError> {
+        let place = self.lake.place.clone();
+        let started = self.lake.store.write(move |tx| {
+            let crawler = found(tx, &name)?;
+            match crawler.state {
+                CrawlerState::Ready => {}
+                CrawlerState::Running => {
+                    return Err(GlueError::CrawlerRunning(format!("Crawler with name {name} has already started")));
+                }
+                CrawlerState::Stopping => {
+                    return Err(GlueError::CrawlerRunning(format!(
+                        "Crawler with name {name} is stopping; wait until it is READY"
+                    )));
+                }
+            }
+            tx.enqueue(&crawl_task(&name))?;
+            rows::set_state(tx, &name, CrawlerState::Running)?;
+            let crawl = rows::start_crawl(tx, &name)?;
+            Ok(events::started(tx, &place, &crawl)?)
+        });
+        started.await
+    }
+
+    /// `StopCrawler`: the crawl under way ends without having changed the catalog.
+    pub async fn stop_crawler(&self, name: String) -> Result<(), GlueError> {
+        let stop_name = name.clone();
+        let told = self.lake.store.write(move |tx| match found(tx, &name)?.state {
+            CrawlerState::Ready => Err(GlueError::CrawlerNotRunning(format!("Crawler with name {name} is not running"))),
+            CrawlerState::Stopping => Err(GlueError::CrawlerStopping(format!("Crawler with name {name} is already stopping"))),
+            CrawlerState::Running => Ok(rows::set_state(tx, &name, CrawlerState::Stopping)?),
+        });
+        told.await?;
+        self.stops.stop(CRAWL, &stop_name);
+        Ok(())
+    }
+
+    /// `StartCrawlerSchedule` (`on`) and `StopCrawlerSchedule`.
+    pub async fn set_crawler_schedule(&self, name: String, on: bool) -> Result<(), GlueError> {
+        let set = self.lake.store.write(move |tx| {
+            let crawler = found(tx, &name)?;
+            match (has_schedule(&crawler.spec), crawler.scheduled, on) {
+                (false, _, _) => return Err(GlueError::NoSchedule(format!("There is no schedule on crawler {name}"))),
+                (_, true, true) => {
+                    return Err(GlueError::SchedulerRunning(format!("The schedule of crawler {name} is on already")));
+                }
+                (_, false, false) => {
+                    return Err(GlueError::SchedulerNotRunning(format!("The schedule of crawler {name} is off already")));
+                }
+                _ => {}
+            }
+            rows::update(tx, &name, &crawler.spec, on, false)?;
+            Ok(plan_schedule(tx, &name, &crawler.spec, on)?)
+        });
+        set.await
+    }
+
+    /// `ListCrawls`: the history of a crawler, the latest first.
+    pub async fn crawls(
+        &self,
+        name: String,
+        filters: Vec<history::Filter>,
+        token: Option<String>,
+        limit: usize,
+    ) -> Result<Page<Crawl>, GlueError> {
+        filters.iter().try_for_each(history::Filter::check)?;
+        let before = page::before(token.as_deref())?;
+        let listed = self.lake.store.read(move |connection| {
+            found(connection, &name)?;
+            // Of one crawler no more than this are kept.
+            let mut crawls = rows::crawls(connection, Some(&name), before, rows::CRAWLS_KEPT as usize)?;
+            crawls.retain(|crawl| filters.iter().all(|filter| filter.holds(crawl)));
+            Ok(Page::of(crawls, limit, |crawl| crawl.seq.to_string()))
+        });
+        listed.await
+    }
+
+    /// `GetCrawlerMetrics` of one crawler.
+    pub async fn crawler_metrics(&self, name: String) -> Result<CrawlerMetrics, GlueError> {
+        let now_ms = self.lake.store.env().now_ms();
+        let measured = self.lake.store.read(move |connection| {
+            let status = status(connection, found(connection, &name)?, now_ms)?;
+            let crawls = rows::crawls(connection, Some(&name), i64::MAX, 1_000)?;
+            Ok(metrics(&status, &crawls))
+        });
+        measured.await
+    }
+}
+
+fn refuse_running(crawler: &Crawler) -> Result<(), GlueError> {
+    let busy =
+        || GlueError::CrawlerRunning(format!("Crawler with name {} is running; stop it or wait until it is READY", crawler.name));
+    (crawler.state == CrawlerState::Ready).then_some(()).ok_or_else(busy)
+}
+
+fn metrics(status: &CrawlerStatus, crawls: &[Crawl]) -> CrawlerMetrics {
+    let seconds = |crawl: &Crawl| crawl.ended_ms.map(|ended| (ended - crawl.started_ms).max(0) as f64 / 1000.0);
+    let mut lengths: Vec<f64> = crawls.iter().filter_map(seconds).collect();
+    lengths.sort_by(f64::total_cmp);
+    let median = lengths.get(lengths.len() / 2).copied().unwrap_or(0.0);
+    let running = status.running.is_some();
+    let sum = |count: fn(&CrawlSummary) -> usize| crawls.iter().map(|crawl| count(&crawl.summary)).sum();
+    CrawlerMetrics {
+        crawler: status.crawler.name.clone(),
+        still_estimating: running && lengths.is_empty(),
+        time_left_seconds: if running { (median - status.elapsed_ms as f64 / 1000.0).max(0.0) } else { 0.0 },
+        last_runtime_seconds: status.last.as_ref().and_then(seconds).unwrap_or(0.0),
+        median_runtime_seconds: median,
+        tables_created: sum(|summary| summary.tables_created.len()),
+        tables_updated: sum(|summary| summary.tables_updated.len()),
+        tables_deleted: sum(|summary| summary.tables_deleted.len()),
+    }
+}
+
+/// Starts crawls by their schedules, and plans each next one.
+#[derive(Debug)]
+pub struct ScheduleHandler;
+
+#[async_trait]
+impl Handler for ScheduleHandler {
+    fn kind(&self) -> &'static str {
+        SCHEDULE
+    }
+
+    async fn run(&self, lake: &Lake, task: &Task) -> Result<(), Failure> {
+        let task = task.clone();
+        let started = lake.store.write(move |tx| {
+            let name = task.key.clone().unwrap_or_default();
+            tx.finish_task(&task)?;
+            let Some(crawler) = rows::crawler(tx, &name)? else { return Ok(()) };
+            if crawler.scheduled {
+                tx.enqueue(&crawl_task(&name))?;
+                plan_schedule(tx, &name, &crawler.spec, true)?;
+            }
+            Ok::<_, StoreError>(())
+        });
+        Ok(started.await?)
+    }
+}

@@ -1,0 +1,344 @@
+//! Jobs: what they are told, when they run, and what they did.
+//!
+//! A *job* is a definition; a *run* is one execution of it. A run is a row first ([`rows`]) and becomes work through the task [`RUN`]. Runs of one job
+//! follow one another under one task key where the job has a bookmark (or may run once at a time), since each begins where the former ended. Runs
+//! that rules ask for coalesce: while one waits to begin, it does the work of all. Only Millpond's own command, `millpond`, runs in this version
+//! ([`run`] does it); Glue's own commands can be defined, and are refused when they are started.
+
+mod events;
+pub mod rows;
+mod run;
+pub mod spec;
+pub mod stops;
+pub mod targets;
+
+pub use rows::{COMPONENT, Job, JobRun, RunState, RunStats};
+pub use run::{JobRunHandler, Limits, QUARANTINE};
+pub use spec::{Arguments, ConvertArguments, JobSpec};
+
+use super::crawler::page::{self, Page};
+use super::{Glue, GlueError};
+use crate::lake::ledger::{self, Listed};
+use millpond_core::arn::Place;
+use millpond_store::task::NewTask;
+use millpond_store::{StoreError, Tx};
+use rusqlite::Connection;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// Tasks that run jobs; the key is the job's name, or the run's id where runs of the job may overlap.
+pub const RUN: &str = "glue.job-run";
+
+fn missing(name: &str) -> GlueError {
+    GlueError::EntityNotFound(format!("Entity not found: job {name} does not exist"))
+}
+
+fn found(connection: &Connection, name: &str) -> Result<Job, GlueError> {
+    rows::job(connection, name)?.ok_or_else(|| missing(name))
+}
+
+fn found_run(connection: &Connection, job: &str, id: &str) -> Result<JobRun, GlueError> {
+    let run = rows::run(connection, id)?.filter(|run| run.job == job);
+    run.ok_or_else(|| GlueError::EntityNotFound(format!("Entity not found: job run {id} of job {job} does not exist")))
+}
+
+/// Whether runs of the job may overlap.
+fn overlaps(spec: &JobSpec, arguments: &Arguments) -> bool {
+    let bookmark = arguments.get("--job-bookmark-option").is_none_or(|option| option != "job-bookmark-disable");
+    spec.execution_property.max_concurrent_runs > 1 && !bookmark
+}
+
+/// A task that takes up a run.
+fn run_task(run: &JobRun) -> NewTask {
+    let key = if overlaps(&run.spec, &run.spec.arguments(&run.arguments)) { &run.id } else { &run.job };
+    NewTask::new(RUN, json!({ "job": run.job, "run": (key == &run.id).then_some(&run.id) })).keyed(key)
+}
+
+fn add_run(tx: &Tx<'_>, job: &Job, arguments: Arguments, state: RunState) -> Result<JobRun, StoreError> {
+    let run = JobRun {
+        seq: 0,
+        id: rows::new_run_id(tx),
+        job: job.name.clone(),
+        attempt: 0,
+        previous: None,
+        state,
+        arguments,
+        spec: job.spec.clone(),
+        started_ms: tx.now_ms(),
+        modified_ms: tx.now_ms(),
+        begun_ms: None,
+        completed_ms: None,
+        message: None,
+        stats: RunStats::default(),
+    };
+    rows::insert_run(tx, &run)?;
+    tx.enqueue(&run_task(&run))?;
+    Ok(run)
+}
+
+/// Asks for a run, in the caller's transaction: what a rule whose target is a job does. While a run with the same arguments waits to begin, that one
+/// does it; while as many run as may, the new one waits. Answers the id of the run.
+///
+/// # Errors
+/// `EntityNotFound` where there is no such job; `InvalidInput` where it cannot run here.
+pub fn deliver_to_job(tx: &Tx<'_>, name: &str, arguments: Arguments) -> Result<String, GlueError> {
+    let job = found(tx, name)?;
+    check_runs(&job, &arguments)?;
+    let open = rows::open_runs(tx, name)?;
+    let waits = |run: &&JobRun| matches!(run.state, RunState::Waiting | RunState::Starting) && run.arguments == arguments;
+    if let Some(waiting) = open.iter().find(waits) {
+        // Its task is there already; this makes sure of it.
+        tx.enqueue(&run_task(waiting))?;
+        return Ok(waiting.id.clone());
+    }
+    let full = open.len() >= job.spec.execution_property.max_concurrent_runs as usize;
+    let state = if full { RunState::Waiting } else { RunState::Starting };
+    Ok(add_run(tx, &job, arguments, state)?.id)
+}
+
+fn check_runs(job: &Job, arguments: &Arguments) -> Result<(), GlueError> {
+    if !job.spec.is_millpond() {
+        let command = job.spec.command.name.as_deref().unwrap_or("?");
+        return Err(GlueError::InvalidInput(format!(
+            "Job {} has the command '{command}'. This version runs jobs of the command '{}' only; Spark and Python scripts come later.",
+            job.name,
+            spec::MILLPOND
+        )));
+    }
+    ConvertArguments::read(&job.spec.arguments(arguments)).map(|_| ())
+}
+
+/// What is asked for when a run is told to stop, for one that has not begun: it ends at once.
+fn end_waiting(tx: &Tx<'_>, place: &Place, run: &JobRun) -> Result<(), StoreError> {
+    rows::end_run(tx, &run.id, RunState::Stopped, Some("stopped before it began"), &run.stats)?;
+    events::ended(tx, place, run, RunState::Stopped, None, &run.stats)
+}
+
+/// How the stop of one run went.
+pub type Stopped = (String, Result<(), GlueError>);
+
+/// One line of the lake's history: a crawl or a job run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HistoryLine {
+    /// A crawl.
+    Crawl(super::crawler::Crawl),
+    /// A job run.
+    Run(Box<JobRun>),
+}
+
+impl HistoryLine {
+    /// When it was asked for, in milliseconds since the epoch.
+    pub fn started_ms(&self) -> i64 {
+        match self {
+            Self::Crawl(crawl) => crawl.started_ms,
+            Self::Run(run) => run.started_ms,
+        }
+    }
+}
+
+impl Glue {
+    /// `CreateJob`.
+    pub async fn create_job(&self, name: String, mut spec: JobSpec, tags: BTreeMap<String, String>) -> Result<String, GlueError> {
+        let _ = tags;
+        if name.trim().is_empty() || name.chars().count() > 255 {
+            return Err(GlueError::InvalidInput("Name must have 1 to 255 characters.".into()));
+        }
+        spec.check()?;
+        let made = self.lake.store.write(move |tx| match rows::insert(tx, &name, &spec)? {
+            true => Ok(name),
+            false => Err(GlueError::AlreadyExists(format!("Job already exists: {name}"))),
+        });
+        made.await
+    }
+
+    /// `UpdateJob`: the whole definition is replaced, as the API says.
+    pub async fn update_job(&self, name: String, mut spec: JobSpec) -> Result<String, GlueError> {
+        spec.check()?;
+        let updated = self.lake.store.write(move |tx| {
+            if spec.role.is_none() {
+                spec.role = found(tx, &name)?.spec.role;
+            }
+            match rows::update(tx, &name, &spec)? {
+                true => Ok(name),
+                false => Err(missing(&name)),
+            }
+        });
+        updated.await
+    }
+
+    /// `DeleteJob`. Answers also where there was none, as Glue does. Runs under way end without a result.
+    pub async fn delete_job(&self, name: String) -> Result<String, GlueError> {
+        let deleted = self.lake.store.write(move |tx| {
+            let open = rows::open_runs(tx, &name)?;
+            tx.cancel_tasks(RUN, &name)?;
+            open.iter().try_for_each(|run| tx.cancel_tasks(RUN, &run.id).map(|_| ()))?;
+            rows::delete(tx, &name)?;
+            Ok::<_, GlueError>((name, open))
+        });
+        let (name, open) = deleted.await?;
+        open.iter().for_each(|run| self.stops.stop(RUN, &run.id));
+        Ok(name)
+    }
+
+    /// `GetJob`.
+    pub async fn job(&self, name: String) -> Result<Job, GlueError> {
+        self.lake.store.read(move |connection| found(connection, &name)).await
+    }
+
+    /// `GetJobs`, and the names of `ListJobs`.
+    pub async fn jobs(&self, token: Option<String>, limit: usize) -> Result<Page<Job>, GlueError> {
+        let after = page::after(token.as_deref())?;
+        let listed = self
+            .lake
+            .store
+            .read(move |connection| Ok(Page::of(rows::jobs(connection, &after, limit + 1)?, limit, |job| job.name.clone())));
+        listed.await
+    }
+
+    /// `ListJobs`: names of those that have all these tags.
+    pub async fn job_names(
+        &self,
+        tags: BTreeMap<String, String>,
+        token: Option<String>,
+        limit: usize,
+    ) -> Result<Page<String>, GlueError> {
+        let _ = tags;
+        Ok(self.jobs(token, limit).await?.map(|job| job.name))
+    }
+
+    /// `BatchGetJobs`: those that there are, and the names of those that there are not.
+    pub async fn jobs_by_name(&self, names: Vec<String>) -> Result<(Vec<Job>, Vec<String>), GlueError> {
+        let looked = self.lake.store.read(move |connection| {
+            let (mut there, mut not_there) = (Vec::new(), Vec::new());
+            for name in names {
+                match rows::job(connection, &name)? {
+                    Some(job) => there.push(job),
+                    None => not_there.push(name),
+                }
+            }
+            Ok((there, not_there))
+        });
+        looked.await
+    }
+
+    /// `StartJobRun`. Answers the run's id. `retry_of` names a former run whose arguments are taken again; `queue` lets the run wait where as many
+    /// run as may.
+    pub async fn start_job_run(
+        &self,
+        name: String,
+        arguments: Arguments,
+        timeout: Option<i32>,
+        retry_of: Option<String>,
+        queue: Option<bool>,
+    ) -> Result<String, GlueError> {
+        if let Some(minutes) = timeout.filter(|minutes| !(1..=10_080).contains(minutes)) {
+            return Err(GlueError::InvalidInput(format!("Timeout must be from 1 to 10,080 minutes, is {minutes}.")));
+        }
+        let started = self.lake.store.write(move |tx| {
+            let mut job = found(tx, &name)?;
+            let mut arguments = arguments;
+            if let Some(former) = retry_of {
+                let former = found_run(tx, &name, &former)?;
+                arguments = former.arguments.into_iter().chain(arguments).collect();
+            }
+            check_runs(&job, &arguments)?;
+            job.spec.timeout = timeout.or(job.spec.timeout);
+            let full = rows::open_runs(tx, &name)?.len() >= job.spec.execution_property.max_concurrent_runs as usize;
+            let queues = queue.or(job.spec.job_run_queuing_enabled).unwrap_or(false);
+            if full && !queues {
+                return Err(GlueError::ConcurrentRunsExceeded(format!("Concurrent runs exceeded for {name}")));
+            }
+            let state = if full { RunState::Waiting } else { RunState::Starting };
+            Ok(add_run(tx, &job, arguments, state)?.id)
+        });
+        started.await
+    }
+
+    /// `GetJobRun`.
+    pub async fn job_run(&self, job: String, id: String) -> Result<JobRun, GlueError> {
+        self.lake.store.read(move |connection| found_run(connection, &job, &id)).await
+    }
+
+    /// `GetJobRuns`: the latest first.
+    pub async fn job_runs(&self, job: String, token: Option<String>, limit: usize) -> Result<Page<JobRun>, GlueError> {
+        let before = page::before(token.as_deref())?;
+        let listed = self.lake.store.read(move |connection| {
+            found(connection, &job)?;
+            let runs = rows::runs(connection, Some(&job), before, limit + 1)?;
+            Ok(Page::of(runs, limit, |run| run.seq.to_string()))
+        });
+        listed.await
+    }
+
+    /// `BatchStopJobRun`.
+    pub async fn stop_job_runs(&self, job: String, ids: Vec<String>) -> Result<Vec<Stopped>, GlueError> {
+        let place = self.lake.place.clone();
+        let told = self.lake.store.write(move |tx| {
+            found(tx, &job)?;
+            let stop = |id: &str| {
+                let run = found_run(tx, &job, id)?;
+                match run.state {
+                    RunState::Waiting | RunState::Starting => Ok(end_waiting(tx, &place, &run)?),
+                    RunState::Running => Ok(rows::set_run_state(tx, id, RunState::Stopping)?),
+                    RunState::Stopping => Ok(()),
+                    ended => Err(GlueError::InvalidInput(format!("Job run {id} has ended already: it is {}.", ended.as_str()))),
+                }
+            };
+            Ok::<_, GlueError>(ids.into_iter().map(|id| (stop(&id), id)).map(|(told, id)| (id, told)).collect::<Vec<_>>())
+        });
+        let told: Vec<Stopped> = told.await?;
+        told.iter().filter(|(_, told)| told.is_ok()).for_each(|(id, _)| self.stops.stop(RUN, id));
+        Ok(told)
+    }
+
+    /// `GetJobBookmark`.
+    pub async fn job_bookmarks(&self, job: String) -> Result<Vec<rows::Bookmark>, GlueError> {
+        let looked = self.lake.store.read(move |connection| {
+            found(connection, &job)?;
+            let bookmarks = rows::bookmarks(connection, &job)?;
+            if bookmarks.is_empty() {
+                return Err(GlueError::EntityNotFound(format!("Entity not found: continuation for job {job} does not exist")));
+            }
+            Ok(bookmarks)
+        });
+        looked.await
+    }
+
+    /// `ResetJobBookmark`: the next run reads everything again.
+    pub async fn reset_job_bookmark(&self, job: String) -> Result<Vec<rows::Bookmark>, GlueError> {
+        let done = self.lake.store.write(move |tx| {
+            found(tx, &job)?;
+            let bookmarks = rows::bookmarks(tx, &job)?;
+            if bookmarks.is_empty() {
+                return Err(GlueError::EntityNotFound(format!("Entity not found: continuation for job {job} does not exist")));
+            }
+            rows::reset(tx, &job)?;
+            Ok(rows::bookmarks(tx, &job)?)
+        });
+        done.await
+    }
+
+    /// What the source objects of a run contributed, in the order in which they were recorded, from the first after `after` on; those with faults alone
+    /// where `faults` says so.
+    pub async fn run_entries(&self, run: String, after: i64, limit: usize, faults: bool) -> Result<Vec<Listed>, GlueError> {
+        self.lake.store.read(move |connection| Ok(ledger::entries(connection, &run, after, limit, faults)?)).await
+    }
+
+    /// The latest crawls and job runs of the whole lake, the latest first.
+    pub async fn history(&self, limit: usize) -> Result<Vec<HistoryLine>, GlueError> {
+        let looked = self.lake.store.read(move |connection| {
+            let crawls = super::crawler::rows::crawls(connection, None, i64::MAX, limit)?.into_iter().map(HistoryLine::Crawl);
+            let runs = rows::runs(connection, None, i64::MAX, limit)?.into_iter().map(|run| HistoryLine::Run(Box::new(run)));
+            let mut lines: Vec<HistoryLine> = crawls.chain(runs).collect();
+            lines.sort_by_key(|line| std::cmp::Reverse(line.started_ms()));
+            lines.truncate(limit);
+            Ok::<_, GlueError>(lines)
+        });
+        looked.await
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
