@@ -4,6 +4,8 @@
 //! (workers and the dispatcher). No HTTP and no wire types here: `millpond-api` converts.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod athena;
+pub mod events;
 pub mod glue;
 pub mod lake;
 pub mod runtime;

@@ -59,7 +59,8 @@ impl Athena {
             // `*` alone is not a regular expression, but what people write.
             let pattern = format!("^(?i:{})$", if expression == "*" { ".*" } else { &expression });
             let pattern = regex::RegexBuilder::new(&pattern).size_limit(1 << 20).build();
-            let pattern = pattern.map_err(|error| AthenaError::invalid(format!("Expression is not a regular expression: {error}")))?;
+            let pattern =
+                pattern.map_err(|error| AthenaError::invalid(format!("Expression is not a regular expression: {error}")))?;
             names.retain(|name| pattern.is_match(name));
         }
         let names = page(names, |name| name, token, page_size(size, 50));

@@ -6,6 +6,7 @@ use super::workgroups::{PRIMARY, check_location, require};
 use super::{Athena, AthenaError, before, id_page, page_size, run, sql};
 use crate::lake::objects;
 use millpond_core::env::EnvExt;
+use millpond_engine::query::QueryError;
 use millpond_engine::result::{Row, read_page, read_text_page};
 use millpond_engine::sql::{self as dialect, Statement};
 use millpond_store::Tx;
@@ -57,10 +58,11 @@ impl Athena {
         {
             self.data_catalog(catalog)?;
         }
-        let statement = dialect::parse(&start.query).map_err(|error| AthenaError::InvalidRequest {
-            message: error.to_string(),
-            code: "MALFORMED_QUERY",
-        })?;
+        let malformed = |error: QueryError| AthenaError::InvalidRequest { message: error.to_string(), code: "MALFORMED_QUERY" };
+        let statement = dialect::parse(&start.query).map_err(malformed)?;
+        if let Statement::Query { sql } | Statement::Explain { sql, .. } = &statement {
+            dialect::check_query(sql).map_err(malformed)?;
+        }
         check_location(start.output_location.as_deref())?;
         let place = self.lake.place.clone();
         let started = self.lake.store.write(move |tx| {
@@ -92,7 +94,7 @@ impl Athena {
                 catalog: Some(CATALOG.to_owned()),
                 parameters: start.parameters,
                 kind: run::kind(&statement),
-                substatement: run::substatement(&statement).to_owned(),
+                substatement: statement.sub_kind().to_owned(),
                 encryption: start.encryption,
                 state: State::Queued,
                 reason: None,

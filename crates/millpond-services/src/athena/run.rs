@@ -4,6 +4,7 @@ use super::ddl;
 use super::executions::is_query;
 use super::model::{Execution, OutputColumn, QueryFailure, State, StatementKind, Statistics};
 use super::{Athena, AthenaError, sql};
+use crate::lake::catalog::CatalogError;
 use crate::lake::objects::{self, Cause, NewObject, ObjectMeta};
 use crate::lake::{Lake, NewEvent, emit};
 use crate::runtime::{Failure, Handler};
@@ -34,6 +35,45 @@ const CONCURRENCY: usize = 8;
 #[derive(Debug)]
 pub struct Runner {
     athena: Athena,
+}
+
+/// Why a statement failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct RunError {
+    /// What the caller can do.
+    pub(super) kind: ErrorKind,
+    /// As Athena words it.
+    pub(super) message: String,
+}
+
+impl From<QueryError> for RunError {
+    fn from(error: QueryError) -> Self {
+        Self { kind: error.kind(), message: error.to_string() }
+    }
+}
+
+impl From<CatalogError> for RunError {
+    fn from(error: CatalogError) -> Self {
+        Self { kind: error.kind(), message: error.to_string() }
+    }
+}
+
+impl From<AthenaError> for RunError {
+    fn from(error: AthenaError) -> Self {
+        Self { kind: error.kind(), message: error.to_string() }
+    }
+}
+
+impl From<StoreError> for RunError {
+    fn from(error: StoreError) -> Self {
+        Self { kind: error.kind(), message: error.to_string() }
+    }
+}
+
+/// The blob store's failure: ours.
+fn internal(error: object_store::Error) -> RunError {
+    QueryError::Internal(error.to_string()).into()
 }
 
 /// What a statement gave, before it is committed.
@@ -70,7 +110,7 @@ impl Runner {
         begun.await
     }
 
-    async fn execute(&self, execution: &Execution, cancel: CancellationToken) -> Result<Outcome, QueryError> {
+    async fn execute(&self, execution: &Execution, cancel: CancellationToken) -> Result<Outcome, RunError> {
         let started = Instant::now();
         let statement = dialect::parse(&execution.query)?;
         let mut outcome = match &statement {
@@ -94,7 +134,7 @@ impl Runner {
         }
     }
 
-    async fn select(&self, execution: &Execution, sql: &str, cancel: CancellationToken) -> Result<Outcome, QueryError> {
+    async fn select(&self, execution: &Execution, sql: &str, cancel: CancellationToken) -> Result<Outcome, RunError> {
         let cutoff = self.athena.workgroup(&execution.workgroup).await.ok().and_then(|group| group.configuration.scan_bytes_max);
         let request = self.request(execution, sql, cancel, cutoff);
         let mut stream = self.athena.engine.query(request).await?;
@@ -110,40 +150,48 @@ impl Runner {
             result_bytes: written.bytes,
             ..Statistics::default()
         };
-        self.outcome(id, written.bytes, &columns, statistics).await
+        self.outcome(&execution.id, id, written.bytes, &columns, statistics).await
     }
 
-    async fn define(&self, execution: &Execution, statement: &Statement, cancel: CancellationToken) -> Result<Outcome, QueryError> {
+    async fn define(&self, execution: &Execution, statement: &Statement, cancel: CancellationToken) -> Result<Outcome, RunError> {
         let started = Instant::now();
         let (columns, text) = match statement {
-            Statement::Explain { .. } => {
-                let Statement::Explain { sql, .. } = statement else { unreachable!("matched above") };
+            Statement::Explain { analyze: true, .. } => {
+                return Err(QueryError::NotSupported(
+                    "EXPLAIN ANALYZE. Use EXPLAIN, or run the query and read its Statistics".into(),
+                )
+                .into());
+            }
+            Statement::Explain { sql, .. } => {
                 let request = self.request(execution, sql, cancel, None);
                 let plan = self.athena.engine.explain(request).await?;
                 (vec![ResultColumn::text("Query Plan")], plan)
             }
-            other => ddl::carry_out(&self.athena, execution, other).await?,
+            other => {
+                let answer = ddl::carry_out(&self.athena, execution, other).await?;
+                let text = answer.text();
+                (answer.columns, text)
+            }
         };
         let blobs = self.athena.lake.store.blobs();
         let id = blobs.new_location();
         let bytes = text.len() as u64;
-        let written = blobs.put(&id.path(), text.into_bytes().into()).await;
-        written.map_err(|error| QueryError::Internal(error.to_string()))?;
+        blobs.put(&id.path(), text.into_bytes().into()).await.map_err(internal)?;
         let engine_ms = started.elapsed().as_millis() as i64;
         let statistics = Statistics { engine_ms, result_bytes: bytes, ..Statistics::default() };
-        self.outcome(id, bytes, &columns, statistics).await
+        self.outcome(&execution.id, id, bytes, &columns, statistics).await
     }
 
     async fn outcome(
         &self,
+        id: &str,
         blob: BlobId,
         bytes: u64,
         columns: &[ResultColumn],
         statistics: Statistics,
-    ) -> Result<Outcome, QueryError> {
-        let internal = |error: object_store::Error| QueryError::Internal(error.to_string());
+    ) -> Result<Outcome, RunError> {
         let blobs = self.athena.lake.store.blobs();
-        let metadata_bytes = result::metadata(columns);
+        let metadata_bytes = result::metadata_file(id, columns);
         let metadata = blobs.new_location();
         let metadata_etag = hex::encode(Md5::digest(&metadata_bytes));
         let size = metadata_bytes.len() as u64;
@@ -154,9 +202,8 @@ impl Runner {
     }
 
     /// The MD5 of a result, as S3 gives for an object that was put in one piece.
-    async fn etag(&self, blob: &BlobId) -> Result<String, QueryError> {
+    async fn etag(&self, blob: &BlobId) -> Result<String, RunError> {
         use futures::TryStreamExt;
-        let internal = |error: object_store::Error| QueryError::Internal(error.to_string());
         let read = self.athena.lake.store.blobs().get(&blob.path()).await.map_err(internal)?;
         let mut hash = Md5::new();
         let mut chunks = read.into_stream();
@@ -166,7 +213,7 @@ impl Runner {
         Ok(hex::encode(hash.finalize()))
     }
 
-    async fn succeed(&self, task: &Task, id: String, outcome: Outcome) -> Result<(), QueryError> {
+    async fn succeed(&self, task: &Task, id: String, outcome: Outcome) -> Result<(), RunError> {
         let (task, place) = (task.clone(), self.athena.lake.place.clone());
         let ended = self.athena.lake.store.write(move |tx| {
             tx.finish_task(&task)?;
@@ -179,10 +226,7 @@ impl Runner {
             execution.statistics = outcome.statistics;
             end(tx, &place, execution)
         });
-        ended.await.map_err(|error: AthenaError| match error.kind() {
-            ErrorKind::Bug => QueryError::Internal(error.to_string()),
-            _ => QueryError::InvalidArgument(error.to_string()),
-        })
+        ended.await.map_err(|error: AthenaError| error.into())
     }
 
     async fn fail(&self, task: &Task, id: String, failure: QueryFailure) -> Result<(), StoreError> {
@@ -305,8 +349,8 @@ impl Handler for Runner {
 }
 
 /// Athena user guide, "Athena error catalog": 1 is a fault of the system, 2 of the user.
-fn failure(error: &QueryError) -> QueryFailure {
-    let (category, error_type, retryable) = match error.kind() {
+fn failure(error: &RunError) -> QueryFailure {
+    let (category, error_type, retryable) = match error.kind {
         ErrorKind::Bug => (1, 0, true),
         ErrorKind::Retry => (1, 401, true),
         ErrorKind::Limit => (1, 233, false),
@@ -322,15 +366,9 @@ pub(super) fn extension(statement: &Statement) -> &'static str {
 }
 
 pub(super) fn kind(statement: &Statement) -> StatementKind {
-    if is_query(statement) {
-        return StatementKind::Dml;
+    match statement.kind() {
+        "DML" => StatementKind::Dml,
+        "DDL" => StatementKind::Ddl,
+        _ => StatementKind::Utility,
     }
-    match substatement(statement).split('_').next() {
-        Some("SHOW" | "DESCRIBE" | "EXPLAIN") => StatementKind::Utility,
-        _ => StatementKind::Ddl,
-    }
-}
-
-pub(super) fn substatement(statement: &Statement) -> &'static str {
-    statement.name()
 }

@@ -26,7 +26,8 @@ pub(super) fn insert_execution(tx: &Tx<'_>, execution: &Execution, token: Option
     tx.prepare_cached(insert)?.execute(params![execution.id, seq, execution.workgroup, token, doc])?;
     // Cheap enough to do now and then; ids are random, so it spreads evenly.
     if seq % 1024 == 0 {
-        let forget = "DELETE FROM athena_execution WHERE seq <= (SELECT seq FROM athena_execution ORDER BY seq DESC LIMIT 1 OFFSET ?)";
+        let forget =
+            "DELETE FROM athena_execution WHERE seq <= (SELECT seq FROM athena_execution ORDER BY seq DESC LIMIT 1 OFFSET ?)";
         tx.prepare_cached(forget)?.execute([EXECUTIONS_KEPT])?;
     }
     Ok(())

@@ -43,7 +43,8 @@ impl Athena {
 
 fn workgroup_of(arn: &str) -> Result<String, AthenaError> {
     let parsed: Option<Arn> = arn.parse().ok();
-    let name = parsed.as_ref().and_then(|arn| (arn.service == "athena").then(|| arn.resource.strip_prefix("workgroup/")).flatten());
+    let name =
+        parsed.as_ref().and_then(|arn| (arn.service == "athena").then(|| arn.resource.strip_prefix("workgroup/")).flatten());
     name.map(str::to_owned).ok_or_else(|| AthenaError::NotFound {
         message: format!("{arn} is not the ARN of a workgroup (arn:aws:athena:region:account:workgroup/name)."),
         resource: arn.to_owned(),

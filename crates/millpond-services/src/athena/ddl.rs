@@ -1,0 +1,444 @@
+//! Statements that change or show the catalog. Their texts and failures are Hive's, as Athena gives them.
+
+use super::Athena;
+use super::model::Execution;
+use super::run::RunError;
+use crate::lake::catalog::{self, Archive, CatalogError, PartitionQuery};
+use crate::lake::objects::{self, ListSpec};
+use millpond_core::arn::Place;
+use millpond_core::catalog::{Column, Database, NULL_PARTITION, Partition, StorageDescriptor, Table};
+use millpond_core::error::ErrorKind;
+use millpond_core::partition_expr::{Literal, PartitionExpr};
+use millpond_engine::query::{QueryRequest, view};
+use millpond_engine::sql::render::{self, TextResult};
+use millpond_engine::sql::{AlterTable, PartitionCondition, PartitionSpec, Statement, TableName, show_pattern};
+use millpond_store::Tx;
+use percent_encoding::percent_decode_str;
+use rusqlite::Connection;
+use std::collections::HashSet;
+
+/// Partitions that one transaction of `MSCK REPAIR TABLE` adds, so that others need not wait long.
+const REPAIR_BATCH: usize = 1000;
+
+/// Lines that `MSCK REPAIR TABLE` and `SHOW` answer at the most.
+const LINES_MAX: usize = 1_000_000;
+
+type Answer = Result<TextResult, RunError>;
+
+/// Carries a statement out; answers its text.
+pub(super) async fn carry_out(athena: &Athena, execution: &Execution, statement: &Statement) -> Answer {
+    match statement {
+        Statement::CreateView { name, or_replace, sql } => create_view(athena, execution, name, *or_replace, sql).await,
+        Statement::MsckRepair { name } => repair(athena, execution, name).await,
+        Statement::ShowDatabases { .. }
+        | Statement::ShowTables { .. }
+        | Statement::ShowViews { .. }
+        | Statement::ShowColumns { .. }
+        | Statement::ShowPartitions { .. }
+        | Statement::ShowCreateTable { .. }
+        | Statement::ShowCreateView { .. }
+        | Statement::ShowTblProperties { .. }
+        | Statement::Describe { .. } => {
+            let (statement, database) = (statement.clone(), execution.database.clone());
+            athena.lake.store.read(move |connection| show(connection, &statement, database.as_deref())).await
+        }
+        _ => {
+            let (statement, database, place) = (statement.clone(), execution.database.clone(), athena.lake.place.clone());
+            athena.lake.store.write(move |tx| change(tx, &place, statement, database.as_deref())).await
+        }
+    }
+}
+
+fn failed(kind: ErrorKind, message: impl std::fmt::Display) -> RunError {
+    RunError { kind, message: format!("FAILED: {message}") }
+}
+
+/// What Hive says when a change is refused.
+fn refused(kind: ErrorKind, exception: &str, message: impl std::fmt::Display) -> RunError {
+    let task = "Execution Error, return code 1 from org.apache.hadoop.hive.ql.exec.DDLTask.";
+    failed(kind, format!("{task} {exception}: {message}"))
+}
+
+fn no_table(name: &str) -> RunError {
+    failed(ErrorKind::Missing, format!("SemanticException [Error 10001]: Table not found {name}"))
+}
+
+fn no_database(name: &str) -> RunError {
+    failed(ErrorKind::Missing, format!("SemanticException [Error 10072]: Database does not exist: {name}"))
+}
+
+fn require(connection: &Connection, database: &str, name: &str) -> Result<Table, RunError> {
+    match catalog::table(connection, database, name)? {
+        Some(table) => Ok(table),
+        None if catalog::database(connection, database)?.is_none() => Err(no_database(database)),
+        None => Err(no_table(&format!("{database}.{name}"))),
+    }
+}
+
+fn change(tx: &Tx<'_>, place: &Place, statement: Statement, default: Option<&str>) -> Answer {
+    match statement {
+        Statement::CreateDatabase { name, if_not_exists, comment, location, properties } => {
+            let new = Database {
+                name: name.clone(),
+                description: comment,
+                location_uri: location,
+                parameters: properties,
+                ..Database::default()
+            };
+            match catalog::create_database(tx, place, new) {
+                Err(CatalogError::AlreadyExists(_)) if if_not_exists => {}
+                Err(CatalogError::AlreadyExists(_)) => {
+                    let message = format!("Database {name} already exists");
+                    return Err(refused(ErrorKind::Conflict, "AlreadyExistsException", message));
+                }
+                created => drop(created?),
+            }
+        }
+        Statement::DropDatabase { name, if_exists, cascade } => drop_database(tx, place, &name, if_exists, cascade)?,
+        Statement::AlterDatabase { name, properties } => {
+            let mut database = catalog::database(tx, &name)?.ok_or_else(|| no_database(&name))?;
+            database.parameters.extend(properties);
+            catalog::update_database(tx, &name, database)?;
+        }
+        Statement::CreateExternalTable { name, mut table, if_not_exists } => {
+            let (database, name) = name.resolve(default)?;
+            table.database.clone_from(&database);
+            match catalog::create_table(tx, place, *table) {
+                Err(CatalogError::AlreadyExists(_)) if if_not_exists => {}
+                Err(CatalogError::AlreadyExists(_)) => {
+                    let message = format!("Table {name} already exists");
+                    return Err(refused(ErrorKind::Conflict, "AlreadyExistsException", message));
+                }
+                Err(CatalogError::NotFound(_)) => return Err(no_database(&database)),
+                created => drop(created?),
+            }
+        }
+        Statement::DropTable { name, if_exists } | Statement::DropView { name, if_exists } => {
+            let (database, name) = name.resolve(default)?;
+            match catalog::delete_table(tx, place, &database, &name) {
+                Err(CatalogError::NotFound(_)) if if_exists => {}
+                Err(CatalogError::NotFound(_)) => return Err(no_table(&format!("{database}.{name}"))),
+                deleted => drop(deleted?),
+            }
+        }
+        Statement::AlterTable { name, action } => {
+            let (database, name) = name.resolve(default)?;
+            let table = require(tx, &database, &name)?;
+            alter(tx, place, table, action)?;
+        }
+        other => return Err(failed(ErrorKind::Bug, format!("{} is not a change of the catalog", other.sub_kind()))),
+    }
+    Ok(TextResult::default())
+}
+
+fn drop_database(tx: &Tx<'_>, place: &Place, name: &str, if_exists: bool, cascade: bool) -> Result<(), RunError> {
+    let Some(tables) = catalog::table_names(tx, name)? else {
+        return if if_exists { Ok(()) } else { Err(no_database(name)) };
+    };
+    if !cascade && !tables.is_empty() {
+        let message = format!("Database {name} is not empty. One or more tables exist.");
+        return Err(refused(ErrorKind::Conflict, "InvalidOperationException", message));
+    }
+    Ok(catalog::delete_database(tx, place, name)?)
+}
+
+fn alter(tx: &Tx<'_>, place: &Place, mut table: Table, action: AlterTable) -> Result<(), RunError> {
+    match action {
+        AlterTable::AddPartitions { if_not_exists, partitions } => {
+            return add_partitions(tx, place, &table, if_not_exists, partitions);
+        }
+        AlterTable::DropPartitions { if_exists, partitions } => return drop_partitions(tx, place, &table, if_exists, partitions),
+        AlterTable::RenamePartition { from, to } => {
+            let (from, to) = (values(&table, &from)?, values(&table, &to)?);
+            let mut partition = partition(tx, &table, &from)?;
+            partition.values = to;
+            catalog::update_partition(tx, place, &table.database, &table.name, &from, &partition)?;
+            return Ok(());
+        }
+        AlterTable::SetLocation { partition: Some(spec), location } => {
+            let values = values(&table, &spec)?;
+            let mut partition = partition(tx, &table, &values)?;
+            partition.storage.location = Some(location);
+            catalog::update_partition(tx, place, &table.database, &table.name, &values, &partition)?;
+            return Ok(());
+        }
+        AlterTable::SetLocation { partition: None, location } => table.storage.location = Some(location),
+        AlterTable::SetProperties(properties) => table.parameters.extend(properties),
+        AlterTable::AddColumns(columns) => {
+            if let Some(taken) = columns.iter().find(|new| find_column(&table, &new.name).is_some()) {
+                let message = format!("Duplicate column name: {}", taken.name);
+                return Err(refused(ErrorKind::Input, "InvalidOperationException", message));
+            }
+            table.storage.columns.extend(columns);
+        }
+        AlterTable::ReplaceColumns(columns) => table.storage.columns = columns,
+        AlterTable::ChangeColumn { from, to } => {
+            let found = find_column(&table, &from);
+            let index = found.ok_or_else(|| {
+                refused(ErrorKind::Input, "InvalidOperationException", format!("Invalid column reference {from}"))
+            })?;
+            table.storage.columns[index] = to;
+        }
+    }
+    catalog::update_table(tx, place, table, Archive::Keep, None)?;
+    Ok(())
+}
+
+fn find_column(table: &Table, name: &str) -> Option<usize> {
+    table.storage.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name))
+}
+
+fn partition(connection: &Connection, table: &Table, values: &[String]) -> Result<Partition, RunError> {
+    let found = catalog::partition(connection, &table.database, &table.name, values)?;
+    found.ok_or_else(|| failed(ErrorKind::Missing, format!("SemanticException [Error 10006]: Partition not found {values:?}")))
+}
+
+/// The values of a table's partitions that `filter` holds for.
+fn partition_values(
+    connection: &Connection,
+    table: &Table,
+    filter: Option<&PartitionExpr>,
+) -> Result<Vec<Vec<String>>, RunError> {
+    let bound = filter.map(|filter| filter.bind(&table.partition_keys)).transpose();
+    let filter = bound.map_err(|error| failed(ErrorKind::Input, format!("SemanticException [Error 10004]: {error}")))?;
+    let query = PartitionQuery { filter, ..PartitionQuery::default() };
+    let mut all = Vec::new();
+    catalog::visit_partitions(connection, &table.database, &table.name, &query, |_, partition| {
+        all.push(partition.values);
+        Ok(true)
+    })?;
+    Ok(all)
+}
+
+/// The values of a specification in the order of the table's keys.
+fn values(table: &Table, spec: &PartitionSpec) -> Result<Vec<String>, RunError> {
+    let of_key = |key: &Column| spec.iter().find(|(name, _)| *name == key.name).map(|(_, value)| value.clone());
+    let values: Option<Vec<_>> = table.partition_keys.iter().map(of_key).collect();
+    values.filter(|values| values.len() == spec.len()).ok_or_else(|| {
+        let keys = table.partition_keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "SemanticException [Error 10098]: the partition must be given by all keys of the table and no others: {keys}"
+        );
+        failed(ErrorKind::Input, message)
+    })
+}
+
+/// A partition of a table at a location, its storage otherwise the table's.
+fn new_partition(table: &Table, values: Vec<String>, location: String) -> Partition {
+    let storage = StorageDescriptor { location: Some(location), ..table.storage.clone() };
+    Partition { values, storage, ..Partition::default() }
+}
+
+/// Where Hive puts a partition that no location is given for.
+fn usual_location(table: &Table, values: &[String]) -> String {
+    let base = table.storage.location.as_deref().unwrap_or_default().trim_end_matches('/');
+    let path = |(key, value): (&Column, &String)| format!("{}={}", key.name, render::escape_path(value));
+    let path: Vec<_> = table.partition_keys.iter().zip(values).map(path).collect();
+    format!("{base}/{}/", path.join("/"))
+}
+
+fn add_partitions(
+    tx: &Tx<'_>,
+    place: &Place,
+    table: &Table,
+    if_not_exists: bool,
+    wanted: Vec<(PartitionSpec, Option<String>)>,
+) -> Result<(), RunError> {
+    for (spec, location) in wanted {
+        let values = values(table, &spec)?;
+        let location = location.unwrap_or_else(|| usual_location(table, &values));
+        match catalog::create_partition(tx, place, &table.database, &table.name, &new_partition(table, values, location)) {
+            Err(CatalogError::AlreadyExists(_)) if if_not_exists => {}
+            Err(CatalogError::AlreadyExists(_)) => {
+                let message = format!("Partition already exists: {spec:?}");
+                return Err(refused(ErrorKind::Conflict, "AlreadyExistsException", message));
+            }
+            created => drop(created?),
+        }
+    }
+    Ok(())
+}
+
+fn drop_partitions(
+    tx: &Tx<'_>,
+    place: &Place,
+    table: &Table,
+    if_exists: bool,
+    wanted: Vec<Vec<PartitionCondition>>,
+) -> Result<(), RunError> {
+    for conditions in wanted {
+        let compare = |condition: PartitionCondition| PartitionExpr::Compare {
+            key: condition.key,
+            op: condition.op,
+            value: Literal::Text(condition.value),
+        };
+        let filter = PartitionExpr::And(conditions.into_iter().map(compare).collect());
+        let doomed = partition_values(tx, table, Some(&filter))?;
+        if doomed.is_empty() && !if_exists {
+            return Err(failed(ErrorKind::Missing, format!("SemanticException [Error 10006]: Partition not found ({filter})")));
+        }
+        catalog::delete_partitions(tx, place, "BatchDeletePartition", &table.database, &table.name, &doomed)?;
+    }
+    Ok(())
+}
+
+async fn create_view(athena: &Athena, execution: &Execution, name: &TableName, or_replace: bool, sql: &str) -> Answer {
+    let default = execution.database.as_deref();
+    let (database, name) = name.resolve(default)?;
+    let mut request = QueryRequest::new(sql, athena.tables.clone());
+    request.database = default.map(str::to_lowercase);
+    let columns = athena.engine.describe(request).await?;
+    let mut typed = Vec::with_capacity(columns.len());
+    for column in columns {
+        let arrow = millpond_engine::types::arrow_type(&column.data_type);
+        typed.push((column.name, arrow.map_err(|error| failed(ErrorKind::Input, error))?));
+    }
+    let view = view::table(&database, &name, sql, default.unwrap_or_default(), &typed);
+    let place = athena.lake.place.clone();
+    let created = athena.lake.store.write(move |tx| match catalog::table(tx, &database, &name)? {
+        None if catalog::database(tx, &database)?.is_none() => Err(no_database(&database)),
+        Some(found) if !view::is_view(&found) => {
+            Err(failed(ErrorKind::Conflict, format!("{database}.{name} is a table, and not a view")))
+        }
+        Some(_) if !or_replace => Err(failed(ErrorKind::Conflict, format!("View already exists: '{database}.{name}'"))),
+        _ => Ok(drop(catalog::put_table(tx, &place, view, Archive::Keep)?)),
+    });
+    created.await.map(|()| TextResult::default())
+}
+
+/// Adds the partitions whose folders (`key=value/…` below the table's location) are there and which the catalog does not have.
+async fn repair(athena: &Athena, execution: &Execution, name: &TableName) -> Answer {
+    let (database, name) = name.resolve(execution.database.as_deref())?;
+    let (of, table_name) = (database.clone(), name.clone());
+    let look = athena.lake.store.read(move |connection| {
+        let table = require(connection, &of, &table_name)?;
+        let found = folders(connection, &table)?;
+        let known: HashSet<_> = partition_values(connection, &table, None)?.into_iter().collect();
+        let missing: Vec<_> = found.into_iter().filter(|(values, _)| !known.contains(values)).collect();
+        Ok::<_, RunError>((table, missing))
+    });
+    let (table, missing) = look.await?;
+    if missing.is_empty() {
+        return Ok(TextResult::default());
+    }
+    let spelled = |values: &[String]| {
+        let pair = |(key, value): (&Column, &String)| format!("{}={value}", key.name);
+        table.partition_keys.iter().zip(values).map(pair).collect::<Vec<_>>().join("/")
+    };
+    let all: Vec<_> = missing.iter().map(|(values, _)| format!("{name}:{}", spelled(values))).collect();
+    let mut lines = vec![format!("Partitions not in metastore:\t{}", all.join("\t"))];
+    lines.extend(all.iter().map(|partition| format!("Repair: Added partition to metastore {partition}")));
+    for batch in missing.chunks(REPAIR_BATCH) {
+        let new: Vec<_> =
+            batch.iter().map(|(values, location)| new_partition(&table, values.clone(), location.clone())).collect();
+        let (place, database, name) = (athena.lake.place.clone(), database.clone(), name.clone());
+        let added = athena.lake.store.write(move |tx| {
+            // One that came meanwhile is left as it is.
+            catalog::create_partitions(tx, &place, &database, &name, &new).map(drop)
+        });
+        added.await.map_err(RunError::from)?;
+    }
+    lines.truncate(LINES_MAX);
+    Ok(TextResult::new("", lines))
+}
+
+/// The values and locations of the folders that are named as the table's keys want it, level by level.
+fn folders(connection: &Connection, table: &Table) -> Result<Vec<(Vec<String>, String)>, RunError> {
+    let location = table.storage.location.as_deref().unwrap_or_default();
+    let Some((bucket_name, prefix)) = objects::split_uri(location) else {
+        return Err(failed(ErrorKind::Input, format!("the table's location '{location}' is not in S3")));
+    };
+    let Some(bucket) = objects::bucket(connection, bucket_name)? else {
+        return Err(failed(ErrorKind::Missing, format!("the bucket of the table's location {location} does not exist")));
+    };
+    let base = if prefix.is_empty() || prefix.ends_with('/') { prefix.to_owned() } else { format!("{prefix}/") };
+    let mut level = vec![(Vec::new(), base)];
+    for key in &table.partition_keys {
+        let mut next = Vec::new();
+        for (values, prefix) in level {
+            let mut after = String::new();
+            loop {
+                let spec = ListSpec { prefix: prefix.clone(), delimiter: "/".into(), after, limit: 1000 };
+                let page = objects::list(connection, bucket.id, &spec)?;
+                for folder in page.common_prefixes {
+                    let name = folder[prefix.len()..].trim_end_matches('/');
+                    let Some((found, value)) = name.split_once('=') else { continue };
+                    if found.eq_ignore_ascii_case(&key.name) && !value.is_empty() {
+                        let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
+                        let values: Vec<_> = values.iter().cloned().chain([value]).collect();
+                        next.push((values, folder));
+                    }
+                }
+                match page.next {
+                    Some(next) => after = next,
+                    None => break,
+                }
+            }
+        }
+        level = next;
+    }
+    Ok(level.into_iter().map(|(values, prefix)| (values, format!("s3://{bucket_name}/{prefix}"))).collect())
+}
+
+fn show(connection: &Connection, statement: &Statement, default: Option<&str>) -> Answer {
+    let of = |database: &Option<String>| -> Result<(String, Vec<String>), RunError> {
+        let name = database.as_deref().or(default).unwrap_or("default").to_lowercase();
+        let names = catalog::table_names(connection, &name)?.ok_or_else(|| no_database(&name))?;
+        Ok((name, names))
+    };
+    let table = |name: &TableName| -> Result<Table, RunError> {
+        let (database, name) = name.resolve(default)?;
+        require(connection, &database, &name)
+    };
+    match statement {
+        Statement::ShowDatabases { like } => {
+            let all = catalog::databases(connection, "", LINES_MAX)?;
+            let names = all.into_iter().map(|database| database.name).filter(|name| show_pattern(like.as_deref(), name));
+            Ok(render::databases(names.collect()))
+        }
+        Statement::ShowTables { database, like } => {
+            let (_, names) = of(database)?;
+            Ok(render::tables(names.into_iter().filter(|name| show_pattern(like.as_deref(), name)).collect()))
+        }
+        Statement::ShowViews { database, like } => {
+            let (database, names) = of(database)?;
+            let mut views = Vec::new();
+            for name in names.into_iter().filter(|name| show_pattern(like.as_deref(), name)) {
+                if catalog::table(connection, &database, &name)?.is_some_and(|table| view::is_view(&table)) {
+                    views.push(name);
+                }
+            }
+            Ok(render::views(views))
+        }
+        Statement::ShowColumns { name } => Ok(render::columns(&table(name)?)),
+        Statement::ShowPartitions { name } => show_partitions(connection, &table(name)?),
+        Statement::ShowCreateTable { name } => Ok(render::show_create_table(&table(name)?)),
+        Statement::ShowCreateView { name } => {
+            render::show_create_view(&table(name)?).map_err(|error| failed(ErrorKind::Input, error))
+        }
+        Statement::ShowTblProperties { name, property } => Ok(render::table_properties(&table(name)?, property.as_deref())),
+        Statement::Describe { name, extended, formatted, partition: spec, column } => {
+            let table = table(name)?;
+            let found = match spec {
+                Some(spec) => Some(partition(connection, &table, &values(&table, spec)?)?),
+                None => None,
+            };
+            Ok(match (extended, formatted) {
+                (true, _) => render::describe_extended(&table),
+                (_, true) => render::describe_formatted(&table, found.as_ref()),
+                _ => render::describe(&table, column.as_deref()),
+            })
+        }
+        other => Err(failed(ErrorKind::Bug, format!("{} shows nothing", other.sub_kind()))),
+    }
+}
+
+fn show_partitions(connection: &Connection, table: &Table) -> Answer {
+    if table.partition_keys.is_empty() {
+        let message = format!("Table {} is not a partitioned table", table.name);
+        return Err(refused(ErrorKind::Input, "HiveException", message));
+    }
+    let mut all = partition_values(connection, table, None)?;
+    all.truncate(LINES_MAX);
+    Ok(render::partitions(table, all.iter().map(Vec::as_slice)))
+}
