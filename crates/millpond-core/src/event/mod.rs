@@ -3,6 +3,7 @@
 //! The envelope follows the EventBridge user guide, "Events structure reference".
 
 pub mod pattern;
+pub mod schedule;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

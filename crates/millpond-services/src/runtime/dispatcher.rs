@@ -19,6 +19,7 @@ use millpond_store::task::{NewTask, Task};
 use millpond_store::{StoreError, Tx};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,9 @@ pub const UNREADABLE: &str = "events.unreadable";
 /// Events that one transaction takes at the most.
 const BATCH: usize = 512;
 
+/// A batch ends early where it has so many deliveries: one event that many rules want must not fill the memory.
+const DELIVERIES: usize = 2048;
+
 /// One event for one target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Delivery {
@@ -43,7 +47,7 @@ pub struct Delivery {
     /// What the rule calls the target.
     pub target_id: String,
     /// What the target gets: the event as JSON, or what the rule made of it (JSON or plain text).
-    pub input: String,
+    pub input: Arc<str>,
     /// The event itself.
     pub event: Arc<Event>,
     /// How often and how long a failed delivery is tried again.
@@ -188,15 +192,23 @@ pub struct Heard {
     pub event: Arc<Event>,
     /// Its JSON form, as it was emitted.
     pub text: Arc<str>,
+    /// The same, parsed.
+    pub value: Value,
 }
 
 /// Knows who wants an event.
 pub trait Listener: Send + Sync + 'static {
-    /// Changes whenever [`Listener::plan`] may answer something else.
+    /// Changes whenever [`Listener::matcher`] may answer another one.
     fn version(&self, connection: &Connection) -> Result<i64, StoreError>;
 
-    /// The deliveries that `events` mean, in the order of the events.
-    fn plan(&self, connection: &Connection, events: &[Heard]) -> Result<Vec<Delivery>, StoreError>;
+    /// What is wanted, as this snapshot of the database says.
+    fn matcher(&self, connection: &Connection) -> Result<Arc<dyn Matcher>, StoreError>;
+}
+
+/// What a listener wants, for a while.
+pub trait Matcher: Send + Sync {
+    /// Adds the deliveries that an event means.
+    fn deliveries(&self, heard: &Heard, into: &mut Vec<Delivery>);
 }
 
 /// Turns the outbox into deliveries until it is stopped.
@@ -264,29 +276,37 @@ pub async fn dispatch_once(lake: &Lake, targets: &Targets, listeners: &Arc<[Arc<
 
 fn read_batch(connection: &Connection, listeners: &[Arc<dyn Listener>]) -> Result<Option<Batch>, StoreError> {
     let rows = millpond_store::outbox::raw_rows(connection, BATCH)?;
-    let Some(last_id) = rows.last().map(|row| row.id) else { return Ok(None) };
-    let (count, mut heard, mut unreadable) = (rows.len(), Vec::with_capacity(rows.len()), Vec::new());
+    let versions = versions(connection, listeners)?;
+    let matchers = matchers(connection, listeners)?;
+    let mut batch = Batch { last_id: 0, rows: 0, heard: Vec::new(), unreadable: Vec::new(), versions, deliveries: Vec::new() };
     for row in rows {
-        match serde_json::from_str::<Event>(&row.event) {
-            Ok(event) => heard.push(Heard { event: Arc::new(event), text: row.event.into() }),
-            Err(error) => unreadable.push((row, error.to_string())),
+        (batch.last_id, batch.rows) = (row.id, batch.rows + 1);
+        match parse(&row) {
+            Ok(heard) => {
+                matchers.iter().for_each(|matcher| matcher.deliveries(&heard, &mut batch.deliveries));
+                batch.heard.push(heard);
+            }
+            Err(error) => batch.unreadable.push((row, error.to_string())),
+        }
+        if batch.deliveries.len() >= DELIVERIES {
+            break;
         }
     }
-    let (versions, deliveries) = plan(connection, listeners, &heard)?;
-    Ok(Some(Batch { last_id, rows: count, heard, unreadable, versions, deliveries }))
+    Ok((batch.rows > 0).then_some(batch))
 }
 
-fn plan(
-    connection: &Connection,
-    listeners: &[Arc<dyn Listener>],
-    heard: &[Heard],
-) -> Result<(Vec<i64>, Vec<Delivery>), StoreError> {
-    let (mut versions, mut deliveries) = (Vec::new(), Vec::new());
-    for listener in listeners {
-        versions.push(listener.version(connection)?);
-        deliveries.extend(listener.plan(connection, heard)?);
-    }
-    Ok((versions, deliveries))
+fn parse(row: &RawRow) -> Result<Heard, serde_json::Error> {
+    let value: Value = serde_json::from_str(&row.event)?;
+    let event = Event::deserialize(&value)?;
+    Ok(Heard { event: Arc::new(event), text: row.event.as_str().into(), value })
+}
+
+fn versions(connection: &Connection, listeners: &[Arc<dyn Listener>]) -> Result<Vec<i64>, StoreError> {
+    listeners.iter().map(|listener| listener.version(connection)).collect()
+}
+
+fn matchers(connection: &Connection, listeners: &[Arc<dyn Listener>]) -> Result<Vec<Arc<dyn Matcher>>, StoreError> {
+    listeners.iter().map(|listener| listener.matcher(connection)).collect()
 }
 
 fn commit_batch(
@@ -294,12 +314,16 @@ fn commit_batch(
     lake: &Lake,
     targets: &Targets,
     listeners: &[Arc<dyn Listener>],
-    batch: Batch,
+    mut batch: Batch,
 ) -> Result<usize, StoreError> {
-    let now: Vec<i64> = listeners.iter().map(|listener| listener.version(tx)).collect::<Result<_, _>>()?;
-    // A rule that was changed since the snapshot counts as it is now: after DeleteRule was answered, nothing follows from that rule.
-    let deliveries = if now == batch.versions { batch.deliveries } else { plan(tx, listeners, &batch.heard)?.1 };
-    for delivery in &deliveries {
+    if versions(tx, listeners)? != batch.versions {
+        // A rule that was changed since the snapshot counts as it is now: after DeleteRule was answered, nothing follows from that rule.
+        batch.deliveries.clear();
+        for matcher in matchers(tx, listeners)? {
+            batch.heard.iter().for_each(|heard| matcher.deliveries(heard, &mut batch.deliveries));
+        }
+    }
+    for delivery in &batch.deliveries {
         targets.deliver_or_keep(tx, lake, delivery)?;
     }
     for (row, reason) in batch.unreadable {

@@ -1,0 +1,56 @@
+//! EventBridge: rules say which events go where.
+//!
+//! Here are the operations and the rules' side of the dispatcher ([`Rules`]). Events come from the outbox: those of the lake itself and, by
+//! `PutEvents`, those of others, in the same way. There is one bus, `default`, so far.
+
+mod buses;
+mod error;
+mod matching;
+mod model;
+mod put;
+mod rules;
+mod schedule;
+mod sql;
+mod tags;
+mod targets;
+mod transform;
+
+pub use buses::{Bus, DEFAULT_BUS};
+pub use error::EventsError;
+pub use matching::Rules;
+pub use model::{NewRule, Page, Rule, RuleState, Target, Transformer};
+pub use put::{EntryResult, NewEntry};
+pub use schedule::ScheduleHandler;
+
+use crate::lake::Lake;
+use crate::runtime::dispatcher::Targets;
+use millpond_store::Component;
+
+/// EventBridge's tables.
+pub const COMPONENT: Component = Component { name: "events", migrations: &[include_str!("schema.sql")] };
+
+/// The service; clones share it.
+#[derive(Debug, Clone)]
+pub struct Events {
+    lake: Lake,
+    targets: Targets,
+}
+
+impl Events {
+    /// EventBridge over a lake, with the kinds of target that its rules may name.
+    pub fn new(lake: Lake, targets: Targets) -> Self {
+        Self { lake, targets }
+    }
+
+    /// The kinds of target that rules may name: what the dispatcher delivers to.
+    pub fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    fn rule_arn(&self, name: &str) -> String {
+        self.lake.place.arn("events", format_args!("rule/{name}")).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests;
