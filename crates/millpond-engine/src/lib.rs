@@ -11,4 +11,11 @@ pub mod types;
 pub mod query;
 pub mod result;
 pub mod scan;
+pub mod sql_transform;
+pub mod infer;
+mod names;
+pub mod convert;
+pub mod write;
+#[cfg(test)]
+mod testing;
 pub mod sql;

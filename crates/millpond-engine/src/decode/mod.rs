@@ -6,10 +6,24 @@
 //!
 //! Decoding is synchronous work for columnar threads; [`stream`] wraps it for async callers.
 
+pub(crate) mod adapt;
+pub(crate) mod avro;
+pub(crate) mod blocks;
+mod columns;
+pub(crate) mod csv;
+pub(crate) mod file;
+pub(crate) mod json;
+pub(crate) mod parquet;
+pub(crate) mod source;
+pub mod values;
+
+pub use source::{Compression, Reader};
+
 use crate::table::{DataFile, Format};
 use crate::types::{HiveType, TypeError};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use millpond_core::catalog::Column;
 use object_store::ObjectStore;
@@ -113,15 +127,37 @@ pub enum DecodeErrorKind {
 
 /// Decodes files one after another, off the async threads (on the blocking pool of the calling runtime), at most two batches ahead of the
 /// consumer. Batches come in file order and never mix files. Dropping the stream stops the work. The stream ends after the first error.
+///
+/// In lenient mode, records that cannot be cut at all (a quote that never closes, malformed JSON) are left out and reported as rejects.
 pub fn stream(
     store: Arc<dyn ObjectStore>,
     files: Vec<DataFile>,
     spec: DecodeSpec,
 ) -> BoxStream<'static, Result<Decoded, DecodeError>> {
-    let _ = (store, spec);
-    Box::pin(futures::stream::iter(
-        files.into_iter().take(1).map(|file| {
-            Err(DecodeError { uri: file.uri, kind: DecodeErrorKind::Table, message: "decoding is being built".into() })
-        }),
-    ))
+    let (sender, receiver) = tokio::sync::mpsc::channel(2);
+    let handle = tokio::runtime::Handle::current();
+    let reader = Reader { store, handle: handle.clone() };
+    // The work begins with the first poll, so that a stream that is never polled costs nothing.
+    let start = async move {
+        handle.spawn_blocking(move || {
+            let mut emit = |decoded| sender.blocking_send(Ok(decoded)).map_err(|_| file::Stopped::ByConsumer);
+            if let Err(file::Stopped::Failed(error)) = file::decode_files(&reader, &files, &spec, &mut emit) {
+                // Nobody listens any more: nobody misses the error.
+                let _ = sender.blocking_send(Err(error));
+            }
+        });
+        futures::stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|item| (item, receiver)) })
+    };
+    Box::pin(futures::stream::once(start).flatten())
+}
+
+/// `bytes` as text of at most `max` bytes; what is not UTF-8 is shown as Windows-1252.
+pub(crate) fn cut_text(bytes: &[u8], max: usize) -> String {
+    let cut = &bytes[..bytes.len().min(max)];
+    match std::str::from_utf8(cut) {
+        Ok(text) => text.to_owned(),
+        // Cut in the middle of a character.
+        Err(e) if e.error_len().is_none() && bytes.len() > max => String::from_utf8_lossy(&cut[..e.valid_up_to()]).into_owned(),
+        Err(_) => encoding_rs::WINDOWS_1252.decode_without_bom_handling(cut).0.into_owned(),
+    }
 }
