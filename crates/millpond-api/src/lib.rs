@@ -3,6 +3,8 @@
 //! It converts, authorises, calls, and converts back. [`router`] finds the handler of an operation; a module per service registers its own.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod athena;
 pub mod glue;
 pub mod router;
+pub mod s3;
 pub mod server;
