@@ -246,6 +246,10 @@ impl QueryError {
             DataFusionError::ArrowError(arrow, _) => from_arrow(arrow),
             DataFusionError::NotImplemented(message) => Self::NotSupported(clean(message)),
             DataFusionError::Plan(message) => from_plan_message(message, &at),
+            // A wrong argument is called an internal error when several forms of a function were tried.
+            DataFusionError::Internal(message) if message.contains("failed to match any signature") => {
+                from_plan_message(&error.strip_backtrace(), &at)
+            }
             DataFusionError::Execution(message) => from_execution_message(message),
             DataFusionError::SQL(parser, _) => crate::query::parse::syntax_error(parser),
             DataFusionError::Collection(all) => match all.first() {
@@ -342,6 +346,10 @@ fn from_plan_message(message: &str, at: &dyn Fn(&str) -> Position) -> QueryError
         let database = parts.next().unwrap_or_default().to_owned();
         return QueryError::TableNotFound { position: at(&table), database, table };
     }
+    if let Some((function, types)) = wrong_arguments(&text) {
+        let position = at(&function);
+        return QueryError::TypeMismatch { position, message: format!("Unexpected parameters ({types}) for function {function}") };
+    }
     let lower = text.to_ascii_lowercase();
     let types =
         ["coerce", "coercion", "incompatible", "cannot infer common", "no function matches", "type signature", "argument type"];
@@ -349,6 +357,33 @@ fn from_plan_message(message: &str, at: &dyn Fn(&str) -> Position) -> QueryError
         return QueryError::TypeMismatch { position: Position::START, message: text };
     }
     QueryError::Semantic { position: Position::START, message: text }
+}
+
+/// The function and Trino's names of the types from `… argument types 'sum(Utf8)'`.
+fn wrong_arguments(text: &str) -> Option<(String, String)> {
+    let call = text.split("given name and argument types '").nth(1)?.split('\'').next()?;
+    let (function, types) = call.strip_suffix(')')?.split_once('(')?;
+    let types: Vec<&str> = types.split(", ").map(trino_name).collect();
+    Some((function.to_owned(), types.join(", ")))
+}
+
+fn trino_name(arrow: &str) -> &str {
+    match arrow {
+        "Utf8" | "LargeUtf8" | "Utf8View" => "varchar",
+        "Int8" => "tinyint",
+        "Int16" => "smallint",
+        "Int32" => "integer",
+        "Int64" => "bigint",
+        "Float32" => "real",
+        "Float64" => "double",
+        "Boolean" => "boolean",
+        "Date32" => "date",
+        "Binary" => "varbinary",
+        other if other.starts_with("Timestamp") => "timestamp",
+        other if other.starts_with("Decimal") => "decimal",
+        other if other.starts_with("List") => "array",
+        other => other,
+    }
 }
 
 fn from_execution_message(message: &str) -> QueryError {
@@ -372,8 +407,12 @@ fn from_execution_message(message: &str) -> QueryError {
 fn from_other(message: &str) -> QueryError {
     let text = clean(message);
     let lower = text.to_ascii_lowercase();
-    if lower.contains("divide by zero") {
+    if lower.contains("divide by zero") || lower.contains("dividebyzero") {
         return QueryError::DivisionByZero;
+    }
+    // Parquet's reader passes on what a condition met as a text.
+    if let Some(message) = text.split("CastError(\"").nth(1).and_then(|rest| rest.split("\")").next()) {
+        return QueryError::InvalidCast(message.replace("\\'", "'"));
     }
     if lower.contains("resources exhausted") || lower.contains("failed to allocate") {
         return QueryError::ExceededMemory(text);

@@ -45,6 +45,7 @@ impl Planned {
             self.logical.display_indent(),
             displayable(self.physical.as_ref()).indent(false)
         )
+        .replace(rewrite::MARK, "_col")
     }
 }
 
@@ -124,7 +125,7 @@ pub(crate) async fn plan_parsed(
     state.register_catalog_list(Arc::new(OneCatalog(Arc::new(Resolved::new(tables)))));
     state.config_mut().options_mut().catalog.default_schema = database.unwrap_or_default().to_owned();
     let planned = state.statement_to_plan(statement).await;
-    let planned = planned.and_then(semantics::apply);
+    let planned = planned.and_then(|plan| semantics::apply(plan, &|name| names.locate(name)));
     let plan = planned.map_err(|error| QueryError::from_datafusion(error, &|name| names.locate(name)))?;
     let names_out = outputs.names(plan.schema());
     Ok(Logical { plan, names: names_out, text: names })

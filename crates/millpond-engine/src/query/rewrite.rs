@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 /// In names that the planner needs to be unique: what stands after it is not shown.
-const MARK: char = '\u{1}';
+pub(super) const MARK: char = '\u{1}';
 
 /// Replaces each `?` by its parameter, in the order of the text.
 ///
@@ -258,9 +258,30 @@ impl VisitorMut for Rewriter<'_> {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<QueryError> {
+        match factor {
+            // Not said to be unknown by the planner, which would leave it out.
+            TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
+                ControlFlow::Break(QueryError::NotSupported("TABLESAMPLE; use WHERE random() < fraction".into()))
+            }
+            TableFactor::Table { version: Some(_), .. } => {
+                ControlFlow::Break(QueryError::NotSupported("FOR TIMESTAMP AS OF and FOR VERSION AS OF (Iceberg tables)".into()))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<QueryError> {
         let rewritten = match expr {
+            Expr::AtTimeZone { timestamp, time_zone } => Some(at_time_zone(timestamp, time_zone)),
             Expr::Function(function) => function_call(function),
+            // A number with an exponent is a double in Trino, without one a decimal.
+            Expr::Value(value) => match &value.value {
+                Value::Number(digits, _) if digits.contains(['e', 'E']) => {
+                    Some(template("CAST('$1' AS DOUBLE)", std::slice::from_ref(digits)))
+                }
+                _ => None,
+            },
             // Trino's fields are bigint.
             Expr::Extract { field, expr: input, .. } => {
                 Some(template("CAST(date_part('$1', $2) AS BIGINT)", &[extract_field(&field.to_string()), input.to_string()]))
@@ -412,6 +433,8 @@ const RENAMED: &[(&str, &str)] = &[
     ("stddev_samp", "stddev"),
     ("variance", "var_samp"),
     ("codepoint", "ascii"),
+    ("transform", "array_transform"),
+    ("filter", "array_filter"),
     ("bitwise_and_agg", "bit_and"),
     ("bitwise_or_agg", "bit_or"),
 ];
@@ -435,6 +458,11 @@ fn function_call(function: &mut Function) -> Option<Result<Expr, QueryError>> {
         return None;
     }
     let arguments: Vec<String> = list.args.iter().map(ToString::to_string).collect();
+    if name == "try"
+        && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_slice()
+    {
+        return Some(attempt(argument));
+    }
     // A NULL makes the whole NULL in Trino, which `||` does and `concat` does not.
     if name == "concat" && arguments.len() >= 2 {
         let joined = arguments.iter().map(|argument| format!("({argument})")).collect::<Vec<_>>().join(" || ");
@@ -443,6 +471,46 @@ fn function_call(function: &mut Function) -> Option<Result<Expr, QueryError>> {
     let (_, _, text) = TEMPLATES.iter().find(|(candidate, arity, _)| *candidate == name && *arity == arguments.len())?;
     Some(template(text, &arguments))
 }
+
+/// Times are kept in UTC; another zone would have to be shown, and is not yet.
+fn at_time_zone(timestamp: &Expr, zone: &Expr) -> Result<Expr, QueryError> {
+    let name = zone.to_string().trim_matches('\'').to_uppercase();
+    if !["UTC", "Z", "GMT", "+00:00", "ETC/UTC"].contains(&name.as_str()) {
+        return Err(QueryError::NotSupported(format!("AT TIME ZONE {zone}: only 'UTC' is")));
+    }
+    parse_expression(&format!("CAST({timestamp} AS TIMESTAMP WITH TIME ZONE)"))
+}
+
+/// `try(x)`: NULL instead of an error, for what fails most.
+fn attempt(argument: &Expr) -> Result<Expr, QueryError> {
+    match argument {
+        Expr::Cast { expr, data_type, .. } => parse_expression(&format!("TRY_CAST({expr} AS {data_type})")),
+        Expr::Nested(inner) => attempt(inner),
+        Expr::BinaryOp { left, op: ast::BinaryOperator::Divide | ast::BinaryOperator::Modulo, right } => {
+            parse_expression(&format!("CASE WHEN ({right}) = 0 THEN NULL ELSE {left} {} ({right}) END", operator(argument)))
+        }
+        Expr::Function(function) => {
+            let name = function.name.to_string();
+            if LENIENT.contains(&name.as_str()) {
+                let mut function = function.clone();
+                rename(&mut function, &format!("try_{name}"));
+                return Ok(Expr::Function(function));
+            }
+            Err(QueryError::NotSupported(format!("try({name}(…)); try takes casts, quotients, {}", LENIENT.join(", "))))
+        }
+        _ => Err(QueryError::NotSupported(format!("try of this expression; try takes casts, quotients, {}", LENIENT.join(", ")))),
+    }
+}
+
+fn operator(expr: &Expr) -> &'static str {
+    match expr {
+        Expr::BinaryOp { op: ast::BinaryOperator::Modulo, .. } => "%",
+        _ => "/",
+    }
+}
+
+/// Functions that have a form which gives NULL.
+const LENIENT: &[&str] = &["date_parse", "from_iso8601_timestamp", "from_iso8601_date", "json_parse"];
 
 fn template(text: &str, arguments: &[String]) -> Result<Expr, QueryError> {
     let mut sql = String::with_capacity(text.len() + arguments.iter().map(String::len).sum::<usize>());
@@ -492,6 +560,17 @@ fn aggregate(name: &str, function: &mut Function) -> Result<(), QueryError> {
             let by =
                 OrderByExpr { expr: key, options: OrderByOptions { asc: Some(true), nulls_first: Some(false) }, with_fill: None };
             set_arguments(function, vec![value], vec![FunctionArgumentClause::OrderBy(vec![by])]);
+        }
+        "listagg" => {
+            let by = std::mem::take(&mut function.within_group);
+            rename(function, "string_agg");
+            if let FunctionArguments::List(list) = &mut function.args {
+                list.clauses = if by.is_empty() { Vec::new() } else { vec![FunctionArgumentClause::OrderBy(by)] };
+                if list.args.len() == 1 {
+                    let nothing = Expr::value(Value::SingleQuotedString(String::new()));
+                    list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(nothing)));
+                }
+            }
         }
         "approx_percentile" => {
             let [value, fraction] = arguments::<2>(name, function)?;

@@ -1,21 +1,29 @@
 //! Corrections of meaning, on the logical plan before it is optimized: casts as Trino makes them.
 //!
+//! - A text is not compared with a number.
+//! - A quotient of decimals has the scale of its operands, where DataFusion adds four digits.
+//! - The month of a `date` is a `date`, where DataFusion's `date_trunc` gives a time.
 //! - A `double` becomes an integer by rounding, where Arrow cuts.
 //! - Numbers and times become text as Trino prints them (`1.0E10`, `2024-05-01 10:00:00.000`).
 
+use super::error::{Position, QueryError};
 use super::functions::to_varchar;
+use crate::result::columns::trino_type;
 use arrow::datatypes::DataType;
-use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
+
+/// Where a name stands in the statement.
+pub(crate) type Locate<'a> = &'a dyn Fn(&str) -> Option<Position>;
 
 /// Applies the corrections to a whole plan.
-pub(crate) fn apply(plan: LogicalPlan) -> Result<LogicalPlan> {
-    if !has_cast(&plan)? {
-        return Ok(plan);
-    }
+///
+/// # Errors
+/// A text is compared with a number.
+pub(crate) fn apply(plan: LogicalPlan, locate: Locate<'_>) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|node| {
         let mut schema = merge_schema(&node.inputs());
         if node.inputs().is_empty() {
@@ -24,7 +32,7 @@ pub(crate) fn apply(plan: LogicalPlan) -> Result<LogicalPlan> {
         let preserver = NamePreserver::new(&node);
         let rewritten = node.map_expressions(|expr| {
             let name = preserver.save(&expr);
-            let rewritten = expr.transform_up(|expr| cast(expr, &schema))?;
+            let rewritten = expr.transform_up(|expr| correct(expr, &schema, locate))?;
             Ok(rewritten.update_data(|expr| name.restore(expr)))
         })?;
         rewritten.map_data(LogicalPlan::recompute_schema)
@@ -32,18 +40,86 @@ pub(crate) fn apply(plan: LogicalPlan) -> Result<LogicalPlan> {
     .map(|transformed| transformed.data)
 }
 
-fn has_cast(plan: &LogicalPlan) -> Result<bool> {
-    let mut found = false;
-    plan.apply_with_subqueries(|node| {
-        node.apply_expressions(|expr| {
-            found |= expr.exists(|expr| Ok(matches!(expr, Expr::Cast(_) | Expr::TryCast(_))))?;
-            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-        })
-    })?;
-    Ok(found)
+fn correct(expr: Expr, schema: &DFSchema, locate: Locate<'_>) -> Result<Transformed<Expr>> {
+    match &expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
+            comparable(left, &op.to_string(), right, schema, locate)?;
+            Ok(Transformed::no(expr))
+        }
+        Expr::InList(list) => {
+            for item in &list.list {
+                comparable(&list.expr, "IN", item, schema, locate)?;
+            }
+            Ok(Transformed::no(expr))
+        }
+        Expr::Between(between) => {
+            comparable(&between.expr, "BETWEEN", &between.low, schema, locate)?;
+            comparable(&between.expr, "BETWEEN", &between.high, schema, locate)?;
+            Ok(Transformed::no(expr))
+        }
+        // A whole number that is rounded to its fraction's digits stays what it is.
+        Expr::ScalarFunction(call) if call.func.name() == "round" && is_whole(&call.args, schema) => {
+            Ok(Transformed::yes(call.args[0].clone()))
+        }
+        Expr::Cast(_) | Expr::TryCast(_) => cast(expr, schema),
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Divide, right }) => {
+            let decimal = |expr: &Expr| expr.get_type(schema).ok().and_then(|data_type| as_decimal(&data_type));
+            let both = decimal(left).zip(decimal(right)).filter(|(left, right)| left.2 || right.2);
+            let Some(((p1, s1, _), (_, s2, _))) = both else { return Ok(Transformed::no(expr)) };
+            let precision = (p1 + s2 + (s2 - s1).max(0)).clamp(1, 38);
+            let scale = s1.max(s2).min(precision);
+            let target = DataType::Decimal128(u8::try_from(precision).unwrap_or(38), i8::try_from(scale).unwrap_or(0));
+            Ok(Transformed::yes(datafusion::logical_expr::cast(expr, target)))
+        }
+        Expr::ScalarFunction(call) if call.func.name() == "date_trunc" => {
+            match call.args.get(1).map(|arg| arg.get_type(schema)) {
+                Some(Ok(DataType::Date32)) => Ok(Transformed::yes(datafusion::logical_expr::cast(expr, DataType::Date32))),
+                _ => Ok(Transformed::no(expr)),
+            }
+        }
+        _ => Ok(Transformed::no(expr)),
+    }
 }
 
-fn cast(expr: Expr, schema: &datafusion::common::DFSchema) -> Result<Transformed<Expr>> {
+fn is_whole(arguments: &[Expr], schema: &DFSchema) -> bool {
+    let whole = arguments.first().is_some_and(|value| value.get_type(schema).is_ok_and(|data_type| data_type.is_integer()));
+    let digits = match arguments.get(1) {
+        None => true,
+        Some(Expr::Literal(ScalarValue::Int64(Some(digits)), _)) => *digits >= 0,
+        Some(_) => false,
+    };
+    whole && digits
+}
+
+/// Trino does not compare texts with numbers: DataFusion would, by turning texts into numbers, and fail at the first that is none.
+fn comparable(left: &Expr, op: &str, right: &Expr, schema: &DFSchema, locate: Locate<'_>) -> Result<()> {
+    let (Ok(a), Ok(b)) = (left.get_type(schema), right.get_type(schema)) else { return Ok(()) };
+    let text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let number = |data_type: &DataType| data_type.is_numeric() || *data_type == DataType::Boolean;
+    if !(text(&a) && number(&b) || number(&a) && text(&b)) {
+        return Ok(());
+    }
+    let column = |expr: &Expr| expr.column_refs().into_iter().next().and_then(|column| locate(&column.name));
+    Err(QueryError::TypeMismatch {
+        position: column(left).or_else(|| column(right)).unwrap_or(Position::START),
+        message: format!("Cannot apply operator: {} {op} {}", trino_type(&a), trino_type(&b)),
+    }
+    .into())
+}
+
+/// Precision and scale of an exact number in Trino, and whether it is a decimal.
+fn as_decimal(data_type: &DataType) -> Option<(i32, i32, bool)> {
+    Some(match data_type {
+        DataType::Decimal128(p, s) => (i32::from(*p), i32::from(*s), true),
+        DataType::Int8 => (3, 0, false),
+        DataType::Int16 => (5, 0, false),
+        DataType::Int32 => (10, 0, false),
+        DataType::Int64 => (19, 0, false),
+        _ => return None,
+    })
+}
+
+fn cast(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let (input, target) = match &expr {
         Expr::Cast(cast) => (cast.expr.as_ref(), cast.field.data_type()),
         Expr::TryCast(cast) => (cast.expr.as_ref(), cast.field.data_type()),
@@ -71,4 +147,9 @@ fn cast(expr: Expr, schema: &datafusion::common::DFSchema) -> Result<Transformed
         return Ok(Transformed::yes(to_varchar().call(vec![input.clone()])));
     }
     Ok(Transformed::no(expr))
+}
+
+fn is_comparison(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }

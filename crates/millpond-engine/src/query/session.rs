@@ -9,11 +9,16 @@ use crate::scan::store_url;
 use chrono::DateTime;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::execution::SessionState;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
 use millpond_core::env::SharedEnv;
@@ -43,6 +48,7 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
         .with_config(session)
         .with_runtime_env(environment)
         .with_type_planner(Arc::new(TrinoTypes))
+        .with_physical_optimizer_rule(Arc::new(YieldAfterJoins))
         // No function may read what is not in the catalog.
         .with_table_functions(std::collections::HashMap::new())
         .build();
@@ -66,6 +72,39 @@ pub(crate) fn state_for_statement(
     state.mark_start_execution();
     state.execution_props_mut().query_execution_start_time = DateTime::from_timestamp_millis(env.now_ms());
     Ok(state)
+}
+
+/// Makes joins give the thread back now and then. A join of few rows can make endless ones out of one input batch, and without this nobody could
+/// stop it: DataFusion itself only yields where data come in.
+#[derive(Debug)]
+struct YieldAfterJoins;
+
+impl PhysicalOptimizerRule for YieldAfterJoins {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let rewritten = plan.transform_up(|node| {
+            let multiplies = [
+                "CrossJoinExec",
+                "NestedLoopJoinExec",
+                "HashJoinExec",
+                "SortMergeJoinExec",
+                "UnnestExec",
+                "PiecewiseMergeJoinExec",
+            ];
+            if multiplies.contains(&node.name()) {
+                return Ok(Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>));
+            }
+            Ok(Transformed::no(node))
+        })?;
+        Ok(rewritten.data)
+    }
+
+    fn name(&self) -> &'static str {
+        "yield_after_joins"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
 }
 
 /// There is one store, and no way to name another.

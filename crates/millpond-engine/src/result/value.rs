@@ -376,11 +376,11 @@ mod tests {
 
     #[test]
     fn any_date_agrees_with_chrono() {
-        for days in (-800_000..3_000_000).step_by(997) {
+        for days in (-700_000..2_900_000).step_by(997) {
             let mut out = String::new();
             write_date(days, &mut out);
             let date = chrono::NaiveDate::from_epoch_days(days).unwrap();
-            assert_eq!(out, date.format("%Y-%m-%d").to_string().replace("+", ""), "{days}");
+            assert_eq!(out, date.format("%Y-%m-%d").to_string(), "{days}");
         }
     }
 }

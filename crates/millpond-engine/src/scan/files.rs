@@ -44,18 +44,20 @@ fn with_hidden(keys: &[ScalarValue], file: &DataFile, shape: &Shape) -> Arc<[Sca
 pub(super) fn spread(files: Vec<ScanFile>, parts: usize) -> Vec<Vec<ScanFile>> {
     const OPENING: u64 = 16 << 10;
     let cost = |file: &ScanFile| file.file.size.saturating_add(OPENING);
-    let total: u64 = files.iter().map(cost).sum();
+    let total: u64 = files.iter().map(cost).sum::<u64>().max(1);
     let parts = parts.clamp(1, files.len().max(1));
-    let share = (total / parts as u64).max(1);
-    let mut runs: Vec<Vec<ScanFile>> = vec![Vec::new()];
-    let mut spent = 0;
+    let mut runs: Vec<Vec<ScanFile>> = vec![Vec::new(); parts];
+    let mut before: u64 = 0;
     for file in files {
-        let full = spent >= share * runs.len() as u64;
-        if full && runs.len() < parts && runs.last().is_some_and(|run| !run.is_empty()) {
-            runs.push(Vec::new());
-        }
-        spent += cost(&file);
-        runs.last_mut().expect("there is at least one run").push(file);
+        // A file belongs to the run in which its middle lies.
+        let middle = u128::from(before) + u128::from(cost(&file) / 2);
+        let index = usize::try_from(middle * parts as u128 / u128::from(total)).unwrap_or(0).min(parts - 1);
+        before = before.saturating_add(cost(&file));
+        runs[index].push(file);
+    }
+    runs.retain(|run| !run.is_empty());
+    if runs.is_empty() {
+        runs.push(Vec::new());
     }
     runs
 }

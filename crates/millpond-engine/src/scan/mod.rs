@@ -176,7 +176,6 @@ impl TableProvider for LakeTable {
             shape: Arc::clone(&self.shape),
             schema: Arc::clone(&self.schema),
             projection: projection.cloned().unwrap_or(all),
-            filters: pruning.rest,
             limit,
         };
         scan.plan(state, self.by_format(groups)?).await
@@ -224,8 +223,6 @@ pub(crate) struct Scan {
     pub(crate) schema: SchemaRef,
     /// Indices into `schema`.
     pub(crate) projection: Vec<usize>,
-    /// Conditions that are not met by pruning alone.
-    pub(crate) filters: Vec<Expr>,
     pub(crate) limit: Option<usize>,
 }
 

@@ -16,27 +16,23 @@ use millpond_core::catalog::NULL_PARTITION;
 use millpond_core::partition_expr::{CompareOp, Literal, PartitionExpr};
 use std::sync::Arc;
 
-/// A scan's filters by who can decide them.
+/// A scan's filters by who can decide them. Those on rows are nobody's here: the reader gets them from the plan above it.
 pub(super) struct Pruning {
     /// By the catalog.
     pub(super) expr: Option<PartitionExpr>,
     /// On partition values, here.
     local: Vec<Expr>,
-    /// On rows.
-    pub(super) rest: Vec<Expr>,
 }
 
 impl Pruning {
     pub(super) fn new(filters: &[Expr], shape: &Shape) -> Self {
-        let mut pruning = Self { expr: None, local: Vec::new(), rest: Vec::new() };
+        let mut pruning = Self { expr: None, local: Vec::new() };
         let mut catalog = Vec::new();
         for filter in filters.iter().flat_map(split_conjunction) {
             if let Some(expr) = to_partition_expr(filter, &shape.partition_keys) {
                 catalog.push(expr);
             } else if only_keys(filter, shape) {
                 pruning.local.push(filter.clone());
-            } else {
-                pruning.rest.push(filter.clone());
             }
         }
         pruning.expr = match catalog.len() {

@@ -20,7 +20,8 @@ fn utc() -> DataType {
 pub(super) fn functions() -> Vec<ScalarUDF> {
     vec![
         simple("date_format", |types| arity("date_format", types, &[2]).map(|()| DataType::Utf8), date_format),
-        simple("date_parse", |types| arity("date_parse", types, &[2]).map(|()| MICROS), date_parse),
+        simple("date_parse", |types| arity("date_parse", types, &[2]).map(|()| MICROS), date_parse::<false>),
+        simple("try_date_parse", |types| arity("date_parse", types, &[2]).map(|()| MICROS), date_parse::<true>),
         simple("from_unixtime", |types| arity("from_unixtime", types, &[1]).map(|()| utc()), from_unixtime),
         simple(
             "to_unixtime",
@@ -34,12 +35,22 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         simple(
             "from_iso8601_timestamp",
             |types| arity("from_iso8601_timestamp", types, &[1]).map(|()| utc()),
-            from_iso8601_timestamp,
+            from_iso8601_timestamp::<false>,
+        ),
+        simple(
+            "try_from_iso8601_timestamp",
+            |types| arity("from_iso8601_timestamp", types, &[1]).map(|()| utc()),
+            from_iso8601_timestamp::<true>,
         ),
         simple(
             "from_iso8601_date",
             |types| arity("from_iso8601_date", types, &[1]).map(|()| DataType::Date32),
-            from_iso8601_date,
+            from_iso8601_date::<false>,
+        ),
+        simple(
+            "try_from_iso8601_date",
+            |types| arity("from_iso8601_date", types, &[1]).map(|()| DataType::Date32),
+            from_iso8601_date::<true>,
         ),
         simple("date_diff", |types| arity("date_diff", types, &[3]).map(|()| DataType::Int64), date_diff),
         simple(
@@ -139,7 +150,8 @@ fn format(time: NaiveDateTime, format: &str, out: &mut String) -> Result<()> {
     Ok(())
 }
 
-fn date_parse(arguments: &[ArrayRef]) -> Result<ArrayRef> {
+/// `LENIENT`: what does not fit is NULL.
+fn date_parse<const LENIENT: bool>(arguments: &[ArrayRef]) -> Result<ArrayRef> {
     let (texts, formats) = (strings(&arguments[0])?, strings(&arguments[1])?);
     let mut out = TimestampMicrosecondBuilder::with_capacity(texts.len());
     for row in 0..texts.len() {
@@ -147,7 +159,10 @@ fn date_parse(arguments: &[ArrayRef]) -> Result<ArrayRef> {
             out.append_null();
             continue;
         }
-        out.append_value(micros(parse(texts.value(row), formats.value(row))?));
+        match parse(texts.value(row), formats.value(row)) {
+            Err(_) if LENIENT => out.append_null(),
+            parsed => out.append_value(micros(parsed?)),
+        }
     }
     Ok(Arc::new(out.finish()))
 }
@@ -311,7 +326,7 @@ fn from_unixtime(arguments: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(Arc::new(out.finish()))
 }
 
-fn from_iso8601_timestamp(arguments: &[ArrayRef]) -> Result<ArrayRef> {
+fn from_iso8601_timestamp<const LENIENT: bool>(arguments: &[ArrayRef]) -> Result<ArrayRef> {
     let texts = strings(&arguments[0])?;
     let mut out = TimestampMicrosecondBuilder::with_capacity(texts.len()).with_timezone("UTC");
     for text in &texts {
@@ -325,19 +340,21 @@ fn from_iso8601_timestamp(arguments: &[ArrayRef]) -> Result<ArrayRef> {
         let date = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(|date| date.and_time(NaiveTime::MIN));
         match zoned.or_else(|| naive().or_else(date).map(micros)) {
             Some(value) => out.append_value(value),
+            None if LENIENT => out.append_null(),
             None => return bad(format!("Invalid format: \"{text}\" is not an ISO 8601 time")),
         }
     }
     Ok(Arc::new(out.finish()))
 }
 
-fn from_iso8601_date(arguments: &[ArrayRef]) -> Result<ArrayRef> {
+fn from_iso8601_date<const LENIENT: bool>(arguments: &[ArrayRef]) -> Result<ArrayRef> {
     let texts = strings(&arguments[0])?;
     let mut out = Date32Builder::with_capacity(texts.len());
     for text in &texts {
         match text.map(|text| NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| text)) {
             None => out.append_null(),
             Some(Ok(date)) => out.append_value(date.to_epoch_days()),
+            Some(Err(_)) if LENIENT => out.append_null(),
             Some(Err(text)) => return bad(format!("Invalid format: \"{text}\" is not an ISO 8601 date")),
         }
     }

@@ -26,6 +26,13 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
             },
         ),
         simple(
+            "try_json_parse",
+            |types| text("json_parse", types, 1),
+            |arguments| {
+                map_text(&arguments[0], |text| Ok(serde_json::from_str::<Value>(text).ok().map(|value| value.to_string())))
+            },
+        ),
+        simple(
             "json_array_length",
             |types| {
                 arity("json_array_length", types, &[1])?;

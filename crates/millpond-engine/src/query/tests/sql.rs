@@ -5,6 +5,7 @@ use super::*;
 #[tokio::test]
 async fn common_statements_mean_what_trino_means() {
     let lake = flights().await;
+    let mut wrong = Vec::new();
     for (sql, expected) in [
         ("SELECT 1", "1"),
         ("SELECT 7 / 2, -7 / 2, 7 % 3, 7.0 / 2e0", "3|-3|1|3.5"),
@@ -63,19 +64,35 @@ async fn common_statements_mean_what_trino_means() {
             "American|250.0; other|433.3333333333333",
         ),
         ("SELECT x FROM (SELECT ARRAY[1,2,3] AS a) CROSS JOIN UNNEST(a) AS t(x)", "1; 2; 3"),
+        (
+            "SELECT t.carrier, u.x FROM flights t CROSS JOIN UNNEST(ARRAY[1,2]) AS u(x) WHERE t.distance = 50 ORDER BY 2",
+            "UA|1; UA|2",
+        ),
+        (
+            "SELECT transform(ARRAY[1,2], x -> x * 2), filter(ARRAY[1,2,3], x -> x > 1), any_match(ARRAY[1], x -> x = 1)",
+            "[2, 4]|[2, 3]|true",
+        ),
+        ("SELECT try(CAST('x' AS bigint)), try(1 / 0), try(date_parse('x', '%Y')), try(7 % 4)", "∅|∅|∅|3"),
+        ("SELECT listagg(carrier, '+') WITHIN GROUP (ORDER BY distance) FROM flights WHERE year = 2013", "AA+UA+AA"),
+        ("SELECT 100.0 * 2 / 3, 1.0 / 3, CAST(1 AS decimal(10,2)) / 3, round(5, 2), round(5)", "66.7|0.3|0.33|5|5"),
         ("SELECT sum(distance) * 1.0e0 / count(*) FROM flights", "360.0"),
         ("SELECT * FROM flights WHERE carrier IN (SELECT carrier FROM flights WHERE distance = 1000)", "DL|∅|1000|120.5|2014"),
         ("SELECT distance FROM flights WHERE distance = (SELECT max(distance) FROM flights)", "1000"),
         ("SELECT \"CARRIER\", Flights.Distance FROM \"DB\".\"Flights\" WHERE DISTANCE = 1000", "DL|1000"),
         ("SELECT carrier FROM `db.flights` WHERE distance = 1000", "DL"),
     ] {
-        lake.check(sql, expected).await;
+        let got = lake.text(sql).await;
+        if got != expected {
+            wrong.push(format!("{sql}\n     got {got}\nexpected {expected}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 #[tokio::test]
 async fn errors_are_worded_as_athena_words_them() {
     let lake = flights().await;
+    let mut wrong = Vec::new();
     for (sql, expected) in [
         ("SELECT * FROM nothing", "TABLE_NOT_FOUND: line 1:15: Table 'awsdatacatalog.db.nothing' does not exist"),
         ("SELECT *\nFROM other.t", "SCHEMA_NOT_FOUND: line 2:6: Schema 'other' does not exist"),
@@ -93,13 +110,26 @@ async fn errors_are_worded_as_athena_words_them() {
         ("SELECT CAST(carrier AS bigint) FROM flights", "INVALID_CAST_ARGUMENT"),
         ("SELECT carrier FROM flights GROUP BY year", "SYNTAX_ERROR"),
         ("CREATE TABLE t (a int)", "NOT_SUPPORTED"),
-        ("COPY flights TO '/tmp/x'", "line 1:"),
-        ("SELECT * FROM '/etc/passwd'", "line 1:15"),
+        ("COPY flights TO '/tmp/x'", "NOT_SUPPORTED"),
+        ("SELECT * FROM '/etc/passwd'", "TABLE_NOT_FOUND"),
+        ("SELECT * FROM flights WHERE carrier > 5", "TYPE_MISMATCH: line 1:29: Cannot apply operator: varchar > bigint"),
+        ("SELECT * FROM flights WHERE year IN ('2013')", "TYPE_MISMATCH: line 1:29: Cannot apply operator: integer IN varchar"),
+        ("SELECT sum(carrier) FROM flights", "TYPE_MISMATCH: line 1:8: Unexpected parameters (varchar) for function sum"),
+        ("SELECT upper(1)", "TYPE_MISMATCH: line 1:8: Unexpected parameters (bigint) for function upper"),
+        ("SELECT * FROM flights TABLESAMPLE BERNOULLI (50)", "NOT_SUPPORTED: TABLESAMPLE"),
+        ("SELECT now() AT TIME ZONE 'Europe/Berlin'", "NOT_SUPPORTED: AT TIME ZONE"),
+        (
+            "SELECT count(*) FROM flights WHERE CAST(carrier AS bigint) > 5",
+            "INVALID_CAST_ARGUMENT: Cannot cast string 'AA' to value of Int64 type",
+        ),
         ("SELECT * FROM \"/etc/passwd\"", "TABLE_NOT_FOUND"),
     ] {
         let got = lake.text(sql).await;
-        assert!(got.starts_with(expected), "{sql}\n     got {got}\nexpected {expected}");
+        if !got.starts_with(expected) {
+            wrong.push(format!("{sql}\n     got {got}\nexpected {expected}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 #[tokio::test]
@@ -128,7 +158,8 @@ async fn parameters_stand_for_question_marks() {
     let lake = flights().await;
     let run = |sql: &str, parameters: &[&str]| {
         let request = lake.request(sql).with_parameters(parameters.iter().map(|p| (*p).to_owned()).collect());
-        async { rows(&lake.engine.query(request).await?.collect().await?).join("; ").pipe_ok() }
+        let engine = &lake.engine;
+        async move { Ok::<_, QueryError>(rows(&engine.query(request).await?.collect().await?).join("; ")) }
     };
     let sql = "SELECT carrier, ? FROM flights WHERE carrier = ? AND distance > ? LIMIT 1";
     assert_eq!(run(sql, &["'it''s ?'", "'UA'", "100"]).await.unwrap(), "UA|it's ?");
@@ -136,16 +167,8 @@ async fn parameters_stand_for_question_marks() {
     assert_eq!(error.to_string(), "SYNTAX_ERROR: line 1:1: Incorrect number of parameters: expected 3 but found 1");
     let error = run("SELECT ?", &["UA"]).await.unwrap_err();
     assert!(error.to_string().contains("single quotes"), "{error}");
-    assert_eq!(run("SELECT * FROM (VALUES (1)) AS t(a) WHERE a = ?", &["DATE '2024-01-01'"]).await.is_err(), true);
+    assert_eq!(run("SELECT DATE '2024-01-02' > ?", &["DATE '2024-01-01'"]).await.unwrap(), "true");
 }
-
-trait PipeOk: Sized {
-    fn pipe_ok(self) -> Result<Self, QueryError> {
-        Ok(self)
-    }
-}
-
-impl PipeOk for String {}
 
 #[tokio::test]
 async fn views_are_planned_from_their_text() {
@@ -228,7 +251,7 @@ async fn a_transform_reads_its_input_only() {
         ("select year + 1 from input", "SYNTAX_ERROR: line 1:1: Column name not specified at position 1"),
         ("select year, year from input", "SYNTAX_ERROR: line 1:1: Column name 'year' specified more than once"),
         ("drop table input", "NOT_SUPPORTED"),
-        ("select * frm input", "line 1:14: mismatched input 'input'"),
+        ("select * frm input", "line 1:10: mismatched input 'frm'"),
     ] {
         let error = transform::validate_transform(&lake.engine, sql, &table).await.unwrap_err().to_string();
         assert!(error.starts_with(expected), "{sql}\n{error}");
