@@ -448,6 +448,15 @@ pub fn split_uri(uri: &str) -> Option<(&str, &str)> {
     (!bucket.is_empty()).then_some((bucket, key))
 }
 
+/// URIs of objects whose blob has no row, `limit` at the most: for the doctor.
+pub fn dangling(connection: &Connection, limit: usize) -> Result<Vec<String>, StoreError> {
+    let select = "SELECT bucket.name, object.key FROM object JOIN bucket ON bucket.id = object.bucket
+                  WHERE NOT EXISTS (SELECT 1 FROM blob WHERE blob.id = object.blob) LIMIT ?";
+    let mut statement = connection.prepare_cached(select)?;
+    let uri = |row: &Row<'_>| Ok(format!("s3://{}/{}", row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+    Ok(statement.query_map([limit as i64], uri)?.collect::<Result<_, _>>()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
