@@ -5,10 +5,16 @@
 
 pub mod classifier;
 pub mod crawler;
+mod databases;
 mod error;
 pub mod job;
+pub mod partitions;
+pub mod search;
+mod tables;
+pub mod tags;
 
 pub use error::GlueError;
+pub use tags::COMPONENT;
 
 use crate::lake::Lake;
 use crate::runtime::Handler;
@@ -36,11 +42,12 @@ impl Glue {
     }
 }
 
-/// Who does the tasks of crawls and job runs.
+/// Who does the tasks of crawls, job runs, and what dropped tables leave behind.
 pub fn handlers(glue: &Glue, engine: &Arc<Engine>) -> Vec<Arc<dyn Handler>> {
     vec![
         Arc::new(crawler::CrawlHandler { glue: glue.clone(), engine: engine.clone() }),
         Arc::new(crawler::ScheduleHandler),
+        Arc::new(crate::lake::catalog::Sweeper),
         Arc::new(job::JobRunHandler { glue: glue.clone(), engine: engine.clone(), limits: job::Limits::default() }),
     ]
 }

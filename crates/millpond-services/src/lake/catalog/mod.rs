@@ -30,8 +30,8 @@ pub use partitions::{
 pub use source::LakeTables;
 pub use sweep::{SWEEP, Sweeper};
 pub use tables::{
-    Archive, TablePut, create_table, delete_table, delete_table_version, put_table, table, table_exists, table_names,
-    table_version, table_versions, tables, update_table, visit_tables,
+    Archive, TablePut, create_table, delete_table, delete_table_version, delete_tables, put_table, table, table_exists,
+    table_names, table_version, table_versions, tables, update_table, visit_tables,
 };
 
 use millpond_store::Component;

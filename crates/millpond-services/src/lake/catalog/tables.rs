@@ -242,6 +242,35 @@ pub fn delete_table(tx: &Tx<'_>, place: &Place, database: &str, name: &str) -> R
     Ok(row.table)
 }
 
+/// Deletes tables, each for itself, and emits one event: answers the errors of those that could not be deleted, by their place.
+///
+/// # Errors
+/// [`CatalogError::NotFound`] for the database.
+pub fn delete_tables(
+    tx: &Tx<'_>,
+    place: &Place,
+    database_name: &str,
+    names: &[String],
+) -> Result<Vec<(usize, CatalogError)>, CatalogError> {
+    if database(tx, database_name)?.is_none() {
+        return Err(CatalogError::no_database(&database_name.to_lowercase()));
+    }
+    let (mut errors, mut deleted) = (Vec::new(), Vec::new());
+    for (place_in_list, name) in names.iter().enumerate() {
+        match find(tx, database_name, name)? {
+            Some(row) => {
+                drop_row(tx, row.id)?;
+                deleted.push(row.table.name);
+            }
+            None => errors.push((place_in_list, CatalogError::no_table(&name.to_lowercase()))),
+        }
+    }
+    if !deleted.is_empty() {
+        events::database_changed(tx, place, "BatchDeleteTable", &database_name.to_lowercase(), &deleted)?;
+    }
+    Ok(errors)
+}
+
 /// Deletes the tables of a database that is gone.
 pub(super) fn drop_all(tx: &Tx<'_>, database: &str) -> Result<(), CatalogError> {
     let ids: Vec<i64> = {
