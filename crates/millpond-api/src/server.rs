@@ -4,6 +4,7 @@
 //! [`BODY_MAX`]), verified, and handed to the [`Router`].
 
 use crate::router::{Context, Origin, Router};
+use crate::s3::S3Endpoint;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::request::Parts;
@@ -17,7 +18,6 @@ use millpond_core::arn::Place;
 use millpond_core::env::{EnvExt, SharedEnv};
 use millpond_wire::target::{self, Target};
 use millpond_wire::{Protocol, Service, WireError, sigv4};
-use s3s::service::S3Service;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ pub struct Server {
     /// The JSON and Query services.
     pub router: Router,
     /// S3.
-    pub s3: S3Service,
+    pub s3: S3Endpoint,
     /// Millpond's own operations.
     pub own: Arc<dyn Own>,
     /// Who may call.
@@ -161,7 +161,12 @@ impl Server {
         }
     }
 
-    async fn answer_small(&self, parts: &Parts, body: Bytes, origin: &Origin) -> Result<Answer, (Option<&'static Service>, WireError)> {
+    async fn answer_small(
+        &self,
+        parts: &Parts,
+        body: Bytes,
+        origin: &Origin,
+    ) -> Result<Answer, (Option<&'static Service>, WireError)> {
         if let Some(path) = parts.uri.path().strip_prefix("/_millpond/") {
             let verified = self.verify(parts, &body, OWN_SERVICE, None).map_err(|error| (None, error))?;
             let context = self.context(verified, origin);
@@ -188,7 +193,13 @@ impl Server {
     }
 
     /// Checks the signature; answers the access key.
-    fn verify(&self, parts: &Parts, body: &[u8], signing_name: &str, service: Option<&'static Service>) -> Result<String, WireError> {
+    fn verify(
+        &self,
+        parts: &Parts,
+        body: &[u8],
+        signing_name: &str,
+        service: Option<&'static Service>,
+    ) -> Result<String, WireError> {
         let expected = sigv4::Expected { service: signing_name, region: &self.place.region, now_ms: self.env.now_ms() };
         let secret = |access_key: &str| (access_key == self.credentials.access_key).then(|| self.credentials.secret_key.clone());
         let verified = sigv4::verify(parts, body, &expected, service, secret)?;

@@ -308,13 +308,11 @@ impl Parts<'_> {
     }
 }
 
-/// A template of quoted lines: what EventBridge turns into lines of text.
+/// A template of plain lines: what it is filled with stands in the mail as it is.
 fn transformer(paths: &[(&str, &str)], lines: &[String]) -> events::InputTransformer {
-    let quoted: Vec<String> =
-        lines.iter().map(|line| format!("\"{}\"", line.replace('\\', "\\\\").replace('"', "\\\""))).collect();
     events::InputTransformer {
         input_paths_map: Some(paths.iter().map(|(name, path)| ((*name).to_owned(), (*path).to_owned())).collect()),
-        input_template: quoted.join("\n"),
+        input_template: lines.join("\n"),
     }
 }
 
