@@ -159,7 +159,10 @@ impl Shared<'_> {
         let transform = self.spec.transform.as_ref().expect("there is a transformation");
         let input = futures::stream::unfold(receiver, |mut r| async move { r.recv().await.map(|batch| (batch, r)) });
         let handle = &self.spec.reader.handle;
-        let run = handle.block_on(async { transform.run(Arc::clone(&self.plan.input_schema), Box::pin(input)) });
+        // Entered, not blocked on: planning SQL blocks on the same runtime itself.
+        let entered = handle.enter();
+        let run = transform.run(Arc::clone(&self.plan.input_schema), Box::pin(input));
+        drop(entered);
         let mut output = run.map_err(ConvertError::Input)?;
         let mut adapter = Adapter::new(&self.plan.output, true);
         let mut local = Local::default();
