@@ -167,7 +167,7 @@ async fn a_copy_shares_the_bytes_and_outlives_its_source() {
     let asked = GetObject { bucket: "other".into(), key: "c".into(), ..GetObject::default() };
     let chunks: Vec<_> = s3.get_object(asked).await.unwrap().1.try_collect().await.unwrap();
     assert_eq!(chunks.concat(), expected);
-    let missing = CopyObject { source: Source { key: "gone".into(), ..from }, ..to("raw", "x") };
+    let missing = CopyObject { source: Source { key: "gone".into(), ..from.clone() }, ..to("raw", "x") };
     assert!(matches!(s3.copy_object(&Caller::default(), missing).await, Err(S3Error::NoSuchKey(_))));
 }
 
