@@ -3,8 +3,12 @@
 //! It converts, authorises, calls, and converts back. [`router`] finds the handler of an operation; a module per service registers its own.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod admin;
 pub mod athena;
+pub mod events;
 pub mod glue;
 pub mod router;
 pub mod s3;
 pub mod server;
+pub mod sns;
+pub mod sts;

@@ -10,3 +10,5 @@ pub mod glue;
 pub mod lake;
 pub mod runtime;
 pub mod s3;
+pub mod sns;
+pub mod sts;

@@ -23,8 +23,10 @@ pub use put::{EntryResult, NewEntry};
 pub use schedule::ScheduleHandler;
 
 use crate::lake::Lake;
-use crate::runtime::dispatcher::Targets;
+use crate::runtime::Handler;
+use crate::runtime::dispatcher::{Listener, Targets};
 use millpond_store::Component;
+use std::sync::Arc;
 
 /// EventBridge's tables.
 pub const COMPONENT: Component = Component { name: "events", migrations: &[include_str!("schema.sql")] };
@@ -45,6 +47,16 @@ impl Events {
     /// The kinds of target that rules may name: what the dispatcher delivers to.
     pub fn targets(&self) -> &Targets {
         &self.targets
+    }
+
+    /// The rules, for the dispatcher.
+    pub fn listener(&self) -> Arc<dyn Listener> {
+        Arc::new(Rules::new(&self.lake))
+    }
+
+    /// Who does the tasks of scheduled rules.
+    pub fn handlers(&self) -> Vec<Arc<dyn Handler>> {
+        vec![Arc::new(ScheduleHandler { events: self.clone() })]
     }
 
     fn rule_arn(&self, name: &str) -> String {
