@@ -28,6 +28,10 @@ pub const INLINE_MAX: usize = 64 * 1024;
 /// How long the bytes of a blob without a name are kept for those who still read it. Milliseconds.
 pub const GRACE_MS: i64 = 60 * 60 * 1000;
 
+/// How long the bytes of a blob that never had a name are kept for the transaction that will give it one: a conversion writes its files long
+/// before it commits. Milliseconds.
+pub const UNNAMED_GRACE_MS: i64 = 24 * GRACE_MS;
+
 /// The opaque name of a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlobId(String);
@@ -234,7 +238,8 @@ impl Tx<'_> {
     }
 
     fn insert_blob(&self, id: &BlobId, kind: i64, size: u64, refs: i64, bytes: Option<&[u8]>) -> Result<(), StoreError> {
-        let released = (refs == 0).then_some(self.now_ms);
+        // As if its last name went later than now: the collector looks at one column only.
+        let released = (refs == 0).then_some(self.now_ms + UNNAMED_GRACE_MS - GRACE_MS);
         let insert = "INSERT INTO blob (id, kind, size, refs, released_ms, bytes) VALUES (?, ?, ?, ?, ?, ?)";
         let values = params![id, kind, size as i64, refs, released, bytes];
         self.prepare_cached(insert)?.execute(values)?;
