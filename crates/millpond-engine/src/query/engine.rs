@@ -8,11 +8,13 @@ use super::meter::MeteredStore;
 use super::plan::{self, Planned};
 use super::session;
 use super::stream::{QueryStatistics, QueryStream};
+use super::view;
 use crate::table::TableSource;
 use datafusion::execution::SessionState;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use millpond_core::catalog::{Column, Table};
 use millpond_core::env::{SharedEnv, SystemEnv};
 use object_store::ObjectStore;
 use std::future::Future;
@@ -186,12 +188,26 @@ impl Engine {
     ///
     /// # Errors
     /// Everything that is wrong with the statement.
-    pub async fn describe(&self, request: QueryRequest) -> Result<Vec<millpond_core::catalog::Column>, QueryError> {
+    pub async fn describe(&self, request: QueryRequest) -> Result<Vec<Column>, QueryError> {
         let statistics = Arc::new(QueryStatistics::default());
         let metered = Arc::new(MeteredStore::new(Arc::clone(&self.store), statistics, None));
         let state = self.state_for(metered)?;
         let cancel = request.cancel.clone();
         self.on_runtime(&cancel, async move { plan::describe(&state, &request).await }).await
+    }
+
+    /// The catalog entry of `CREATE VIEW database.name AS request.sql`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the statement; a column without a name, or two of one name.
+    pub async fn view(&self, request: QueryRequest, database: &str, name: &str) -> Result<Table, QueryError> {
+        let statistics = Arc::new(QueryStatistics::default());
+        let metered = Arc::new(MeteredStore::new(Arc::clone(&self.store), statistics, None));
+        let state = self.state_for(metered)?;
+        let (sql, default) = (request.sql.clone(), request.database.clone().unwrap_or_default());
+        let cancel = request.cancel.clone();
+        let columns = self.on_runtime(&cancel, async move { plan::named_columns(&state, &request).await }).await?;
+        Ok(view::table(database, name, &sql, &default, &columns))
     }
 
     /// Starts a plan on the engine's threads.

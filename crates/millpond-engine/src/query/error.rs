@@ -348,7 +348,10 @@ fn from_plan_message(message: &str, at: &dyn Fn(&str) -> Position) -> QueryError
     }
     if let Some((function, types)) = wrong_arguments(&text) {
         let position = at(&function);
-        return QueryError::TypeMismatch { position, message: format!("Unexpected parameters ({types}) for function {function}") };
+        return QueryError::TypeMismatch {
+            position,
+            message: format!("Unexpected parameters ({types}) for function {function}"),
+        };
     }
     let lower = text.to_ascii_lowercase();
     let types =

@@ -9,6 +9,7 @@ pub mod engine;
 pub mod error;
 mod functions;
 mod information_schema;
+mod lateral;
 mod meter;
 mod parse;
 mod plan;

@@ -8,7 +8,7 @@ use super::parse::{self, Names, Parsed};
 use super::{information_schema, rewrite, semantics, view};
 use crate::scan::{Hidden, LakeTable};
 use crate::table::TableSource;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Column as DfColumn, TableReference};
 use datafusion::datasource::ViewTable;
@@ -65,15 +65,33 @@ pub(crate) async fn plan(state: &SessionState, request: &QueryRequest) -> Result
 /// The columns that a query gives, as the catalog would describe them.
 pub(crate) async fn describe(state: &SessionState, request: &QueryRequest) -> Result<Vec<Column>, QueryError> {
     let logical = logical(state, request).await?;
-    Ok(hive_columns(&logical))
+    let fields = logical.plan.schema().fields().iter().zip(&logical.names);
+    Ok(fields.map(|(field, name)| Column::new(name.to_lowercase(), crate::types::hive_type(field.data_type()))).collect())
 }
 
-pub(crate) fn hive_columns(logical: &Logical) -> Vec<Column> {
+/// The columns of a query that becomes a view or a table: each has a name, and a name of its own.
+pub(crate) async fn named_columns(state: &SessionState, request: &QueryRequest) -> Result<Vec<(String, DataType)>, QueryError> {
+    let logical = logical(state, request).await?;
+    let names = distinct_names(&logical.names)?;
     let fields = logical.plan.schema().fields().iter();
-    let columns = fields
-        .zip(&logical.names)
-        .map(|(field, name)| Column::new(name.to_lowercase(), crate::types::hive_type(field.data_type())));
-    columns.collect()
+    Ok(names.into_iter().zip(fields.map(|field| field.data_type().clone())).collect())
+}
+
+/// Lower-case names, when all are there and different.
+pub(crate) fn distinct_names(names: &[String]) -> Result<Vec<String>, QueryError> {
+    let wrong = |message: String| QueryError::Semantic { position: Position::START, message };
+    let mut distinct: Vec<String> = Vec::with_capacity(names.len());
+    for (index, name) in names.iter().enumerate() {
+        let name = name.to_lowercase();
+        if name == format!("_col{index}") {
+            return Err(wrong(format!("Column name not specified at position {}: give it one with AS", index + 1)));
+        }
+        if distinct.contains(&name) {
+            return Err(wrong(format!("Column name '{name}' specified more than once")));
+        }
+        distinct.push(name);
+    }
+    Ok(distinct)
 }
 
 async fn logical(state: &SessionState, request: &QueryRequest) -> Result<Logical, QueryError> {

@@ -282,6 +282,15 @@ impl VisitorMut for Rewriter<'_> {
                 }
                 _ => None,
             },
+            // A text that is longer than its type is cut.
+            Expr::Cast { kind: ast::CastKind::Cast, expr: input, data_type: ast::DataType::Varchar(Some(length)), .. } => {
+                match length {
+                    ast::CharacterLength::IntegerLength { length, .. } => {
+                        Some(template("substr(CAST($1 AS VARCHAR), 1, $2)", &[input.to_string(), length.to_string()]))
+                    }
+                    ast::CharacterLength::Max => None,
+                }
+            }
             // Trino's fields are bigint.
             Expr::Extract { field, expr: input, .. } => {
                 Some(template("CAST(date_part('$1', $2) AS BIGINT)", &[extract_field(&field.to_string()), input.to_string()]))
@@ -412,7 +421,11 @@ const TEMPLATES: &[(&str, usize, &str)] = &[
     ("bitwise_or", 2, "(($1) | ($2))"),
     ("bitwise_xor", 2, "(($1) # ($2))"),
     ("contains", 2, "array_has($1, $2)"),
-    ("element_at", 2, "array_element($1, $2)"),
+    ("element_at", 2, "($1)[$2]"),
+    ("last_day_of_month", 1, "CAST(date_trunc('month', $1) + INTERVAL '1' MONTH - INTERVAL '1' DAY AS DATE)"),
+    ("millisecond", 1, "CAST(date_part('millisecond', $1) AS BIGINT) % 1000"),
+    ("to_utf8", 1, "CAST($1 AS VARBINARY)"),
+    ("from_utf8", 1, "CAST($1 AS VARCHAR)"),
     ("sequence", 2, "generate_series($1, $2)"),
     ("sequence", 3, "generate_series($1, $2, $3)"),
     ("split", 2, "string_to_array($1, $2)"),

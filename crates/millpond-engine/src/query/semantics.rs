@@ -1,6 +1,7 @@
 //! Corrections of meaning, on the logical plan before it is optimized: casts as Trino makes them.
 //!
 //! - A text is not compared with a number.
+//! - The average of decimals keeps their scale.
 //! - A quotient of decimals has the scale of its operands, where DataFusion adds four digits.
 //! - The month of a `date` is a `date`, where DataFusion's `date_trunc` gives a time.
 //! - A `double` becomes an integer by rounding, where Arrow cuts.
@@ -8,13 +9,14 @@
 
 use super::error::{Position, QueryError};
 use super::functions::to_varchar;
+use super::lateral;
 use crate::result::columns::trino_type;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator};
 
 /// Where a name stands in the statement.
 pub(crate) type Locate<'a> = &'a dyn Fn(&str) -> Option<Position>;
@@ -24,7 +26,8 @@ pub(crate) type Locate<'a> = &'a dyn Fn(&str) -> Option<Position>;
 /// # Errors
 /// A text is compared with a number.
 pub(crate) fn apply(plan: LogicalPlan, locate: Locate<'_>) -> Result<LogicalPlan> {
-    plan.transform_up_with_subqueries(|node| {
+    let plan = lateral::rewrite(plan)?;
+    let corrected = plan.transform_up_with_subqueries(|node| {
         let mut schema = merge_schema(&node.inputs());
         if node.inputs().is_empty() {
             schema = node.schema().as_ref().clone();
@@ -35,10 +38,62 @@ pub(crate) fn apply(plan: LogicalPlan, locate: Locate<'_>) -> Result<LogicalPlan
             let rewritten = expr.transform_up(|expr| correct(expr, &schema, locate))?;
             Ok(rewritten.update_data(|expr| name.restore(expr)))
         })?;
-        rewritten.map_data(LogicalPlan::recompute_schema)
-    })
-    .map(|transformed| transformed.data)
+        rewritten.map_data(|node| averages(node.recompute_schema()?))
+    })?;
+    plain_types(corrected.data)
 }
+
+/// The average of decimals is a decimal of the same scale, where DataFusion adds four digits.
+fn averages(node: LogicalPlan) -> Result<LogicalPlan> {
+    let LogicalPlan::Aggregate(aggregate) = &node else { return Ok(node) };
+    let input = aggregate.input.schema();
+    let groups = node.schema().fields().len() - aggregate.aggr_expr.len();
+    let target = |index: usize| {
+        let Expr::AggregateFunction(call) = aggregate.aggr_expr.get(index.checked_sub(groups)?)? else { return None };
+        let average = call.func.name() == "avg";
+        let data_type = call.params.args.first().filter(|_| average)?.get_type(input).ok()?;
+        matches!(data_type, DataType::Decimal128(_, _)).then_some(data_type)
+    };
+    let targets: Vec<Option<DataType>> = (0..node.schema().fields().len()).map(target).collect();
+    retyped(node, &targets)
+}
+
+/// The result's columns in the types that the catalog has: signed integers, microseconds, plain texts.
+fn plain_types(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let target = |data_type: &DataType| match data_type {
+        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => Some(DataType::Int64),
+        DataType::Timestamp(unit, zone) if *unit != TimeUnit::Microsecond => {
+            Some(DataType::Timestamp(TimeUnit::Microsecond, zone.as_ref().map(|_| "UTC".into())))
+        }
+        DataType::Utf8View | DataType::LargeUtf8 => Some(DataType::Utf8),
+        DataType::BinaryView | DataType::LargeBinary => Some(DataType::Binary),
+        _ => None,
+    };
+    let targets: Vec<Option<DataType>> = plan.schema().fields().iter().map(|field| target(field.data_type())).collect();
+    retyped(plan, &targets)
+}
+
+/// The plan with those columns cast, under their names.
+fn retyped(plan: LogicalPlan, targets: &[Option<DataType>]) -> Result<LogicalPlan> {
+    if targets.iter().all(Option::is_none) {
+        return Ok(plan);
+    }
+    let columns = plan.schema().iter().map(Column::from).zip(targets);
+    let columns: Vec<Expr> = columns
+        .map(|(column, target)| match target {
+            Some(target) => {
+                let (relation, name) = (column.relation.clone(), column.name.clone());
+                datafusion::logical_expr::cast(Expr::Column(column), target.clone()).alias_qualified(relation, name)
+            }
+            None => Expr::Column(column),
+        })
+        .collect();
+    LogicalPlanBuilder::from(plan).project(columns)?.build()
+}
+
+/// Functions that count in DataFusion's 32 bits, or without sign, and in Trino's `bigint`.
+const COUNTING: &[&str] =
+    &["character_length", "strpos", "octet_length", "bit_length", "ascii", "levenshtein", "cardinality", "array_length"];
 
 fn correct(expr: Expr, schema: &DFSchema, locate: Locate<'_>) -> Result<Transformed<Expr>> {
     match &expr {
@@ -76,6 +131,9 @@ fn correct(expr: Expr, schema: &DFSchema, locate: Locate<'_>) -> Result<Transfor
                 Some(Ok(DataType::Date32)) => Ok(Transformed::yes(datafusion::logical_expr::cast(expr, DataType::Date32))),
                 _ => Ok(Transformed::no(expr)),
             }
+        }
+        Expr::ScalarFunction(call) if COUNTING.contains(&call.func.name()) => {
+            Ok(Transformed::yes(datafusion::logical_expr::cast(expr, DataType::Int64)))
         }
         _ => Ok(Transformed::no(expr)),
     }

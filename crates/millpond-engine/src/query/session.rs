@@ -44,6 +44,7 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
     options.execution.parquet.schema_force_view_types = false;
     options.execution.parquet.skip_metadata = true;
     options.execution.collect_statistics = false;
+    options.execution.time_zone = Some("UTC".into());
     let mut state = SessionStateBuilder::new_with_default_features()
         .with_config(session)
         .with_runtime_env(environment)

@@ -3,7 +3,7 @@
 //! The same dialect and the same engine as queries, with one table, `input`, and no catalog.
 
 use super::engine::Engine;
-use super::error::{Position, QueryError};
+use super::error::QueryError;
 use super::meter::MeteredStore;
 use super::parse;
 use super::plan::{self, Tables};
@@ -88,19 +88,12 @@ async fn plan(
 
 /// The output becomes a table: its columns need names, and each its own.
 fn column_names(schema: &Schema) -> Result<SchemaRef, QueryError> {
-    let wrong = |message: String| QueryError::Semantic { position: Position::START, message };
-    let mut fields = Vec::with_capacity(schema.fields().len());
-    for (index, field) in schema.fields().iter().enumerate() {
-        let name = field.name().to_lowercase();
-        if name == format!("_col{index}") {
-            return Err(wrong(format!("Column name not specified at position {}: give it one with AS", index + 1)));
-        }
-        if fields.iter().any(|other: &arrow::datatypes::Field| *other.name() == name) {
-            return Err(wrong(format!("Column name '{name}' specified more than once")));
-        }
-        fields.push(field.as_ref().clone().with_name(name));
-    }
-    Ok(Arc::new(Schema::new(fields)))
+    let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+    let fields = plan::distinct_names(&names)?
+        .into_iter()
+        .zip(schema.fields())
+        .map(|(name, field)| field.as_ref().clone().with_name(name));
+    Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
 }
 
 /// The one table: a stream that can be read once.

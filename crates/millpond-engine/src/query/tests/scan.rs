@@ -84,7 +84,14 @@ async fn json_is_read_by_name() {
     let file = lake.put("j/1.json", b"{\"ID\":1,\"tags\":[\"a\",\"b\"],\"o\":{\"x\":1.5}}\n{\"id\":2}\n".to_vec()).await;
     lake.add(json_table("j", &[("id", "int"), ("tags", "array<string>"), ("o", "struct<x:double>")]), vec![(vec![], vec![file])]);
     lake.check("SELECT id, tags, o, o.x FROM j ORDER BY id", "1|[a, b]|{x=1.5}|1.5; 2|∅|∅|∅").await;
-    lake.check("SELECT cardinality(tags), tags[1] FROM j WHERE id = 1", "2|a").await;
+    lake.check("SELECT cardinality(tags), tags[1], element_at(tags, 2), element_at(tags, 3) FROM j WHERE id = 1", "2|a|b|∅")
+        .await;
+    lake.check("SELECT id, tag FROM j CROSS JOIN UNNEST(tags) AS t(tag)", "1|a; 1|b").await;
+    lake.check(
+        "SELECT id, tag, count(*) FROM j LEFT JOIN UNNEST(tags) AS t(tag) ON true GROUP BY 1, 2 ORDER BY 1, 2",
+        "1|a|1; 1|b|1; 2|∅|1",
+    )
+    .await;
 }
 
 #[tokio::test]

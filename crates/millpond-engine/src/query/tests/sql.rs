@@ -180,6 +180,13 @@ async fn views_are_planned_from_their_text() {
     lake.add(view::table("db", "stale", "SELECT gone FROM flights", "db", &[]), vec![]);
     lake.check("SELECT * FROM v ORDER BY name", "AA|2; DL|1; UA|2").await;
     lake.check("SELECT NAME FROM w ORDER BY 1", "AA; UA").await;
+    let made =
+        lake.engine.view(lake.request("SELECT carrier, row_number() OVER () AS N FROM flights"), "db", "made").await.unwrap();
+    assert_eq!(made.storage.columns, columns(&[("carrier", "string"), ("n", "bigint")]));
+    lake.add(made, vec![]);
+    lake.check("SELECT max(n) FROM made", "5").await;
+    let unnamed = lake.engine.view(lake.request("SELECT count(*) FROM flights"), "db", "x").await.unwrap_err();
+    assert!(unnamed.to_string().contains("Column name not specified at position 1"), "{unnamed}");
     assert!(lake.text("SELECT * FROM loop").await.contains("INVALID_VIEW"));
     assert!(lake.text("SELECT * FROM stale").await.contains("Column 'gone' cannot be resolved"));
 }
@@ -256,4 +263,62 @@ async fn a_transform_reads_its_input_only() {
         let error = transform::validate_transform(&lake.engine, sql, &table).await.unwrap_err().to_string();
         assert!(error.starts_with(expected), "{sql}\n{error}");
     }
+}
+
+/// Time stands still.
+#[derive(Debug)]
+struct Noon;
+
+impl millpond_core::env::Env for Noon {
+    fn now_ms(&self) -> i64 {
+        1_714_564_800_123
+    }
+
+    fn fill_random(&self, _: &mut [u8]) {}
+}
+
+#[tokio::test]
+async fn the_clock_is_the_injected_one() {
+    let lake = Lake::with(EngineConfig { threads: 1, env: Arc::new(Noon), ..EngineConfig::default() });
+    lake.check("SELECT now(), current_date", "2024-05-01 12:00:00.123 UTC|2024-05-01").await;
+}
+
+#[tokio::test]
+async fn a_result_is_written_and_read_back_in_pages() {
+    let lake = flights().await;
+    let sql = "SELECT carrier AS \"Who\", delay, ARRAY['x', NULL] AS list, 'a \"b\",\n' AS odd, '' AS empty FROM flights ORDER BY distance";
+    let mut stream = lake.engine.query(lake.request(sql)).await.unwrap();
+    let location = Path::from("results/1.csv");
+    let store = Arc::clone(&lake.store) as Arc<dyn ObjectStore>;
+    let object = crate::result::write_csv(&mut stream, Arc::clone(&store), &location).await.unwrap();
+    let text = store.get(&location).await.unwrap().bytes().await.unwrap();
+    assert_eq!((object.bytes, object.rows), (text.len() as u64, 5));
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    assert!(
+        text.starts_with(
+            "\"Who\",\"delay\",\"list\",\"odd\",\"empty\"\n\"UA\",,\"[x, null]\",\"a \"\"b\"\",\n\",\"\"\n\"AA\",\"10\","
+        ),
+        "{text}"
+    );
+    let page = crate::result::read_page(store.as_ref(), &location, 0, 2).await.unwrap();
+    assert_eq!(
+        page.rows[1],
+        [Some("UA".to_owned()), None, Some("[x, null]".into()), Some("a \"b\",\n".into()), Some(String::new())]
+    );
+    let rest = crate::result::read_page(store.as_ref(), &location, page.next_offset.unwrap(), 100).await.unwrap();
+    assert_eq!((rest.rows.len(), rest.next_offset), (4, None));
+    // Nothing is left of a result that failed.
+    let mut stream = lake.engine.query(lake.request("SELECT 1 / (distance - distance) FROM flights")).await.unwrap();
+    let failed = Path::from("results/2.csv");
+    assert_eq!(crate::result::write_csv(&mut stream, Arc::clone(&store), &failed).await.unwrap_err(), QueryError::DivisionByZero);
+    assert!(store.head(&failed).await.is_err());
+}
+
+#[tokio::test]
+async fn counting_rows_reads_footers_only() {
+    let lake = flights().await;
+    let plan = lake.engine.explain(lake.request("SELECT count(*) FROM flights")).await.unwrap();
+    assert!(!plan.contains("DataSourceExec"), "{plan}");
+    let plan = lake.engine.explain(lake.request("SELECT count(*) FROM flights WHERE year = 2013")).await.unwrap();
+    assert!(!plan.contains("DataSourceExec"), "{plan}");
 }
