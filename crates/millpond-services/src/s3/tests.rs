@@ -15,9 +15,16 @@ use millpond_store::{Store, StoreError};
 use std::path::Path;
 use std::sync::Arc;
 
+/// The thread that writes ends a moment after the last handle is dropped: until then the directory is in use.
 fn open(directory: &Path) -> S3 {
-    let store = Store::open(directory, &[objects::COMPONENT, COMPONENT], Arc::new(SystemEnv)).unwrap();
-    S3::new(Lake { store, place: Arc::new(Place::default()) })
+    for _ in 0..200 {
+        match Store::open(directory, &[objects::COMPONENT, COMPONENT], Arc::new(SystemEnv)) {
+            Ok(store) => return S3::new(Lake { store, place: Arc::new(Place::default()) }),
+            Err(StoreError::InUse(_)) => std::thread::sleep(std::time::Duration::from_millis(10)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("the store stays in use")
 }
 
 async fn with_bucket() -> (tempfile::TempDir, S3) {
