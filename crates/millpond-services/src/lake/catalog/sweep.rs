@@ -19,7 +19,7 @@ const BATCH: usize = 2_000;
 pub(super) fn drop_partitions(tx: &Tx<'_>, table: i64) -> Result<(), CatalogError> {
     if delete_batch(tx, table)? {
         tx.prepare_cached("INSERT INTO catalog_dropped (table_id) VALUES (?)")?.execute([table])?;
-        tx.enqueue(&NewTask::new(SWEEP, ()).keyed("all"))?;
+        tx.enqueue(&NewTask::new(SWEEP, serde_json::json!({})).keyed("all"))?;
     }
     Ok(())
 }
