@@ -23,7 +23,9 @@ pub fn register(router: &mut Router, service: &Glue) {
 fn only_csv<T>(csv: Option<T>, others: bool) -> Result<T, WireError> {
     let refuse = |text: &str| wire(GlueError::InvalidInput(text.into()));
     if others {
-        return Err(refuse("This lake has custom classifiers for CSV only (CsvClassifier); Grok, XML and JSON ones are not supported."));
+        return Err(refuse(
+            "This lake has custom classifiers for CSV only (CsvClassifier); Grok, XML and JSON ones are not supported.",
+        ));
     }
     csv.ok_or_else(|| refuse("CsvClassifier must be given."))
 }

@@ -2,9 +2,9 @@
 
 use super::error::wire;
 use crate::router::{Context, Router};
-use millpond_services::glue::{Glue, GlueError};
 use millpond_services::glue::crawler::history::{Comparison, Field, Filter};
 use millpond_services::glue::crawler::{Crawl, CrawlState, CrawlerSpec, CrawlerStatus, LOG_GROUP};
+use millpond_services::glue::{Glue, GlueError};
 use millpond_wire::glue::{self, *};
 use millpond_wire::{Timestamp, WireError};
 use serde::Serialize;

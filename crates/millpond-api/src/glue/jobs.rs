@@ -4,7 +4,7 @@ use super::crawlers::{page, recode};
 use super::error::wire;
 use crate::router::{Context, Router};
 use millpond_services::glue::job::rows::Bookmark;
-use millpond_services::glue::job::{Job as Known, JobRun as Run, JobSpec, RunState};
+use millpond_services::glue::job::{Job as Known, JobRun as Run, JobSpec};
 use millpond_services::glue::{Glue, GlueError};
 use millpond_wire::glue::{self, *};
 use millpond_wire::{Timestamp, WireError};
@@ -74,13 +74,8 @@ async fn batch_get(service: Glue, _: Context, input: BatchGetJobsInput) -> Resul
 
 async fn start_run(service: Glue, _: Context, input: StartJobRunInput) -> Result<StartJobRunOutput, WireError> {
     let arguments = input.arguments.unwrap_or_default();
-    let started = service.start_job_run(
-        input.job_name,
-        arguments,
-        input.timeout,
-        input.job_run_id,
-        input.job_run_queuing_enabled,
-    );
+    let started =
+        service.start_job_run(input.job_name, arguments, input.timeout, input.job_run_id, input.job_run_queuing_enabled);
     Ok(StartJobRunOutput { job_run_id: Some(started.await.map_err(wire)?) })
 }
 
@@ -152,9 +147,11 @@ fn job(known: &Known) -> Result<Job, WireError> {
 fn run(known: &Run) -> Result<JobRun, WireError> {
     let mut members: Map<String, Value> = recode(&known.spec)?;
     // Members of the definition that mean something else in a run, or nothing.
-    ["Role", "Command", "DefaultArguments", "NonOverridableArguments", "ExecutionProperty", "MaxRetries"].map(|name| members.remove(name));
+    for name in ["Role", "Command", "DefaultArguments", "NonOverridableArguments", "ExecutionProperty", "MaxRetries"] {
+        members.remove(name);
+    }
     let ended_or_now = known.completed_ms.unwrap_or(known.modified_ms);
-    let seconds = known.begun_ms.map_or(0, |begun| (ended_or_now - begun).max(0).div_ceil(1000));
+    let seconds = known.begun_ms.map_or(0, |begun| ((ended_or_now - begun).max(0) + 999) / 1000);
     Ok(JobRun {
         id: Some(known.id.clone()),
         attempt: Some(known.attempt),
@@ -165,7 +162,7 @@ fn run(known: &Run) -> Result<JobRun, WireError> {
         completed_on: known.completed_ms.map(Timestamp),
         job_run_state: JobRunState::from_text(known.state.as_str()),
         arguments: Some(known.arguments.clone()),
-        error_message: known.message.clone().filter(|_| known.state != RunState::Succeeded),
+        error_message: known.message.clone(),
         predecessor_runs: Some(Vec::new()),
         execution_time: i32::try_from(seconds).ok(),
         log_group_name: Some("/aws-glue/jobs".into()),

@@ -304,10 +304,24 @@ impl Exclusions {
         }
         let mut set = GlobSetBuilder::new();
         for pattern in patterns {
-            let glob = GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build();
+            let glob = GlobBuilder::new(&Self::in_components(pattern)).literal_separator(true).backslash_escape(true).build();
             set.add(glob.map_err(|error| format!("exclude pattern '{pattern}' is not valid: {}", error.kind()))?);
         }
         Ok(Self(Some(set.build().map_err(|error| format!("the exclude patterns are too large: {}", error.kind()))?)))
+    }
+
+    /// The same pattern with each `**` as a path component of its own, as most glob libraries want it: `**.csv` becomes `**/*.csv`.
+    pub fn in_components(pattern: &str) -> String {
+        let component = |part: &str| match part.split_once("**") {
+            None => part.to_owned(),
+            Some(("", "")) => part.to_owned(),
+            Some(("", after)) => format!("**/*{}", after.trim_start_matches('*')),
+            Some((before, after)) => match after.trim_start_matches('*') {
+                "" => format!("{{{before}*,{before}*/**}}"),
+                after => format!("{{{before}*{after},{before}*/**/*{after}}}"),
+            },
+        };
+        pattern.split('/').map(component).collect::<Vec<_>>().join("/")
     }
 
     /// Whether the object at `relative` (its key after the include path) is left out.
@@ -397,6 +411,9 @@ mod tests {
         check("myfolder/*", &["myfolder/mykey"], &["myfolder/mysub/key"]);
         check("myfolder/**", &["myfolder/mykey", "myfolder/mysub/key"], &["other/key"]);
         check("**.csv", &["a.csv", "x/y/a.csv"], &["a.json"]);
+        check("**/x**", &["x", "y/x1", "y/x/z"], &["y/z"]);
+        check("a**z", &["az", "ab/c/yz"], &["az/b"]);
+        check("**.{csv,avro}", &["a.csv", "x/a.avro"], &["x/a.json"]);
         check("[!a-c]*.txt", &["d1.txt"], &["a1.txt"]);
         check("\\{a\\}", &["{a}"], &["a"]);
     }

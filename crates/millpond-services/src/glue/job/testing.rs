@@ -38,7 +38,15 @@ impl Pond {
             crate::glue::classifier::COMPONENT,
             crate::glue::job::COMPONENT,
         ];
-        let store = Store::open(directory.path(), &components, Arc::new(SystemEnv)).unwrap();
+        // The threads of a former lake's engine may still be letting go of it.
+        let mut opened = Store::open(directory.path(), &components, Arc::new(SystemEnv));
+        for _ in 0..100 {
+            if matches!(opened, Err(StoreError::InUse(_))) {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                opened = Store::open(directory.path(), &components, Arc::new(SystemEnv));
+            }
+        }
+        let store = opened.unwrap();
         let lake = Lake { store, place: Arc::default() };
         let config = EngineConfig { spill_dir: directory.path().join("spill"), ..EngineConfig::default() };
         let engine = Arc::new(Engine::new(config, Arc::new(lake.store.blobs().clone())));
@@ -174,4 +182,9 @@ impl Pond {
         let rows = self.lake.store.write(|tx| tx.outbox(10_000)).await.unwrap();
         rows.into_iter().filter(|row| row.event.detail_type == detail_type).map(|row| row.event.detail).collect()
     }
+}
+
+/// Bytes that are no text.
+pub(crate) fn binary() -> Vec<u8> {
+    (0..2_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }

@@ -392,7 +392,7 @@ mod tests {
             let found = partitioning(paths);
             assert_eq!((found.keys.join(" ").as_str(), found.outside.len()), (keys, outside), "{paths:?}");
         }
-        assert_eq!(values("year=2024/at=10%3A30/f", 2), Some((vec!["2024".into(), "10:30".into()], 20)));
+        assert_eq!(values("year=2024/at=10%3A30/f", 2), Some((vec!["2024".into(), "10:30".into()], 21)));
         assert_eq!(values("f", 1), None);
     }
 

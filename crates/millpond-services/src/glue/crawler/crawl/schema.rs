@@ -103,20 +103,6 @@ impl Columns {
         }
     }
 
-    /// Takes in those of another set.
-    pub fn add_all(&mut self, other: &Columns) {
-        for (name, guess) in &other.types {
-            match self.types.get_mut(name) {
-                None => {
-                    self.types.insert(name.clone(), guess.clone());
-                }
-                Some(_) if guess.undecided => {}
-                Some(known) if known.undecided => *known = guess.clone(),
-                Some(known) => known.hive = types::merge(&known.hive, &guess.hive),
-            }
-        }
-    }
-
     /// The columns of a new table.
     pub fn new_columns(&self) -> Vec<Column> {
         self.types.iter().map(|(name, guess)| Column::new(name, guess.hive.to_string())).collect()
@@ -152,11 +138,6 @@ impl Columns {
         self.types.iter().map(|(name, guess)| of(name).unwrap_or_else(|| Column::new(name, guess.hive.to_string()))).collect()
     }
 
-    /// The names that the set has.
-    pub fn contains(&self, name: &str) -> bool {
-        self.types.contains_key(name)
-    }
-
     /// Removes a column.
     pub fn remove(&mut self, name: &str) {
         self.types.shift_remove(name);
@@ -177,7 +158,7 @@ mod tests {
         let columns = columns.split_whitespace().map(|text| {
             let (name, hive) = text.split_once(':').unwrap();
             let guess = hive.strip_suffix('?');
-            guess.iter().for_each(|_| drop(undecided.insert(name.to_owned())));
+            undecided.extend(guess.map(|_| name.to_owned()));
             Column::new(name, guess.unwrap_or(hive))
         });
         let columns = columns.collect();

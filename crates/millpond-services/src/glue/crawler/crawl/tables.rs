@@ -3,6 +3,7 @@
 use super::plan::{Part, TablePlan};
 use super::schema::Shape;
 use crate::glue::crawler::rows::Crawler;
+use crate::glue::crawler::spec::Exclusions;
 use millpond_core::catalog::{Column, Parameters, Partition, StorageDescriptor, Table};
 
 /// Whether a table lies at a location, with or without a slash at its end.
@@ -24,7 +25,8 @@ pub(super) fn new_table(crawler: &Crawler, crawl: &str, database: &str, plan: &T
     let target = crawler.spec.targets.s3.get(plan.target);
     if let Some(target) = target.filter(|target| !target.exclusions.is_empty()) {
         let base = format!("{}/", target.path.trim_end_matches('/'));
-        let patterns: Vec<String> = target.exclusions.iter().map(|pattern| format!("{base}{pattern}")).collect();
+        let patterns: Vec<String> =
+            target.exclusions.iter().map(|pattern| format!("{base}{}", Exclusions::in_components(pattern))).collect();
         add("exclusions", serde_json::Value::from(patterns).to_string());
     }
     if !plan.keys.is_empty() {

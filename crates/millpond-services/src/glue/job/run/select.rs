@@ -3,11 +3,12 @@
 use super::RunError;
 use crate::glue::crawler::grouping_values;
 use crate::glue::crawler::rows as crawlers;
-use crate::glue::crawler::spec::{Exclusions, RecrawlBehavior};
+use crate::glue::crawler::spec::RecrawlBehavior;
 use crate::glue::job::rows::{self, Bookmark};
 use crate::glue::job::spec::ConvertArguments;
+use crate::lake::catalog::{self, FileRules};
+use crate::lake::ledger;
 use crate::lake::objects::{self, Object, split_uri};
-use crate::lake::{catalog, ledger};
 use millpond_core::catalog::{StorageDescriptor, Table};
 use millpond_engine::format;
 use millpond_engine::table::{FileGroup, Format, TableShape};
@@ -127,7 +128,7 @@ pub(super) fn select(
         rest_at: if prefix.is_empty() || prefix.ends_with('/') { prefix.len() } else { prefix.len() + 1 },
         is_object: !prefix.is_empty() && !prefix.ends_with('/') && objects::get(connection, bucket.id, &prefix)?.is_some(),
         prefix: prefix.clone(),
-        exclusions: exclusions(&source)?,
+        rules: FileRules::of(&source),
         generation: bookmark.as_ref().map(|bookmark| bookmark.generation),
         groups: HashMap::new(),
         storages: Vec::new(),
@@ -189,16 +190,6 @@ fn seen_until(
     let waits = !objects::since(connection, bucket, prefix, until, committed, 1)?.is_empty();
     let remark = || format!("newer objects wait for the crawler '{name}', which has not seen them yet");
     Ok((until, waits.then(remark)))
-}
-
-fn exclusions(source: &Table) -> Result<Exclusions, RunError> {
-    let text = source.parameters.get("exclusions").map(String::as_str).unwrap_or("[]");
-    let location = source.storage.location.as_deref().unwrap_or_default();
-    let patterns: Vec<String> = serde_json::from_str(text).unwrap_or_default();
-    // The crawler writes them with the include path, which is the table's location or lies above it.
-    let patterns: Vec<String> =
-        patterns.iter().map(|pattern| pattern.strip_prefix(location).unwrap_or(pattern).to_owned()).collect();
-    Exclusions::new(&patterns).map_err(RunError::Failed)
 }
 
 struct Target {
@@ -268,7 +259,7 @@ struct Picker<'a> {
     /// Where the part of a key begins that lies after the table's location.
     rest_at: usize,
     is_object: bool,
-    exclusions: Exclusions,
+    rules: FileRules,
     generation: Option<i64>,
     groups: HashMap<Vec<String>, (usize, Vec<Object>)>,
     storages: Vec<Arc<StorageDescriptor>>,
@@ -286,9 +277,8 @@ impl Picker<'_> {
         if !self.is_object && self.rest_at > 0 && object.key.as_bytes()[self.rest_at - 1] != b'/' {
             return Ok(());
         }
-        let hidden = rest.split('/').any(|part| part.starts_with(['_', '.']));
-        let folder = object.key.ends_with('/') || object.key.ends_with("_$folder$");
-        if hidden || folder || self.exclusions.matches(rest) || !self.is_wanted(&object.key) {
+        let base = object.key.len() - rest.len();
+        if !self.rules.is_data(self.bucket, &object.key, base, object.size) || !self.is_wanted(&object.key) {
             return Ok(());
         }
         if let Some(generation) = self.generation
@@ -323,7 +313,11 @@ impl Picker<'_> {
             true => None,
             false => catalog::partition(self.connection, &self.source.database, &self.source.name, values)?,
         };
-        let mut storage = own.map_or_else(|| self.source.storage.clone(), |partition| partition.storage);
+        // A partition may say no more than its location; the rest is then the table's.
+        let says =
+            |storage: &StorageDescriptor| storage.serde_info.serialization_library.is_some() || storage.input_format.is_some();
+        let own = own.map(|partition| partition.storage).filter(says);
+        let mut storage = own.unwrap_or_else(|| self.source.storage.clone());
         storage.location = None;
         if let Some(at) = self.storages.iter().rposition(|known| **known == storage) {
             return Ok(at);
