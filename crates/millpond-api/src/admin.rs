@@ -9,23 +9,20 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
 use millpond_core::error::ErrorKind;
-use millpond_services::lake::{Lake, ledger, objects};
-use millpond_services::sns::Sns;
-use millpond_store::task::{self, Load};
-use millpond_store::{StoreError, committed_seq};
+use millpond_services::glue::Glue;
+use millpond_services::glue::crawler::history::{Comparison, Field, Filter};
+use millpond_services::lake::Lake;
+use millpond_services::sns::{Mail, Sns};
 use millpond_wire::WireError;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Rows of one answer at the most.
 const LIMIT_MAX: u64 = 1000;
 
 /// `idle` waits no longer than this.
 const WAIT_MAX: Duration = Duration::from_secs(20);
-
-/// Faults of one sort that the doctor tells at the most.
-const FAULTS_MAX: usize = 20;
 
 /// What a flow's operation failed with.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -54,6 +51,8 @@ pub trait Flows: Send + Sync {
 pub struct Admin {
     /// The lake.
     pub lake: Lake,
+    /// For what crawls noted.
+    pub glue: Glue,
     /// For the mailbox.
     pub sns: Sns,
     /// The flows.
@@ -85,7 +84,8 @@ impl Own for Admin {
             "dead-letters/list" => self.dead_letters(&input).await,
             "dead-letters/retry" => self.retry(&input).await,
             "runs/files" => self.run_files(&input).await,
-            "doctor" => self.examine().await,
+            "runs/log" => self.crawl_log(&input).await,
+            "doctor" => self.lake.examine().await.map(|found| json!(found)).map_err(internal),
             "flows/list" => self.flows.list().await.map_err(of_flow),
             "flows/put" => self.flows.put(input["flow"].clone()).await.map_err(of_flow),
             "flows/remove" => self.flows.remove(text(&input, "name")?).await.map(|()| json!({})).map_err(of_flow),
@@ -96,14 +96,8 @@ impl Own for Admin {
 }
 
 impl Admin {
-    async fn load(&self) -> Result<Load, WireError> {
-        let now_ms = self.lake.store.env().now_ms();
-        self.lake.store.read(move |connection| task::load(connection, now_ms)).await.map_err(of_store)
-    }
-
     async fn status(&self) -> Result<Value, WireError> {
-        let load = self.load().await?;
-        let seq = self.lake.store.read(committed_seq).await.map_err(of_store)?;
+        let load = self.lake.load().await.map_err(internal)?;
         Ok(json!({
             "version": self.version,
             "pid": std::process::id(),
@@ -111,7 +105,7 @@ impl Admin {
             "endpoint": self.endpoint,
             "account": self.lake.place.account,
             "region": self.lake.place.region,
-            "seq": seq,
+            "seq": self.lake.seq().await.map_err(internal)?,
             "load": load,
         }))
     }
@@ -119,60 +113,47 @@ impl Admin {
     /// Waits until nothing is left to do, `wait_ms` at the most, and answers what is.
     async fn idle(&self, input: &Value) -> Result<Value, WireError> {
         let wait = Duration::from_millis(input["wait_ms"].as_u64().unwrap_or(0)).min(WAIT_MAX);
-        let started = Instant::now();
-        let (mut tasks, mut events) = (self.lake.store.task_changes(), self.lake.store.outbox_changes());
-        loop {
-            tasks.mark_unchanged();
-            events.mark_unchanged();
-            let load = self.load().await?;
-            let left = wait.saturating_sub(started.elapsed());
-            if load.is_idle() || left.is_zero() {
-                let mut state = serde_json::to_value(load).unwrap_or_default();
-                state["idle"] = json!(load.is_idle());
-                return Ok(state);
-            }
-            // The end of a task without a key wakes nobody, hence the pause.
-            tokio::select! {
-                _ = tasks.changed() => {}
-                _ = events.changed() => {}
-                () = tokio::time::sleep(left.min(Duration::from_millis(20))) => {}
-            }
-        }
+        let load = self.lake.settled(wait).await.map_err(internal)?;
+        let mut state = json!(load);
+        state["idle"] = json!(load.is_idle());
+        Ok(state)
     }
 
     async fn mails(&self, input: &Value) -> Result<Value, WireError> {
         let before = input["before"].as_i64().unwrap_or(i64::MAX);
-        let mails = self.sns.mailbox_list(before, limit(input)).await.map_err(|error| internal(&error))?;
-        let head = |mail: &millpond_services::sns::Mail| {
-            json!({ "id": mail.id, "time_ms": mail.time_ms, "from": mail.from, "to": mail.to, "subject": mail.subject })
-        };
+        let mails = self.sns.mailbox_list(before, limit(input)).await.map_err(internal)?;
+        let head = |mail: &Mail| json!({ "id": mail.id, "time_ms": mail.time_ms, "from": mail.from, "to": mail.to, "subject": mail.subject });
         Ok(json!({ "messages": mails.iter().map(head).collect::<Vec<_>>() }))
     }
 
     async fn mail(&self, input: &Value) -> Result<Value, WireError> {
         let id = number(input, "id")?;
-        let mail = self.sns.mailbox_get(id).await.map_err(|error| internal(&error))?;
+        let mail = self.sns.mailbox_get(id).await.map_err(internal)?;
         let mail = mail.ok_or_else(|| missing(format!("there is no message {id}; `millpond mail` lists them")))?;
-        let (from, to, subject, body) = (mail.from, mail.to, mail.subject, mail.body);
-        Ok(json!({ "id": mail.id, "time_ms": mail.time_ms, "from": from, "to": to, "subject": subject, "body": body }))
+        let Mail { id, time_ms, message_id, from, to, subject, body } = mail;
+        Ok(json!({
+            "id": id, "time_ms": time_ms, "message_id": message_id, "from": from, "to": to, "subject": subject, "body": body,
+        }))
     }
 
     async fn dead_letters(&self, input: &Value) -> Result<Value, WireError> {
-        let limit = limit(input);
-        let dead = self.lake.store.read(move |connection| task::dead_letters(connection, limit)).await.map_err(of_store)?;
-        let tasks: Vec<Value> = dead
-            .into_iter()
-            .map(|task| {
-                let (kind, key, reason, payload) = (task.kind, task.key, task.reason, task.payload);
-                json!({ "id": task.id, "kind": kind, "key": key, "reason": reason, "payload": payload, "changed_ms": task.changed_ms })
+        let dead = self.lake.dead_letters(limit(input)).await.map_err(internal)?;
+        let tasks = dead.into_iter().map(|task| {
+            json!({
+                "id": task.id,
+                "kind": task.kind,
+                "key": task.key,
+                "reason": task.reason,
+                "payload": task.payload,
+                "changed_ms": task.changed_ms,
             })
-            .collect();
-        Ok(json!({ "tasks": tasks }))
+        });
+        Ok(json!({ "tasks": tasks.collect::<Vec<_>>() }))
     }
 
     async fn retry(&self, input: &Value) -> Result<Value, WireError> {
         let id = number(input, "id")?;
-        match self.lake.store.write(move |tx| tx.revive_task(id)).await.map_err(of_store)? {
+        match self.lake.retry(id).await.map_err(internal)? {
             true => Ok(json!({})),
             false => Err(missing(format!("no task {id} was given up; `millpond runs dead` lists those that were"))),
         }
@@ -181,10 +162,8 @@ impl Admin {
     /// The ledger's entries of a job run.
     async fn run_files(&self, input: &Value) -> Result<Value, WireError> {
         let run = text(input, "id")?.to_owned();
-        let (after, limit) = (input["after"].as_i64().unwrap_or(0), limit(input));
-        let faults = input["faults"].as_bool().unwrap_or(false);
-        let look = move |connection: &_| ledger::entries(connection, &run, after, limit, faults);
-        let entries = self.lake.store.read(look).await.map_err(of_store)?;
+        let (after, faults) = (input["after"].as_i64().unwrap_or(0), input["faults"].as_bool().unwrap_or(false));
+        let entries = self.lake.contributions(run, after, limit(input), faults).await.map_err(internal)?;
         let files = entries.into_iter().map(|listed| {
             let entry = listed.entry;
             json!({
@@ -201,36 +180,13 @@ impl Admin {
         Ok(json!({ "files": files.collect::<Vec<_>>() }))
     }
 
-    /// Looks at everything that could be wrong with the directory.
-    async fn examine(&self) -> Result<Value, WireError> {
-        let (mut notes, mut problems) = (Vec::new(), Vec::new());
-        let pages = self.lake.store.check().await.map_err(of_store)?;
-        match pages.is_empty() {
-            true => notes.push("the database's pages are sound (quick_check)".to_owned()),
-            false => problems.extend(pages.into_iter().take(FAULTS_MAX).map(|line| {
-                format!("the database is damaged: {line}; restore it from a backup, or salvage it with `sqlite3 lake.sqlite3 .recover`")
-            })),
-        }
-        let blobs = self.lake.store.blobs().clone();
-        let faults = tokio::task::spawn_blocking(move || blobs.faults(FAULTS_MAX)).await;
-        let faults = faults.map_err(|error| internal(&error))?.map_err(of_store)?;
-        let nameless = self.lake.store.read(|connection| objects::dangling(connection, FAULTS_MAX)).await.map_err(of_store)?;
-        if faults.is_empty() && nameless.is_empty() {
-            notes.push("the bytes of every object are there, with the size that was written".to_owned());
-        }
-        problems.extend(faults.into_iter().map(|fault| format!("bytes are missing or damaged: {fault}; put the object again")));
-        problems.extend(nameless.into_iter().map(|uri| format!("{uri} has a row but no bytes; put it again, or delete it")));
-        let collected = self.lake.store.collect(None).await.map_err(of_store)?;
-        if collected.orphans + collected.released > 0 {
-            let (files, bytes) = (collected.orphans + collected.released, collected.bytes);
-            notes.push(format!("{files} blobs that nothing refers to were removed ({bytes} bytes)"));
-        }
-        let load = self.load().await?;
-        if load.dead > 0 {
-            problems.push(format!("{} tasks were given up: `millpond runs dead` tells why", load.dead));
-        }
-        notes.push(format!("{} events and {} tasks are to be worked on, {} later", load.events, load.waiting + load.running, load.later));
-        Ok(json!({ "notes": notes, "problems": problems }))
+    /// What a crawl noted.
+    async fn crawl_log(&self, input: &Value) -> Result<Value, WireError> {
+        let (crawler, id) = (text(input, "name")?.to_owned(), text(input, "id")?.to_owned());
+        let this = Filter { field: Field::CrawlId, comparison: Comparison::Eq, value: id.clone() };
+        let found = self.glue.crawls(crawler, vec![this], None, 1).await;
+        let found = found.map_err(|error| missing(error.to_string()))?.items.pop();
+        found.map(|crawl| json!({ "log": crawl.log })).ok_or_else(|| missing(format!("there is no crawl {id}")))
     }
 }
 
@@ -254,13 +210,9 @@ fn missing(message: impl Into<String>) -> WireError {
     WireError::sender(StatusCode::NOT_FOUND, "NotFound", message)
 }
 
-fn internal(error: &dyn std::fmt::Display) -> WireError {
+fn internal(error: impl std::fmt::Display) -> WireError {
     tracing::error!(%error, "an operation of Millpond's own failed");
     WireError::sender(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", error.to_string())
-}
-
-fn of_store(error: StoreError) -> WireError {
-    internal(&error)
 }
 
 fn of_flow(error: FlowError) -> WireError {

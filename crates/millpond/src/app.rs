@@ -5,10 +5,12 @@
 //! end; then the endpoint file goes. A lake that is killed instead goes on where it was at its next start.
 
 use crate::client::Client;
-use crate::config::{Config, Flow};
+use crate::config::{self, Config, Flow, Tls};
 use crate::credentials::Credentials;
 use crate::endpoint::Endpoint;
-use anyhow::{Context, Result};
+use crate::flow::{self, FlowManager};
+use anyhow::{Context, Result, anyhow};
+use millpond_api::admin::Admin;
 use millpond_api::router::Router;
 use millpond_api::s3::Hosts;
 use millpond_api::server::{self, Server};
@@ -23,6 +25,8 @@ use millpond_services::lake::{Lake, ledger, objects};
 use millpond_services::runtime::dispatcher::{Dispatcher, Redelivery, Targets};
 use millpond_services::runtime::{Handler, Workers};
 use millpond_services::s3::{self, S3};
+use millpond_services::sns::{self, Sns};
+use millpond_services::sts::Sts;
 use millpond_store::{Component, Store};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,6 +63,7 @@ pub struct App {
     endpoint: Endpoint,
     credentials: Credentials,
     announced: bool,
+    flows: FlowManager,
     stop: CancellationToken,
     serving: JoinHandle<()>,
     collecting: JoinHandle<()>,
@@ -73,12 +78,13 @@ pub fn components() -> Vec<Component> {
         catalog::COMPONENT,
         ledger::COMPONENT,
         s3::COMPONENT,
-        glue::COMPONENT,
         glue::classifier::COMPONENT,
         glue::crawler::COMPONENT,
         glue::job::COMPONENT,
         athena::COMPONENT,
         events::COMPONENT,
+        sns::COMPONENT,
+        flow::COMPONENT,
     ]
 }
 
@@ -88,6 +94,7 @@ struct Services {
     glue: Glue,
     athena: Athena,
     events: Events,
+    sns: Sns,
     engine: Arc<Engine>,
 }
 
@@ -115,15 +122,27 @@ impl App {
         let lake = Lake { store, place: place.clone() };
         let services = Services::over(&lake, &config, &endpoint.url)?;
         let router = services.router();
+        let flows =
+            FlowManager::new(lake.clone(), router.clone(), services.s3.clone(), services.sns.clone(), config.zones.clone());
+        flows.apply(&config.flows, config.file.is_some()).await.map_err(|error| anyhow!(error.message))?;
+
         let keys = server::Credentials {
             access_key: credentials.access_key_id.clone(),
             secret_key: credentials.secret_access_key.clone(),
         };
         let hosts = Hosts::new(config.server.domains.iter().map(String::as_str));
+        let own = Admin {
+            lake: lake.clone(),
+            glue: services.glue.clone(),
+            sns: services.sns.clone(),
+            flows: Arc::new(flows.clone()),
+            endpoint: endpoint.url.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+        };
         let server = Server {
             router,
             s3: millpond_api::s3::service(services.s3.clone(), &keys, hosts),
-            own: Arc::new(NoOwn),
+            own: Arc::new(own),
             credentials: keys,
             place,
             env,
@@ -136,7 +155,7 @@ impl App {
         if announce {
             endpoint.write(&data)?;
         }
-        Ok(Self { lake, endpoint, credentials, announced: announce, stop, serving, collecting, dispatcher, workers })
+        Ok(Self { lake, endpoint, credentials, announced: announce, flows, stop, serving, collecting, dispatcher, workers })
     }
 
     /// Where it answers.
@@ -157,7 +176,8 @@ impl App {
     /// # Errors
     /// The store's.
     pub async fn flows(&self) -> Result<Vec<Flow>> {
-        Ok(Vec::new())
+        let all = self.flows.all().await.map_err(|error| anyhow!(error.message))?;
+        Ok(all.into_iter().map(|stored| stored.flow).collect())
     }
 
     /// Ends it: requests under way are answered, tasks under way end or are left to the next start.
@@ -220,13 +240,16 @@ impl Services {
         let engine = Arc::new(Engine::new(engine_config(config, directory, lake.store.env().clone()), blobs));
         let glue = Glue::new(lake.clone());
         let tables = Arc::new(LakeTables::new(lake.clone()));
-        let _ = endpoint;
-        let targets = Targets::new(glue::target_kinds());
+        let sns = Sns::new(lake.clone(), mail_transport(lake, config)?, endpoint.to_owned());
+        let mut targets = glue::target_kinds();
+        targets.push(Arc::new(sns.clone()));
+        let targets = Targets::new(targets);
         Ok(Self {
             s3: S3::new(lake.clone()),
             athena: Athena::new(lake.clone(), engine.clone(), tables),
             events: Events::new(lake.clone(), targets),
             glue,
+            sns,
             engine,
         })
     }
@@ -236,6 +259,9 @@ impl Services {
         let mut router = Router::default();
         millpond_api::glue::register(&mut router, &self.glue);
         millpond_api::athena::register(&mut router, self.athena.clone());
+        millpond_api::events::register(&mut router, self.events.clone());
+        millpond_api::sns::register(&mut router, self.sns.clone());
+        millpond_api::sts::register(&mut router, Sts);
         router
     }
 
@@ -244,24 +270,33 @@ impl Services {
         let mut handlers: Vec<Arc<dyn Handler>> = vec![self.athena.runner(), Arc::new(Redelivery { targets: targets.clone() })];
         handlers.extend(glue::handlers(&self.glue, &self.engine));
         handlers.push(Arc::new(events::ScheduleHandler { events: self.events.clone() }));
+        handlers.extend(self.sns.handlers());
         let workers = Workers::start(lake, handlers);
         let dispatcher = Dispatcher::start(lake, targets, vec![Arc::new(events::Rules::new(lake))]);
         (dispatcher, workers)
     }
 }
 
-struct NoOwn;
-
-#[async_trait::async_trait]
-impl server::Own for NoOwn {
-    async fn call(
-        &self,
-        _context: millpond_api::router::Context,
-        _path: &str,
-        _body: bytes::Bytes,
-    ) -> Result<serde_json::Value, millpond_wire::WireError> {
-        Ok(serde_json::json!({ "pid": std::process::id() }))
-    }
+fn mail_transport(lake: &Lake, config: &Config) -> Result<Arc<dyn sns::MailTransport>> {
+    let Some(smtp) = &config.smtp else {
+        return Ok(Arc::new(sns::Mailbox::new(lake.clone())));
+    };
+    let tls = match smtp.tls {
+        Tls::None => sns::SmtpTls::None,
+        Tls::StartTls => sns::SmtpTls::StartTls,
+        Tls::Tls => sns::SmtpTls::Tls,
+    };
+    let settings = sns::SmtpSettings {
+        host: smtp.host.clone(),
+        port: smtp.port,
+        from: smtp.from.clone(),
+        tls,
+        username: smtp.username.clone(),
+        password: smtp.password.clone(),
+    };
+    let file = config.file.as_deref().unwrap_or(Path::new(config::FILE)).display();
+    let transport = sns::Smtp::new(settings).map_err(|error| anyhow!("{file}: [smtp] cannot be used: {error}"))?;
+    Ok(Arc::new(transport))
 }
 
 /// Collects bytes that nothing refers to, at the start and then every hour.

@@ -1,6 +1,5 @@
 //! The `millpond` binary as a library: command line, configuration, wiring, flows.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
-#![allow(dead_code)]
 
 mod app;
 pub mod cli;
@@ -8,3 +7,4 @@ mod client;
 mod config;
 mod credentials;
 mod endpoint;
+mod flow;

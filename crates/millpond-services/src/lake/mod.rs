@@ -1,5 +1,6 @@
 //! What several services share: the lake's handle, and the rows of its objects.
 
+pub mod care;
 pub mod catalog;
 pub mod ledger;
 pub mod objects;

@@ -11,11 +11,6 @@ pub fn line(text: impl AsRef<str>) {
     finish(written);
 }
 
-/// Writes bytes as they are.
-pub fn raw(bytes: &[u8]) {
-    finish(io::stdout().lock().write_all(bytes));
-}
-
 /// Writes out what is buffered.
 pub fn flush() {
     finish(io::stdout().lock().flush());

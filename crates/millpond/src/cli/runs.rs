@@ -317,7 +317,7 @@ async fn show(client: &Client, id: &str) -> Result<()> {
         return Ok(());
     }
     let path = if run.kind == Kind::Job { "runs/files" } else { "runs/log" };
-    let more = client.own(path, &json!({ "id": run.id, "limit": 1000 })).await?;
+    let more = client.own(path, &json!({ "id": run.id, "name": run.name, "limit": 1000 })).await?;
     if let Some(log) = more["log"].as_str() {
         out::line(format!("\n{}", log.trim_end()));
     }

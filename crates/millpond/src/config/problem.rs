@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// One fault.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +18,6 @@ pub(super) struct Problem {
 /// Why a configuration cannot be used. Its text is ready to be shown.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigError {
-    path: PathBuf,
     text: String,
 }
 
@@ -31,19 +30,14 @@ impl fmt::Display for ConfigError {
 }
 
 impl ConfigError {
-    /// Which file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
-        Self { path: path.to_owned(), text: format!("{} cannot be read: {error}", path.display()) }
+        Self { text: format!("{} cannot be read: {error}", path.display()) }
     }
 
     pub(super) fn of(path: &Path, text: &str, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| problem.span.start);
         let shown: Vec<String> = problems.iter().map(|problem| show(path, text, problem)).collect();
-        Self { path: path.to_owned(), text: shown.join("\n") }
+        Self { text: shown.join("\n") }
     }
 
     pub(super) fn of_toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {

@@ -11,7 +11,6 @@ pub use sql::{COMPONENT, Origin, Stored};
 
 use crate::config::{Flow, Zone};
 use async_trait::async_trait;
-use bytes::Bytes;
 use http::StatusCode;
 use millpond_api::admin::{FlowError, Flows};
 use millpond_api::router::{Context, Router};
