@@ -18,6 +18,7 @@ pub use rows::{COMPONENT, Crawl, CrawlState, CrawlSummary, Crawler, CrawlerState
 pub use schedule::Cron;
 pub use spec::CrawlerSpec;
 
+use super::tags::{self, Tags};
 use super::{Glue, GlueError};
 use crate::lake::Lake;
 use crate::runtime::{Failure, Handler};
@@ -25,7 +26,6 @@ use async_trait::async_trait;
 use millpond_store::task::{NewTask, Task};
 use millpond_store::{StoreError, Tx};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 
 /// Tasks that crawl; the key is the crawler's name.
 pub const CRAWL: &str = "glue.crawl";
@@ -127,21 +127,17 @@ fn status(connection: &rusqlite::Connection, crawler: Crawler, now_ms: i64) -> R
 
 impl Glue {
     /// `CreateCrawler`.
-    pub async fn create_crawler(
-        &self,
-        name: String,
-        mut spec: CrawlerSpec,
-        tags: BTreeMap<String, String>,
-    ) -> Result<(), GlueError> {
+    pub async fn create_crawler(&self, name: String, mut spec: CrawlerSpec, tags: Tags) -> Result<(), GlueError> {
         check_name(&name)?;
         spec.check()?;
-        let _ = tags;
+        let arn = self.crawler_arn(&name);
         let made = self.lake.store.write(move |tx| {
             super::classifier::check_names(tx, &spec.classifiers)?;
             let scheduled = has_schedule(&spec);
             if !rows::insert(tx, &name, &spec, scheduled)? {
                 return Err(GlueError::AlreadyExists(format!("Crawler already exists with name {name}")));
             }
+            tags::set(tx, &arn, &tags)?;
             Ok(plan_schedule(tx, &name, &spec, scheduled)?)
         });
         made.await
@@ -170,8 +166,10 @@ impl Glue {
 
     /// `DeleteCrawler`. Its tables stay.
     pub async fn delete_crawler(&self, name: String) -> Result<(), GlueError> {
+        let arn = self.crawler_arn(&name);
         let deleted = self.lake.store.write(move |tx| {
             refuse_running(&found(tx, &name)?)?;
+            tags::forget(tx, &arn)?;
             tx.cancel_tasks(SCHEDULE, &name)?;
             tx.cancel_tasks(CRAWL, &name)?;
             rows::delete(tx, &name)?;
@@ -186,7 +184,7 @@ impl Glue {
         self.lake.store.read(move |connection| Ok(status(connection, found(connection, &name)?, now_ms)?)).await
     }
 
-    /// `GetCrawlers`, and the names of `ListCrawlers`.
+    /// `GetCrawlers`.
     pub async fn crawlers(&self, token: Option<String>, limit: usize) -> Result<Page<CrawlerStatus>, GlueError> {
         let now_ms = self.lake.store.env().now_ms();
         let after = page::after(token.as_deref())?;
@@ -199,15 +197,20 @@ impl Glue {
         listed.await
     }
 
-    /// `ListCrawlers`: names of those that have all these tags.
-    pub async fn crawler_names(
-        &self,
-        tags: BTreeMap<String, String>,
-        token: Option<String>,
-        limit: usize,
-    ) -> Result<Page<String>, GlueError> {
-        let _ = tags;
-        Ok(self.crawlers(token, limit).await?.map(|status| status.crawler.name))
+    /// `ListCrawlers`: the names of those that have all these tags.
+    pub async fn crawler_names(&self, wanted: Tags, token: Option<String>, limit: usize) -> Result<Page<String>, GlueError> {
+        let (after, place) = (page::after(token.as_deref())?, self.lake.place.clone());
+        let listed = self.lake.store.read(move |connection| {
+            let arn = |name: &str| place.arn("glue", format_args!("crawler/{name}")).to_string();
+            let names =
+                rows::crawler_names(connection, &after, limit + 1, |name| tags::has_all(connection, &arn(name), &wanted))?;
+            Ok(Page::of(names, limit, Clone::clone))
+        });
+        listed.await
+    }
+
+    fn crawler_arn(&self, name: &str) -> String {
+        self.lake.place.arn("glue", format_args!("crawler/{name}")).to_string()
     }
 
     /// `BatchGetCrawlers`: those that there are, and the names of those that there are not.

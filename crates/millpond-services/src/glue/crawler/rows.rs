@@ -183,6 +183,25 @@ pub fn crawlers(connection: &Connection, after: &str, limit: usize) -> Result<Ve
     rows.map(|row| with_spec(row?)).collect()
 }
 
+/// The names of the first `limit` crawlers after `after` that `wanted` holds for.
+pub fn crawler_names(
+    connection: &Connection,
+    after: &str,
+    limit: usize,
+    wanted: impl Fn(&str) -> Result<bool, StoreError>,
+) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT name FROM crawler WHERE name > ? ORDER BY name")?;
+    let mut rows = statement.query([after])?;
+    let mut names = Vec::new();
+    while let Some(row) = rows.next()?.filter(|_| names.len() < limit) {
+        let name: String = row.get(0)?;
+        if wanted(&name)? {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
 /// Adds a crawler; `false` where the name is taken.
 pub fn insert(tx: &Tx<'_>, name: &str, spec: &CrawlerSpec, scheduled: bool) -> Result<bool, StoreError> {
     let insert =

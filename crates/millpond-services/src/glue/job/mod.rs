@@ -17,6 +17,7 @@ pub use run::{JobRunHandler, Limits, QUARANTINE};
 pub use spec::{Arguments, ConvertArguments, JobSpec};
 
 use super::crawler::page::{self, Page};
+use super::tags::{self, Tags};
 use super::{Glue, GlueError};
 use crate::lake::ledger::{self, Listed};
 use millpond_core::arn::Place;
@@ -24,7 +25,6 @@ use millpond_store::task::NewTask;
 use millpond_store::{StoreError, Tx};
 use rusqlite::Connection;
 use serde_json::json;
-use std::collections::BTreeMap;
 
 /// Tasks that run jobs; the key is the job's name, or the run's id where runs of the job may overlap.
 pub const RUN: &str = "glue.job-run";
@@ -138,15 +138,18 @@ impl HistoryLine {
 
 impl Glue {
     /// `CreateJob`.
-    pub async fn create_job(&self, name: String, mut spec: JobSpec, tags: BTreeMap<String, String>) -> Result<String, GlueError> {
-        let _ = tags;
+    pub async fn create_job(&self, name: String, mut spec: JobSpec, tags: Tags) -> Result<String, GlueError> {
         if name.trim().is_empty() || name.chars().count() > 255 {
             return Err(GlueError::InvalidInput("Name must have 1 to 255 characters.".into()));
         }
         spec.check()?;
-        let made = self.lake.store.write(move |tx| match rows::insert(tx, &name, &spec)? {
-            true => Ok(name),
-            false => Err(GlueError::AlreadyExists(format!("Job already exists: {name}"))),
+        let arn = self.job_arn(&name);
+        let made = self.lake.store.write(move |tx| {
+            if !rows::insert(tx, &name, &spec)? {
+                return Err(GlueError::AlreadyExists(format!("Job already exists: {name}")));
+            }
+            tags::set(tx, &arn, &tags)?;
+            Ok(name)
         });
         made.await
     }
@@ -168,8 +171,10 @@ impl Glue {
 
     /// `DeleteJob`. Answers also where there was none, as Glue does. Runs under way end without a result.
     pub async fn delete_job(&self, name: String) -> Result<String, GlueError> {
+        let arn = self.job_arn(&name);
         let deleted = self.lake.store.write(move |tx| {
             let open = rows::open_runs(tx, &name)?;
+            tags::forget(tx, &arn)?;
             tx.cancel_tasks(RUN, &name)?;
             open.iter().try_for_each(|run| tx.cancel_tasks(RUN, &run.id).map(|_| ()))?;
             rows::delete(tx, &name)?;
@@ -185,7 +190,7 @@ impl Glue {
         self.lake.store.read(move |connection| found(connection, &name)).await
     }
 
-    /// `GetJobs`, and the names of `ListJobs`.
+    /// `GetJobs`.
     pub async fn jobs(&self, token: Option<String>, limit: usize) -> Result<Page<Job>, GlueError> {
         let after = page::after(token.as_deref())?;
         let listed = self
@@ -195,15 +200,19 @@ impl Glue {
         listed.await
     }
 
-    /// `ListJobs`: names of those that have all these tags.
-    pub async fn job_names(
-        &self,
-        tags: BTreeMap<String, String>,
-        token: Option<String>,
-        limit: usize,
-    ) -> Result<Page<String>, GlueError> {
-        let _ = tags;
-        Ok(self.jobs(token, limit).await?.map(|job| job.name))
+    /// `ListJobs`: the names of those that have all these tags.
+    pub async fn job_names(&self, wanted: Tags, token: Option<String>, limit: usize) -> Result<Page<String>, GlueError> {
+        let (after, place) = (page::after(token.as_deref())?, self.lake.place.clone());
+        let listed = self.lake.store.read(move |connection| {
+            let arn = |name: &str| place.arn("glue", format_args!("job/{name}")).to_string();
+            let names = rows::job_names(connection, &after, limit + 1, |name| tags::has_all(connection, &arn(name), &wanted))?;
+            Ok(Page::of(names, limit, Clone::clone))
+        });
+        listed.await
+    }
+
+    fn job_arn(&self, name: &str) -> String {
+        self.lake.place.arn("glue", format_args!("job/{name}")).to_string()
     }
 
     /// `BatchGetJobs`: those that there are, and the names of those that there are not.

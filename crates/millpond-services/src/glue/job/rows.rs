@@ -158,6 +158,25 @@ pub fn jobs(connection: &Connection, after: &str, limit: usize) -> Result<Vec<Jo
     rows.map(|row| with_spec(row?)).collect()
 }
 
+/// The names of the first `limit` jobs after `after` that `wanted` holds for.
+pub fn job_names(
+    connection: &Connection,
+    after: &str,
+    limit: usize,
+    wanted: impl Fn(&str) -> Result<bool, StoreError>,
+) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT name FROM job WHERE name > ? ORDER BY name")?;
+    let mut rows = statement.query([after])?;
+    let mut names = Vec::new();
+    while let Some(row) = rows.next()?.filter(|_| names.len() < limit) {
+        let name: String = row.get(0)?;
+        if wanted(&name)? {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
 /// Adds a job; `false` where the name is taken.
 pub fn insert(tx: &Tx<'_>, name: &str, spec: &JobSpec) -> Result<bool, StoreError> {
     let insert = "INSERT INTO job (name, spec, created_ms, updated_ms) VALUES (?1, ?2, ?3, ?3) ON CONFLICT DO NOTHING";

@@ -34,6 +34,7 @@ impl Pond {
             objects::COMPONENT,
             catalog::COMPONENT,
             ledger::COMPONENT,
+            crate::glue::COMPONENT,
             crate::glue::crawler::COMPONENT,
             crate::glue::classifier::COMPONENT,
             crate::glue::job::COMPONENT,
