@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("millpond-services", &["millpond-core", "millpond-store", "millpond-engine"]),
     ("millpond-api", &["millpond-core", "millpond-wire", "millpond-services"]),
     ("millpond", &["millpond-core", "millpond-wire", "millpond-store", "millpond-engine", "millpond-services", "millpond-api"]),
-    ("millpond-testkit", &[]),
+    ("millpond-testkit", &["millpond-core"]),
     ("xtask", &[]),
 ];
 

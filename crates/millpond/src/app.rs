@@ -78,6 +78,7 @@ pub fn components() -> Vec<Component> {
         catalog::COMPONENT,
         ledger::COMPONENT,
         s3::COMPONENT,
+        glue::COMPONENT,
         glue::classifier::COMPONENT,
         glue::crawler::COMPONENT,
         glue::job::COMPONENT,
