@@ -67,7 +67,7 @@ pub struct Smtp {
 }
 
 impl Smtp {
-    /// Checks the settings; connects with the first mail.
+    /// Checks the settings; connects with the first mail. Called within a Tokio runtime, as the pool of connections has a task of its own.
     pub fn new(settings: SmtpSettings) -> Result<Self, SmtpError> {
         let from: Mailbox = settings.from.parse().map_err(|_| SmtpError::From(settings.from.clone()))?;
         let parameters = || TlsParameters::new(settings.host.clone());
