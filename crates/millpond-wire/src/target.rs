@@ -112,10 +112,13 @@ fn by_action(parts: &Parts, body: &[u8], scope: Option<&str>) -> Result<Option<T
     let shown: String = action.chars().take(128).collect();
     let version = field("Version");
     let service = scope_service.or_else(|| {
-        crate::SERVICES
-            .iter()
-            .copied()
-            .find(|service| matches!(service.protocol, Protocol::Query { .. }) && version == Some(service.version))
+        // A link in a mail carries neither a scope nor a version: then the operation's name must do.
+        let is_meant = |service: &&Service| match version {
+            _ if !matches!(service.protocol, Protocol::Query { .. }) => false,
+            Some(version) => version == service.version,
+            None => service.operation(action).is_some(),
+        };
+        crate::SERVICES.iter().copied().find(is_meant)
     });
     let service = service.ok_or_else(|| WireError::unknown_operation(None, &shown))?;
     match service.operation(action) {
@@ -171,6 +174,7 @@ mod tests {
                 None,
                 operation(&sns::SERVICE, "ConfirmSubscription"),
             ),
+            (parts("GET", "/?Action=Unsubscribe&Token=t", &[]), "", None, operation(&sns::SERVICE, "Unsubscribe")),
             (parts("GET", "/?Action=ListTopics", &[]), "", Some("sns"), operation(&sns::SERVICE, "ListTopics")),
             (parts("PUT", "/bucket/key", &[]), "", Some("s3"), Ok(Target::Rest(&s3::SERVICE))),
             (parts("GET", "/bucket/key", &[]), "", None, Ok(Target::Rest(&s3::SERVICE))),
