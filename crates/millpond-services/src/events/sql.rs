@@ -91,7 +91,7 @@ pub(super) fn remove_target(tx: &Tx<'_>, rule: i64, id: &str) -> Result<bool, St
 
 /// The names of the rules that have a target of this ARN, after the name `after`.
 pub(super) fn rules_of_target(connection: &Connection, arn: &str, after: &str, limit: usize) -> Result<Vec<String>, StoreError> {
-    let select = "SELECT DISTINCT name FROM events_rule JOIN events_target ON rule = id
+    let select = "SELECT DISTINCT name FROM events_rule JOIN events_target ON events_target.rule = id
                   WHERE arn = ?1 AND bus = ?2 AND name > ?3 ORDER BY name LIMIT ?4";
     let mut statement = connection.prepare_cached(select)?;
     let rows = statement.query_map(params![arn, BUS, after, limit as i64], |row| row.get(0))?;
