@@ -43,11 +43,19 @@ impl S3Access for Access {
         if context.credentials().is_none() {
             return Err(denied("Access Denied: requests must be signed (anonymous access is not allowed)"));
         }
-        check_signed_headers(context.headers(), context.uri().query().unwrap_or_default())?;
+        let operation = context.s3_op().name();
+        if !super::IMPLEMENTED.contains(&operation) {
+            return Err(not_implemented(format!("{operation} is not implemented yet")));
+        }
+        let query = context.uri().query().unwrap_or_default();
+        match is_version_2(context.headers(), query) {
+            true => check_version_2(query)?,
+            false => check_signed_headers(context.headers(), query)?,
+        }
         check_owner(context.headers(), &self.account)?;
-        check_parameters(context.s3_op().name(), context.uri().query().unwrap_or_default())?;
+        check_parameters(operation, query)?;
         check_encryption(context.headers())?;
-        check_acl(context.s3_op().name(), context.headers())?;
+        check_acl(operation, context.headers())?;
         check_lock(context.headers())
     }
 }
@@ -87,6 +95,53 @@ fn check_signed_headers(headers: &HeaderMap, query: &str) -> S3Result<()> {
         Some(name) => Err(denied(format!("There were headers present in the request which were not signed: {name}"))),
         None => Ok(()),
     }
+}
+
+/// A URL that is signed by version 2 of the protocol.
+fn is_version_2(headers: &HeaderMap, query: &str) -> bool {
+    !headers.contains_key("authorization")
+        && !names(query).any(|name| name == "X-Amz-Signature")
+        && names(query).any(|name| name == "Signature")
+}
+
+fn names(query: &str) -> impl Iterator<Item = &str> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split('=').next().unwrap_or_default())
+}
+
+/// Version 2 signs all `x-amz-` headers, but of the parameters only these: S3 developer guide, "Signing and authenticating REST requests". Others
+/// could be added to a URL by whoever has it.
+const SIGNED_BY_VERSION_2: &[&str] = &[
+    "delete",
+    "location",
+    "notification",
+    "partNumber",
+    "response-cache-control",
+    "response-content-disposition",
+    "response-content-encoding",
+    "response-content-language",
+    "response-content-type",
+    "response-expires",
+    "tagging",
+    "uploadId",
+    "uploads",
+    "versionId",
+    "versioning",
+    "versions",
+];
+
+fn check_version_2(query: &str) -> S3Result<()> {
+    let own = |name: &str| matches!(name, "AWSAccessKeyId" | "Signature" | "Expires" | "x-id") || name.starts_with("x-amz-");
+    let mut seen: Vec<&str> = Vec::new();
+    for name in names(query) {
+        if seen.contains(&name) || !(own(name) || SIGNED_BY_VERSION_2.contains(&name)) {
+            let name: String = name.chars().take(64).collect();
+            return Err(denied(format!(
+                "Access Denied: the parameter '{name}' is not signed; sign this request with AWS4-HMAC-SHA256"
+            )));
+        }
+        seen.push(name);
+    }
+    Ok(())
 }
 
 fn check_owner(headers: &HeaderMap, account: &str) -> S3Result<()> {
@@ -200,6 +255,17 @@ mod tests {
         check_signed_headers(&headers(&[("x-amz-tagging", "a=b")]), "X-Amz-SignedHeaders=host%3Bx-amz-tagging").unwrap();
         assert!(check_signed_headers(&headers(&[("x-amz-tagging", "a=b")]), "X-Amz-SignedHeaders=host").is_err());
         assert!(check_signed_headers(&headers(&[]), "").is_err());
+    }
+
+    #[test]
+    fn a_url_of_version_2_has_no_unsigned_parameters() {
+        let own = "AWSAccessKeyId=a&Signature=b&Expires=1";
+        assert!(is_version_2(&headers(&[]), own) && !is_version_2(&headers(&[]), "X-Amz-Signature=a&Signature=b"));
+        check_version_2(own).unwrap();
+        check_version_2(&format!("{own}&response-content-type=a")).unwrap();
+        for more in ["attributes", "tagging&tagging", "list-type=2", "prefix=secret"] {
+            assert!(check_version_2(&format!("{own}&{more}")).is_err(), "{more}");
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Before `s3s` and after it: what is refused unread, and the form of answers.
 
 use super::chunked::{self, Kind};
+use super::drain::Drained;
 use crate::router::Origin;
 use bytes::Bytes;
-use futures::TryStreamExt;
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use futures::{Stream, TryStreamExt};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use millpond_core::env::{EnvExt, SharedEnv};
@@ -49,12 +50,14 @@ impl S3Endpoint {
             }
         };
         let method = request.method().clone();
-        let path = request.uri().path().to_owned();
-        let response = match refused(&request) {
+        let uri = request.uri().clone();
+        let refusal = refused(&request);
+        let request = with_bounded_body(request);
+        let response = match refusal {
             Some(error) => error.to_http_response().map_err(|error| HttpError::new(Box::new(error)))?,
-            None => self.service.call(with_bounded_body(request)).await?,
+            None => self.service.call(request).await?,
         };
-        Ok(finished(response, &method, &path, &origin))
+        Ok(finished(response, &method, &uri, &origin))
     }
 }
 
@@ -79,13 +82,21 @@ where
     B::Error: Into<StdError> + Send,
 {
     let kind = request.headers().get("x-amz-content-sha256").and_then(|value| Kind::of(value.to_str().ok()?));
-    request.map(|body| match kind {
-        None => Body::http_body_unsync(body.map_err(|error| -> StdError { error.into() })),
-        Some(kind) => {
-            let frames = chunked::bounded(body.into_data_stream(), kind).map_ok(Frame::data);
-            Body::http_body_unsync(StreamBody::new(frames))
+    // A client that waits for leave to send is not sending.
+    let waits = request.headers().contains_key(header::EXPECT);
+    request.map(|body| {
+        let body = body.map_err(|error| -> StdError { error.into() });
+        match (kind, waits) {
+            (None, true) => Body::http_body_unsync(body),
+            (None, false) => Body::http_body_unsync(Drained::new(body)),
+            (Some(kind), true) => in_frames(chunked::bounded(body.into_data_stream(), kind)),
+            (Some(kind), false) => in_frames(chunked::bounded(Drained::new(body).into_data_stream(), kind)),
         }
     })
+}
+
+fn in_frames(chunks: impl Stream<Item = Result<Bytes, StdError>> + Send + 'static) -> Body {
+    Body::http_body_unsync(StreamBody::new(chunks.map_ok(Frame::data)))
 }
 
 /// What is refused before `s3s` sees it, because it would take it in another way.
@@ -93,10 +104,9 @@ fn refused<B>(request: &Request<B>) -> Option<S3Error> {
     let text = |name: header::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let query = request.uri().query().unwrap_or_default();
     let parameter = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-    // Version 2 signs neither the body nor, in effect, the time: AWS takes it from no bucket that was made since 2020.
-    let version_2 = text(header::AUTHORIZATION).starts_with("AWS ")
-        || (parameter("Signature").is_some() && parameter("X-Amz-Signature").is_none());
-    if version_2 {
+    // Version 2 in a header signs neither the body nor, in effect, the time: AWS takes it from no bucket that was made since 2020. (In a URL it
+    // has an end, and boto3 still makes such URLs for us-east-1.)
+    if text(header::AUTHORIZATION).starts_with("AWS ") {
         let message = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.";
         return Some(S3Error::with_message(S3ErrorCode::InvalidRequest, message));
     }
@@ -121,7 +131,7 @@ fn refused<B>(request: &Request<B>) -> Option<S3Error> {
 const WEEK_S: i64 = 7 * 24 * 60 * 60;
 
 /// Gives an answer the request's id and, where it is an error, the rest of AWS's form: S3 API reference, "Error responses".
-fn finished(response: Response<Body>, method: &Method, path: &str, origin: &Origin) -> Response<Body> {
+fn finished(response: Response<Body>, method: &Method, uri: &Uri, origin: &Origin) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     if let Ok(id) = HeaderValue::from_str(&origin.request_id) {
         parts.headers.insert("x-amz-request-id", id.clone());
@@ -134,10 +144,22 @@ fn finished(response: Response<Body>, method: &Method, path: &str, origin: &Orig
     }
     let document = if parts.status.is_client_error() || parts.status.is_server_error() { body.bytes() } else { None };
     let Some(document) = document else { return Response::from_parts(parts, body) };
-    let completed = completed(&String::from_utf8_lossy(&document), path, &origin.request_id);
+    let document = String::from_utf8_lossy(&document).replace(UNKNOWN, &unknown(method, uri));
+    let completed = completed(&document, uri.path(), &origin.request_id);
     drop_document(&mut parts.headers);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     Response::from_parts(parts, Body::from(completed))
+}
+
+/// What `s3s` says of an operation that its model does not have.
+const UNKNOWN: &str = "<Message>Unknown operation</Message>";
+
+fn unknown(method: &Method, uri: &Uri) -> String {
+    let names = uri.query().unwrap_or_default().split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+    let names: Vec<&str> = names.filter(|name| !name.is_empty() && !name.starts_with("X-Amz-")).take(8).collect();
+    let names: String = names.join(", ").chars().take(200).collect();
+    let of = if names.is_empty() { "no sub-resource".to_owned() } else { format!("the sub-resource '{}'", escaped(&names)) };
+    format!("<Message>This operation is not implemented yet: {method} of this path with {of}</Message>")
 }
 
 fn drop_document(headers: &mut HeaderMap) {
@@ -208,7 +230,6 @@ mod tests {
             builder.body(()).unwrap()
         };
         assert!(refused(&request("/b/k", &[("authorization", "AWS AKID:sig")])).is_some());
-        assert!(refused(&request("/b/k?AWSAccessKeyId=a&Signature=x&Expires=1", &[])).is_some());
         assert!(refused(&request("/b", &[("content-type", "multipart/form-data; boundary=x")])).is_some());
         assert!(refused(&request("/b/k?X-Amz-Signature=0&X-Amz-Expires=604801", &[])).is_some());
         assert!(refused(&request("/b/k?X-Amz-Signature=0&X-Amz-Expires=604800", &[])).is_none());

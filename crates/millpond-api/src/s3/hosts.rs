@@ -6,7 +6,7 @@ use s3s::validation::NameValidation;
 
 /// The domains under which the first labels of a host may be a bucket.
 ///
-/// For a base `localhost`: `localhost`, `s3.localhost` and `s3.<region>.localhost` name no bucket (path style), and a name before any of them
+/// `localhost` is always one: it and all below it are this machine (RFC 6761). For a base `localhost`: `localhost`, `s3.localhost` and `s3.<region>.localhost` name no bucket (path style), and a name before any of them
 /// does. All other hosts (a container's name, an address) are path style too.
 #[derive(Debug, Clone)]
 pub struct Hosts {
@@ -15,18 +15,19 @@ pub struct Hosts {
 
 impl Default for Hosts {
     fn default() -> Self {
-        Self::new(["localhost"])
+        Self::new(std::iter::empty::<String>())
     }
 }
 
 impl Hosts {
-    /// Hosts below these domains, given without port.
+    /// Hosts below these domains, given without port, and below `localhost`.
     pub fn new(bases: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let mut bases: Vec<String> = bases
             .into_iter()
             .map(|base| base.into().trim_matches('.').to_ascii_lowercase())
             .filter(|base| !base.is_empty())
             .collect();
+        bases.push("localhost".into());
         // The longest that fits counts: `s3.example.com` before `example.com`.
         bases.sort_by_key(|base| std::cmp::Reverse(base.len()));
         Self { bases }
@@ -83,7 +84,7 @@ mod tests {
 
     #[test]
     fn buckets_are_found_in_hosts_below_the_bases() {
-        let hosts = Hosts::new(["localhost", "lake.example.com"]);
+        let hosts = Hosts::new(["lake.example.com"]);
         for (host, bucket) in [
             ("localhost:4566", None),
             ("raw.localhost:4566", Some("raw")),

@@ -9,6 +9,7 @@ mod buckets;
 mod chunked;
 mod convert;
 mod copy;
+mod drain;
 mod edge;
 mod error;
 mod hosts;
