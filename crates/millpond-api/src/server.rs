@@ -17,7 +17,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use millpond_core::arn::Place;
 use millpond_core::env::{EnvExt, SharedEnv};
 use millpond_wire::target::{self, Target};
-use millpond_wire::{Protocol, Service, WireError, sigv4};
+use millpond_wire::{Service, WireError, sigv4};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -143,7 +143,7 @@ impl Server {
             return self.answer_s3(request).await;
         }
         let (parts, body) = request.into_parts();
-        let service = hinted_service(&parts);
+        let service = target::hint(&parts, sigv4::scope_service(&parts).as_deref());
         let answered = match read_whole(body).await {
             Ok(body) => self.answer_small(&parts, body, &origin).await,
             Err(error) => Err((service, error)),
@@ -174,7 +174,7 @@ impl Server {
             return Ok(small(StatusCode::OK, "application/json", value.to_string().into()));
         }
         let scope = sigv4::scope_service(parts);
-        let hinted = hinted_service(parts);
+        let hinted = target::hint(parts, scope.as_deref());
         let found = target::find(parts, &body, scope.as_deref()).map_err(|error| (hinted, error))?;
         let Target::Operation { service, operation } = found else {
             let message = "The request is neither of S3 nor of another service that Millpond knows.";
@@ -235,15 +235,6 @@ fn is_small(request: &Request<Incoming>) -> bool {
     let at_root = request.uri().path() == "/";
     let action = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("Action=")));
     at_root && (action || (form && request.method() == http::Method::POST))
-}
-
-/// The service that a request seems to be for, so that even its refusal is in that service's form.
-fn hinted_service(parts: &Parts) -> Option<&'static Service> {
-    let prefix = parts.headers.get("x-amz-target")?.to_str().ok()?.split('.').next()?;
-    millpond_wire::SERVICES
-        .iter()
-        .copied()
-        .find(|service| matches!(service.protocol, Protocol::Json { target_prefix, .. } if target_prefix == prefix))
 }
 
 async fn read_whole(body: Incoming) -> Result<Bytes, WireError> {

@@ -80,7 +80,7 @@ impl Inferred {
     }
 
     /// Glue's crawler always writes LazySimpleSerDe for its built-in classifier, and tells users to change it where fields are in quotes; here
-    /// it is changed already.
+    /// it is changed already. Where no field is in quotes yet, `quote.delim` (ours; other readers pass it over) says that a later file may have some.
     fn csv_serde(&self) -> (&'static str, Parameters) {
         let Some(csv) = &self.csv else { return ("org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe", Parameters::new()) };
         let delimiter = char::from(csv.delimiter).to_string();
@@ -90,7 +90,11 @@ impl Inferred {
             _ => csv.quote.is_some(),
         };
         if !open {
-            return ("org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe", parameters([("field.delim", delimiter)]));
+            let mut all = parameters([("field.delim", delimiter)]);
+            if csv.serde.is_none() {
+                all.insert("quote.delim".into(), "\"".into());
+            }
+            return ("org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe", all);
         }
         let quote = char::from(csv.quote.unwrap_or(b'"')).to_string();
         let all = parameters([("separatorChar", delimiter), ("quoteChar", quote), ("escapeChar", "\\".to_owned())]);
