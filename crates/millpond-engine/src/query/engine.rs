@@ -254,7 +254,8 @@ impl Shared {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("millpond-columnar")
-            .thread_stack_size(8 << 20)
+            // Planning recurses over expressions of up to `bounds::CHAIN_MAX` operators; what is not used costs nothing.
+            .thread_stack_size(16 << 20)
             .enable_all()
             .build()
             .expect("the system can start the columnar threads");

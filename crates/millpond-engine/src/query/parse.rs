@@ -3,6 +3,7 @@
 //! Names are lower-cased here once, quoted ones too, since Athena's names are not case-sensitive; how they were written, and where, is kept
 //! beside the tree for result headers and messages.
 
+use super::bounds;
 use super::error::{Position, QueryError};
 use datafusion::sql::sqlparser::ast::{Query, Statement};
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
@@ -121,7 +122,10 @@ pub(crate) fn parse_query(sql: &str) -> Result<Parsed, QueryError> {
     while parser.consume_token(&Token::SemiColon) {}
     at_end(&parser, &names)?;
     match statement {
-        Statement::Query(query) => Ok(Parsed { query, names }),
+        Statement::Query(query) => {
+            bounds::check_relations(&query)?;
+            Ok(Parsed { query, names })
+        }
         _ => Err(QueryError::NotSupported("only queries (SELECT, WITH, VALUES, TABLE) can be run here".into())),
     }
 }
@@ -150,6 +154,7 @@ fn tokens(sql: &str) -> Result<(Vec<TokenWithSpan>, Names), QueryError> {
         let position = Position { line: error.location.line.max(1), column: error.location.column.max(1) };
         QueryError::syntax(position, error.message)
     })?;
+    bounds::check_tokens(&raw)?;
     let mut names = Names::default();
     let mut tokens = Vec::with_capacity(raw.len() + 1);
     for TokenWithSpan { token, span } in raw {

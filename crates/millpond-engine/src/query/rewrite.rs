@@ -545,7 +545,7 @@ fn extract_field(field: &str) -> String {
         "week_of_year" => "week".into(),
         "day_of_month" => "day".into(),
         "year_of_week" | "yow" => "isoyear".into(),
-        other => other.replace('\'', "").to_owned(),
+        other => other.replace('\'', ""),
     }
 }
 

@@ -10,7 +10,7 @@ use datafusion::physical_plan::execute_stream;
 use futures::{Stream, StreamExt};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -69,6 +69,8 @@ pub struct QueryStream {
     schema: SchemaRef,
     statistics: Arc<QueryStatistics>,
     batches: mpsc::Receiver<Result<RecordBatch, QueryError>>,
+    /// Set when all was sent. A channel that closes before is a task that panicked, and not the end of the result.
+    finished: Arc<AtomicBool>,
     _task: AbortOnDrop<()>,
 }
 
@@ -89,8 +91,13 @@ impl QueryStream {
         let columns = ResultColumn::of_schema(&schema).into();
         let (sender, batches) = mpsc::channel(AHEAD);
         let counted = Arc::clone(&statistics);
-        let task = runtime.spawn(run(planned, counted, cancel, sender));
-        Self { columns, schema, statistics, batches, _task: AbortOnDrop(task) }
+        let finished = Arc::new(AtomicBool::new(false));
+        let done = Arc::clone(&finished);
+        let task = runtime.spawn(async move {
+            run(planned, counted, cancel, &sender).await;
+            done.store(true, Ordering::Release);
+        });
+        Self { columns, schema, statistics, batches, finished, _task: AbortOnDrop(task) }
     }
 
     /// The columns, with Athena's types.
@@ -125,7 +132,13 @@ impl Stream for QueryStream {
     type Item = Result<RecordBatch, QueryError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.batches.poll_recv(context)
+        match self.batches.poll_recv(context) {
+            Poll::Ready(None) if !self.finished.swap(true, Ordering::AcqRel) => {
+                tracing::error!("a query's task panicked");
+                Poll::Ready(Some(Err(QueryError::Internal("the query failed; the reason is in the server's log".into()))))
+            }
+            polled => polled,
+        }
     }
 }
 
@@ -133,7 +146,7 @@ async fn run(
     planned: Planned,
     statistics: Arc<QueryStatistics>,
     cancel: CancellationToken,
-    sender: mpsc::Sender<Result<RecordBatch, QueryError>>,
+    sender: &mpsc::Sender<Result<RecordBatch, QueryError>>,
 ) {
     let started = Instant::now();
     let schema = Arc::clone(&planned.schema);

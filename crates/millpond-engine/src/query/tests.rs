@@ -17,10 +17,12 @@ use std::sync::{Arc, Mutex};
 mod scan;
 mod sql;
 
+type Entry = (Table, Vec<FileGroup>);
+
 /// A catalog in memory. Partition filters are recorded, and not applied: the engine must not rely on more than it asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Fake {
-    pub(crate) tables: Mutex<BTreeMap<(String, String), (Table, Vec<FileGroup>)>>,
+    pub(crate) tables: Mutex<BTreeMap<(String, String), Entry>>,
     pub(crate) asked: Mutex<Vec<Option<PartitionExpr>>>,
 }
 
