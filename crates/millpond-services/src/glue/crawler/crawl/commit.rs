@@ -179,7 +179,9 @@ impl Writer<'_, '_> {
             table.partition_keys.iter().for_each(|key| columns.remove(&key.name));
             columns.grow(&mut table.storage.columns, !self.work.options.merge_new_columns);
         }
-        let changed = table.storage.columns != before;
+        let quoted = self.updates() && tables::quote(&mut table.parameters, &plan.whole);
+        let quoted = self.updates() && tables::quote(&mut table.storage.parameters, &plan.whole) || quoted;
+        let changed = table.storage.columns != before || quoted;
         let everything = self.work.crawler.spec.recrawl_policy.recrawl_behavior == RecrawlBehavior::CrawlEverything;
         tables::count(&mut table.parameters, &plan.whole, !everything);
         table.parameters.insert("UPDATED_BY_CRAWLER".into(), self.work.crawler.name.clone());
@@ -231,7 +233,8 @@ impl Writer<'_, '_> {
             part.columns.grow(&mut partition.storage.columns, true);
             tables::types_of(&mut partition.storage.columns, &table.storage.columns);
         }
-        let changed = partition.storage.columns != before;
+        let quoted = tables::quote(&mut partition.storage.parameters, part);
+        let changed = partition.storage.columns != before || quoted;
         if changed {
             tables::describe_paths(&mut partition.storage);
             self.summary.partitions_updated += 1;

@@ -6,6 +6,9 @@ use crate::glue::crawler::rows::Crawler;
 use crate::glue::crawler::spec::Exclusions;
 use millpond_core::catalog::{Column, Parameters, Partition, StorageDescriptor, Table};
 
+/// Says of CSV whether fields are in quotes.
+const QUOTED: &str = "areColumnsQuoted";
+
 /// Whether a table lies at a location, with or without a slash at its end.
 pub(super) fn lies_at(table: &Table, location: &str) -> bool {
     let own = table.storage.location.as_deref().unwrap_or_default();
@@ -33,6 +36,7 @@ pub(super) fn new_table(crawler: &Crawler, crawl: &str, database: &str, plan: &T
         add("partition_filtering.enabled", "true".into());
     }
     count(&mut parameters, &plan.whole, false);
+    quote(&mut parameters, &plan.whole);
     let mut storage = storage(shape, columns, plan.location.clone());
     storage.parameters.clone_from(&parameters);
     Some(Table {
@@ -64,6 +68,16 @@ fn without_keys(columns: Vec<Column>, keys: &[String], shape: &Shape) -> Vec<Col
     columns.into_iter().filter_map(rename).collect()
 }
 
+/// Text in quotes, once seen, makes all of its table be read with quotes: files without any read the same then. Answers whether this changed anything.
+pub(super) fn quote(parameters: &mut Parameters, part: &Part) -> bool {
+    let is = |parameters: &Parameters, value: &str| parameters.get(QUOTED).is_some_and(|text| text == value);
+    let change = is(parameters, "false") && part.shapes.iter().any(|(shape, _)| is(&shape.parameters, "true"));
+    if change {
+        parameters.insert(QUOTED.into(), "true".into());
+    }
+    change
+}
+
 /// The serde parameter of JSON that lists the columns.
 pub(super) fn describe_paths(storage: &mut StorageDescriptor) {
     if let Some(paths) = storage.serde_info.parameters.get_mut("paths") {
@@ -84,7 +98,9 @@ pub(super) fn new_partition(
         Some(shape) => {
             let keys: Vec<String> = table.partition_keys.iter().map(|key| key.name.clone()).collect();
             let columns = without_keys(part.columns.as_in(&table.storage.columns), &keys, shape);
-            storage(shape, columns, location)
+            let mut storage = storage(shape, columns, location);
+            quote(&mut storage.parameters, part);
+            storage
         }
         None => StorageDescriptor { location: Some(location), ..table.storage.clone() },
     };

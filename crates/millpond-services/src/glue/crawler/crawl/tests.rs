@@ -257,3 +257,16 @@ async fn thousands_of_files_and_partitions_are_one_quick_crawl() {
     assert_eq!((tables.len(), tables[0].parameters["objectCount"].as_str()), (1, "3000"));
     assert_eq!(partitions(&pond, "many").await.len(), 300);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_without_quotes_learns_them_from_a_later_file() {
+    let pond = Pond::new().await;
+    pond.put(&[("s3://raw/t/1.csv", b"id,text,n\n1,plain,1\n2,also,2\n")]).await;
+    pond.crawl("s3://raw/t/", event_mode()).await;
+    pond.put(&[("s3://raw/t/2.csv", b"id,text,n\n3,\"a, \"\"b\"\"\",3\n4,\"x\",4\n")]).await;
+    let tables = pond.crawl("", json!({})).await;
+    assert_eq!(tables[0].parameters["areColumnsQuoted"], "true");
+    assert_eq!(pond.sql("select text from raw.t where id = 3").await, ["a, \"b\""]);
+    let run = pond.convert("t", &[]).await;
+    assert_eq!((run.stats.rows_out, run.stats.rows_quarantined), (4, 0));
+}
