@@ -28,6 +28,7 @@ use millpond_services::s3::{self, S3};
 use millpond_services::sns::{self, Sns};
 use millpond_services::sts::Sts;
 use millpond_store::{Component, Store};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -194,10 +195,14 @@ impl App {
     }
 }
 
-/// Opens the store off the async threads: it reads and writes the disk.
+/// Opens the store off the async threads: it reads and writes the disk. A new directory is its owner's alone.
 async fn open(data: PathBuf, env: SharedEnv) -> Result<Store> {
-    let opened = tokio::task::spawn_blocking(move || Store::open(&data, &components(), env)).await;
-    Ok(opened.context("opening the lake failed")??)
+    let opened = tokio::task::spawn_blocking(move || {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&data);
+        made.with_context(|| format!("the directory {} cannot be made", data.display()))?;
+        anyhow::Ok(Store::open(&data, &components(), env)?)
+    });
+    opened.await.context("opening the lake failed")?
 }
 
 fn place(config: &Config) -> Place {

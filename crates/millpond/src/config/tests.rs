@@ -5,7 +5,7 @@ fn parse(text: &str) -> Result<Config, String> {
 }
 
 #[test]
-fn the_example_of_the_readme_is_understood() {
+fn a_declared_lake_is_understood() {
     let config = parse(
         r#"
 [server]
@@ -39,6 +39,16 @@ from = "lake@example.com"
     assert_eq!(flow.notify, ["ops@example.com"]);
     assert_eq!(flow.source_database(), "acme_raw");
     assert_eq!(config.smtp.unwrap().tls, Tls::None);
+}
+
+#[test]
+fn the_reference_in_the_readme_is_true() {
+    let readme = include_str!("../../../../README.md");
+    let block = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let environment = |name: &str| (name == SMTP_PASSWORD).then(|| "secret".to_owned());
+    let config = Config::parse(Path::new("millpond.toml"), block, environment).unwrap_or_else(|error| panic!("{error}"));
+    assert!(config.flows[0].source_file && config.flows[0].suffix.is_some() && config.smtp.is_some());
+    assert_eq!((config.zones.len(), config.limits.threads), (2, Some(4)));
 }
 
 #[test]
