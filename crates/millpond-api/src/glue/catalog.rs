@@ -350,10 +350,11 @@ async fn batch_get_partition(service: Glue, _: Context, input: BatchGetPartition
     check_catalog(&service, &input.catalog_id)?;
     let (database, table) = (input.database_name, input.table_name);
     let wanted = input.partitions_to_get.into_iter().map(|list| list.values).collect();
-    let found = service.partitions_by_values(database.clone(), table.clone(), wanted).await.map_err(wire)?;
+    let (found, unprocessed) = service.partitions_by_values(database.clone(), table.clone(), wanted).await.map_err(wire)?;
     let account = &service.lake().place.account;
     let partitions = found.iter().map(|partition| partition_out(partition, &database, &table, account)).collect();
-    Ok(BatchGetPartitionOutput { partitions: Some(partitions), unprocessed_keys: Some(Vec::new()) })
+    let unprocessed = unprocessed.into_iter().map(|values| PartitionValueList { values }).collect();
+    Ok(BatchGetPartitionOutput { partitions: Some(partitions), unprocessed_keys: Some(unprocessed) })
 }
 
 async fn update_partition(service: Glue, _: Context, input: UpdatePartitionInput) -> Answer<UpdatePartitionOutput> {

@@ -320,7 +320,7 @@ fn limit<'a>(conditions: &[&'a BoundExpr], place: usize) -> Limit<'a> {
     }
 }
 
-fn points<'a>(condition: &'a BoundExpr, place: usize) -> Option<Vec<Option<&'a KeyValue>>> {
+fn points(condition: &BoundExpr, place: usize) -> Option<Vec<Option<&KeyValue>>> {
     match condition {
         BoundExpr::Compare { key, op: CompareOp::Eq, value } if *key == place => Some(vec![Some(value)]),
         BoundExpr::In { key, values, negated: false } if *key == place => Some(values.iter().map(Some).collect()),

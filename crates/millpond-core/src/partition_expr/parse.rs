@@ -115,7 +115,7 @@ impl Lexer<'_> {
         }
         if self.rest().starts_with(['e', 'E']) {
             self.at += 1;
-            let sign = self.rest().starts_with(['+', '-']).then(|| self.rest()[..1].to_owned()).unwrap_or_default();
+            let sign = if self.rest().starts_with(['+', '-']) { self.rest()[..1].to_owned() } else { String::new() };
             self.at += sign.len();
             number = format!("{number}e{sign}{}", self.take_while(|c| c.is_ascii_digit()));
         }

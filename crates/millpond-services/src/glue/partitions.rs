@@ -28,6 +28,11 @@ pub struct GetPartitions {
     pub without_columns: bool,
 }
 
+/// About the bytes that a partition takes in an answer.
+fn weight(partition: &Partition) -> usize {
+    512 + partition.storage.columns.len() * 64
+}
+
 fn failed(errors: Vec<(usize, catalog::CatalogError)>) -> Failed {
     errors.into_iter().map(|(at, error)| (at, error.into())).collect()
 }
@@ -79,7 +84,7 @@ impl Glue {
                 if asked.without_columns {
                     partition.storage.columns.clear();
                 }
-                bytes += 512 + partition.storage.columns.len() * 64;
+                bytes += weight(&partition);
                 sort.clone_into(&mut last);
                 items.push(partition);
                 Ok(true)
@@ -89,19 +94,26 @@ impl Glue {
         self.lake.store.read(page).await
     }
 
-    /// `BatchGetPartition`: those that exist, in the order asked. (AWS, too, says nothing of the others.)
+    /// `BatchGetPartition`: those that exist, in the order asked (AWS, too, says nothing of the others), and the values that were not looked up
+    /// since the answer would get too large.
     pub async fn partitions_by_values(
         &self,
         database: String,
         table: String,
-        wanted: Vec<Vec<String>>,
-    ) -> Result<Vec<Partition>, GlueError> {
+        mut wanted: Vec<Vec<String>>,
+    ) -> Result<(Vec<Partition>, Vec<Vec<String>>), GlueError> {
         let found = move |connection: &Connection| {
-            let mut partitions = Vec::with_capacity(wanted.len());
+            let (mut partitions, mut bytes, mut looked) = (Vec::new(), 0, 0);
             for values in &wanted {
-                partitions.extend(catalog::partition(connection, &database, &table, values)?);
+                if bytes > PAGE_BYTES {
+                    break;
+                }
+                looked += 1;
+                let found = catalog::partition(connection, &database, &table, values)?;
+                bytes += found.as_ref().map_or(0, weight);
+                partitions.extend(found);
             }
-            Ok(partitions)
+            Ok((partitions, wanted.split_off(looked)))
         };
         self.lake.store.read(found).await
     }
@@ -172,4 +184,50 @@ fn bound(connection: &Connection, database: &str, table: &str, expression: Optio
     let Some(table_row) = catalog::table(connection, database, table)? else { return Err(no_table(connection, database, table)) };
     let bound = expression.parse::<PartitionExpr>().and_then(|expr| expr.bind(&table_row.partition_keys));
     bound.map(Some).map_err(|error| GlueError::InvalidInput(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lake::{Lake, objects};
+    use millpond_core::arn::Place;
+    use millpond_core::catalog::{Column, Database, StorageDescriptor, Table};
+    use millpond_core::env::SystemEnv;
+    use millpond_store::Store;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn an_answer_stays_small_however_wide_the_partitions_are() {
+        let directory = tempfile::tempdir().unwrap();
+        let components = [objects::COMPONENT, catalog::COMPONENT, super::super::COMPONENT];
+        let store = Store::open(directory.path(), &components, Arc::new(SystemEnv)).unwrap();
+        let glue = Glue::new(Lake { store, place: Arc::new(Place::default()) });
+        glue.create_database(Database { name: "d".into(), ..Database::default() }, Default::default()).await.unwrap();
+        let columns = (0..4_000).map(|i| Column::new(format!("c{i}"), "string")).collect();
+        let storage = StorageDescriptor { columns, location: Some("s3://b/t/".into()), ..StorageDescriptor::default() };
+        let partition_keys = vec![Column::new("k", "int")];
+        let table =
+            Table { database: "d".into(), name: "t".into(), storage: storage.clone(), partition_keys, ..Table::default() };
+        glue.create_table(table).await.unwrap();
+        let all: Vec<Partition> = (0..100)
+            .map(|i| Partition { values: vec![i.to_string()], storage: storage.clone(), ..Partition::default() })
+            .collect();
+        let values: Vec<Vec<String>> = all.iter().map(|partition| partition.values.clone()).collect();
+        assert!(glue.create_partitions("d".into(), "t".into(), all).await.unwrap().is_empty());
+        let (found, rest) = glue.partitions_by_values("d".into(), "t".into(), values.clone()).await.unwrap();
+        assert!(found.len() < 40 && found.len() + rest.len() == 100, "{} {}", found.len(), rest.len());
+        assert_eq!(rest, values[found.len()..]);
+        let (mut seen, mut token, mut pages) = (0, None, 0);
+        loop {
+            let asked = GetPartitions { token, limit: 1_000, ..GetPartitions::default() };
+            let page = glue.partitions("d".into(), "t".into(), asked).await.unwrap();
+            seen += page.items.len();
+            pages += 1;
+            token = page.next;
+            if token.is_none() {
+                break;
+            }
+        }
+        assert!(seen == 100 && pages >= 3, "{seen} in {pages}");
+    }
 }

@@ -85,7 +85,7 @@ fn find(connection: &Connection, search: &Search, after: Option<&Place>) -> Resu
             if wanted {
                 let mut place: Place =
                     search.sort.iter().map(|(field, _)| values(&table, field).into_iter().next().unwrap_or_default()).collect();
-                place.extend([table.database.clone(), table.name.clone()]);
+                place.extend([table.database, table.name]);
                 if after.is_none_or(|after| order(&place, after) == Ordering::Greater) {
                     places.push(place);
                 }
