@@ -5,6 +5,7 @@
 //! on the engine's own threads. Nothing but tables of the catalog can be read: no table functions, no files by name, no DDL.
 
 mod bounds;
+mod calls;
 mod catalog;
 pub mod engine;
 pub mod error;
