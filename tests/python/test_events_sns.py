@@ -25,6 +25,11 @@ def message(error):
     return error.value.response["Error"]["Message"]
 
 
+def text(mail):
+    """The message, without the footer, with lines as they were published."""
+    return mail.get_content().replace("\r\n", "\n").split("\n\n-- ")[0]
+
+
 def put_event(events, detail, source="shop", detail_type="sold"):
     put = events.put_events(Entries=[{"Source": source, "DetailType": detail_type, "Detail": json.dumps(detail)}])
     assert put["FailedEntryCount"] == 0, put
@@ -56,7 +61,7 @@ def test_an_event_becomes_a_mail(lake_with_smtp):
     envelope, mail = lake.smtp.wait(2)[1]
     assert envelope.rcpt_tos == ["a@example.com"] and envelope.mail_from == "lake@example.com"
     assert mail["Subject"] == "AWS Notification Message" and mail["Message-ID"] and mail["Date"]
-    event = json.loads(mail.get_content().split("\n\n-- ")[0])
+    event = json.loads(text(mail))
     assert event["id"] == event_id and event["detail"] == {"n": 10, "who": "Zoë\nBcc: x@example.com"}
     assert (event["account"], event["region"], event["detail-type"], event["version"]) == (ACCOUNT, REGION, "sold", "0")
     settle(lake)
@@ -74,7 +79,7 @@ def test_a_transformer_makes_a_sentence(lake_with_smtp):
     events.put_targets(Rule="sold", Targets=[{"Id": "mail", "Arn": topic, "InputTransformer": transformer}])
     put_event(events, {"n": 12, "items": [{"name": "pond"}, {"name": "mill"}]})
     _, mail = lake.smtp.wait(2)[1]
-    assert mail.get_content().split("\n\n-- ")[0] == "Sold 12: [pond,mill]\nBy rule sold."
+    assert text(mail) == "Sold 12: [pond,mill]\nBy rule sold."
     shown = events.list_targets_by_rule(Rule="sold")["Targets"]
     assert shown == [{"Id": "mail", "Arn": topic, "InputTransformer": transformer}]
 
@@ -126,7 +131,7 @@ def test_an_event_survives_the_death_of_the_server(lake_with_smtp):
     lake.kill9()
     lake.start()
     settle(lake)
-    found = [json.loads(body.split("\n\n-- ")[0])["id"] for body in lake.smtp.bodies()[1:]]
+    found = [json.loads(text(mail))["id"] for _, mail in lake.smtp.messages[1:]]
     assert set(found) == set(ids)
 
 
@@ -196,7 +201,8 @@ def test_targets_are_checked(module_lake):
         assert code(error) == "ValidationException"
         assert expected in message(error)
 
-    refused("deliver to SNS topics, Glue crawlers, Glue jobs", Arn=arn("lambda", "function:f"))
+    for kind in ("SNS topics", "Glue crawlers", "Glue jobs"):
+        refused(kind, Arn=arn("lambda", "function:f"))
     refused("not in correct format", Arn="nowhere")
     refused("Only one of Input, InputPath, or InputTransformer", Input="{}", InputPath="$.detail")
     refused("JSON syntax error in input", Input="{")
