@@ -1,3 +1,5 @@
+//! Operations on buckets.
+
 use super::convert::{number, owner, timestamp};
 use super::error::wire;
 use millpond_services::lake::objects::Bucket;

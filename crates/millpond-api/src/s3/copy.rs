@@ -1,3 +1,5 @@
+//! CopyObject and UploadPartCopy.
+
 use super::convert::{
     asked_algorithm, caller, checksum_document, invalid, object_meta, read_conditions, strong, timestamp, with_headers,
     write_condition_of,

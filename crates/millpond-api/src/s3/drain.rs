@@ -82,7 +82,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::stream;
+    use futures::{StreamExt, stream};
     use http_body_util::StreamBody;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -94,8 +94,6 @@ mod tests {
             Ok(Frame::data(Bytes::from(vec![0; 1024 * 1024])))
         }))
     }
-
-    use futures::StreamExt;
 
     async fn dropped(frames: usize, taken: usize) -> usize {
         let read = Arc::new(AtomicUsize::new(0));

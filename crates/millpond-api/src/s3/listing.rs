@@ -1,3 +1,5 @@
+//! The lists of objects, in the forms of three operations.
+
 use super::convert::{invalid, number, owner, page_size, strong, timestamp};
 use super::error::wire;
 use millpond_services::lake::objects::{ListSpec, Listing, Object};

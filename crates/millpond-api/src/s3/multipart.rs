@@ -1,3 +1,5 @@
+//! Multipart uploads.
+
 use super::convert::{
     asked_algorithm, caller, checksum_document, checksum_headers, checksum_type, header_text, number, object_meta, owner,
     page_size, payload, strong, timestamp, with_headers, write_condition,

@@ -1,3 +1,5 @@
+//! The notification configuration of a bucket.
+
 use super::error::wire;
 use millpond_services::s3::S3;
 use millpond_services::s3::notification::{FilterRule, Notification, Notifications, TargetKind};

@@ -1,3 +1,5 @@
+//! Operations on objects: put, get, head, delete, attributes.
+
 use super::convert::{
     body, caller, checksum_document, checksum_headers, invalid, ms, number, object_headers, object_meta, payload,
     read_conditions, strong, timestamp, with_headers, write_condition,

@@ -1,3 +1,5 @@
+//! Tags of buckets and objects.
+
 use super::error::wire;
 use millpond_services::s3::S3;
 use millpond_services::s3::delete::check_version;

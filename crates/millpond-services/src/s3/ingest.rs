@@ -113,8 +113,8 @@ pub async fn ingest(blobs: &BlobStore, payload: Payload, algorithm: Algorithm, m
         Some(Given { value: GivenValue::Header(text), .. }) => Some(algorithm.decode(text)?),
         _ => None,
     };
-    if let Some(length) = length.filter(|length| *length > max) {
-        return Err(refuse_size(length, max));
+    if length.is_some_and(|length| length > max) {
+        return Err(S3Error::EntityTooLarge { max });
     }
     let hashes = Hashes { md5: Md5::new(), checksum: Hasher::new(algorithm) };
     let (blob, size, hashes) = take(blobs, &mut body, hashes, max).await?;
@@ -140,10 +140,6 @@ pub async fn ingest(blobs: &BlobStore, payload: Payload, algorithm: Algorithm, m
     Ok(Ingested { blob, size, md5, checksum: (algorithm, computed) })
 }
 
-fn refuse_size(_size: u64, max: u64) -> S3Error {
-    S3Error::EntityTooLarge { max }
-}
-
 fn decode_md5(text: &str) -> Result<[u8; 16], S3Error> {
     let decoded = base64::engine::general_purpose::STANDARD.decode(text.trim()).ok();
     decoded.and_then(|bytes| bytes.try_into().ok()).ok_or(S3Error::InvalidDigest)
@@ -161,7 +157,7 @@ async fn take(blobs: &BlobStore, body: &mut Body, mut hashes: Hashes, max: u64) 
     while !batch.is_empty() {
         size += batch.len() as u64;
         if size > max {
-            return Err(refuse_size(size, max));
+            return Err(S3Error::EntityTooLarge { max });
         }
         let bytes = batch.clone();
         let hashing = tokio::task::spawn_blocking(move || {

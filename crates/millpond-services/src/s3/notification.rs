@@ -5,6 +5,7 @@
 //! filtering".
 
 use super::{S3, S3Error, bucket_of};
+use crate::lake::objects;
 use millpond_core::arn::Arn;
 use millpond_core::env::EnvExt;
 use millpond_store::StoreError;
@@ -218,8 +219,6 @@ impl S3 {
         set.await
     }
 }
-
-use crate::lake::objects;
 
 #[cfg(test)]
 mod tests {
