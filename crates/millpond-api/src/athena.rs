@@ -3,8 +3,8 @@
 use crate::router::{Context, Router};
 use millpond_core::catalog::{Column as CatalogColumn, Database as CatalogDatabase, Table};
 use millpond_services::athena::{
-    Athena, AthenaError, ENGINE_VERSION, Execution, NewNamedQuery, StartQuery, State, StatementKind, Workgroup, WorkgroupConfiguration,
-    WorkgroupUpdate,
+    Athena, AthenaError, ENGINE_VERSION, Execution, NewNamedQuery, StartQuery, State, StatementKind, Workgroup,
+    WorkgroupConfiguration, WorkgroupUpdate,
 };
 use millpond_wire::athena::*;
 use millpond_wire::{Timestamp, WireError};
@@ -177,7 +177,8 @@ fn engine_version(selected: &str) -> EngineVersion {
 }
 
 async fn get_query_results(athena: Athena, _: Context, input: GetQueryResultsInput) -> Answer<GetQueryResultsOutput> {
-    let page = athena.results(&input.query_execution_id, input.next_token.as_deref(), input.max_results).await.map_err(refused)?;
+    let page =
+        athena.results(&input.query_execution_id, input.next_token.as_deref(), input.max_results).await.map_err(refused)?;
     let row = |values: Vec<Option<String>>| Row {
         data: Some(values.into_iter().map(|value| Datum { var_char_value: value }).collect()),
     };
@@ -447,7 +448,11 @@ async fn untag_resource(athena: Athena, _: Context, input: UntagResourceInput) -
     Ok(UntagResourceOutput {})
 }
 
-async fn list_tags_for_resource(athena: Athena, _: Context, input: ListTagsForResourceInput) -> Answer<ListTagsForResourceOutput> {
+async fn list_tags_for_resource(
+    athena: Athena,
+    _: Context,
+    input: ListTagsForResourceInput,
+) -> Answer<ListTagsForResourceOutput> {
     let found = athena.tags(&input.resource_arn).await.map_err(refused)?;
     let tags = found.into_iter().map(|(key, value)| Tag { key: Some(key), value: Some(value) }).collect();
     Ok(ListTagsForResourceOutput { tags: Some(tags), next_token: None })
@@ -495,10 +500,7 @@ async fn batch_get_named_query(athena: Athena, _: Context, input: BatchGetNamedQ
             Err(error) => return Err(refused(error)),
         }
     }
-    Ok(BatchGetNamedQueryOutput {
-        named_queries: Some(named_queries),
-        unprocessed_named_query_ids: Some(unprocessed),
-    })
+    Ok(BatchGetNamedQueryOutput { named_queries: Some(named_queries), unprocessed_named_query_ids: Some(unprocessed) })
 }
 
 async fn list_named_queries(athena: Athena, _: Context, input: ListNamedQueriesInput) -> Answer<ListNamedQueriesOutput> {

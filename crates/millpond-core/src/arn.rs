@@ -16,10 +16,7 @@ pub struct Place {
 
 impl Default for Place {
     fn default() -> Self {
-        Self {
-            account: "000000000000".into(),
-            region: "us-east-1".into(),
-        }
+        Self { account: "000000000000".into(), region: "us-east-1".into() }
     }
 }
 
@@ -53,13 +50,7 @@ pub struct Arn {
 
 impl fmt::Display for Arn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            partition,
-            service,
-            region,
-            account,
-            resource,
-        } = self;
+        let Self { partition, service, region, account, resource } = self;
         write!(f, "arn:{partition}:{service}:{region}:{account}:{resource}")
     }
 }
@@ -98,11 +89,9 @@ mod tests {
 
     #[test]
     fn an_arn_survives_parsing_and_printing() {
-        for text in [
-            "arn:aws:s3:::raw",
-            "arn:aws:sns:us-east-1:000000000000:a:b",
-            "arn:aws:glue:us-east-1:000000000000:crawler/x",
-        ] {
+        for text in
+            ["arn:aws:s3:::raw", "arn:aws:sns:us-east-1:000000000000:a:b", "arn:aws:glue:us-east-1:000000000000:crawler/x"]
+        {
             assert_eq!(text.parse::<Arn>().unwrap().to_string(), text);
         }
         for text in ["", "arn:aws", "arn:aws:s3:::", "urn:aws:s3:::raw", "arn::s3:::raw"] {

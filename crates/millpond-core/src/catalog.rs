@@ -27,11 +27,7 @@ pub struct Column {
 impl Column {
     /// A column without comment or properties.
     pub fn new(name: impl Into<String>, data_type: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            data_type: data_type.into(),
-            ..Self::default()
-        }
+        Self { name: name.into(), data_type: data_type.into(), ..Self::default() }
     }
 }
 

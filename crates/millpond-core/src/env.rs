@@ -18,10 +18,7 @@ pub trait EnvExt: Env {
     fn uuid(&self) -> String {
         let mut bytes = [0u8; 16];
         self.fill_random(&mut bytes);
-        uuid::Builder::from_random_bytes(bytes)
-            .into_uuid()
-            .hyphenated()
-            .to_string()
+        uuid::Builder::from_random_bytes(bytes).into_uuid().hyphenated().to_string()
     }
 
     /// `bytes` random bytes as lower-case hexadecimal, twice as many characters.
@@ -63,10 +60,6 @@ impl Env for SystemEnv {
 /// Formats milliseconds since the epoch as AWS does in events and S3 answers: `2024-05-01T12:00:00.123Z` (`millis`), or without the fraction.
 pub fn iso8601(epoch_ms: i64, millis: bool) -> String {
     let time = chrono::DateTime::from_timestamp_millis(epoch_ms).unwrap_or_default();
-    let form = if millis {
-        "%Y-%m-%dT%H:%M:%S%.3fZ"
-    } else {
-        "%Y-%m-%dT%H:%M:%SZ"
-    };
+    let form = if millis { "%Y-%m-%dT%H:%M:%S%.3fZ" } else { "%Y-%m-%dT%H:%M:%SZ" };
     time.format(form).to_string()
 }

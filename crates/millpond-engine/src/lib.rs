@@ -4,18 +4,18 @@
 //! blobs, and asks the catalog through [`table::TableSource`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod table;
+pub mod convert;
 pub mod decode;
 pub mod format;
-pub mod types;
+pub mod infer;
+mod names;
 pub mod query;
 pub mod result;
 pub mod scan;
+pub mod sql;
 pub mod sql_transform;
-pub mod infer;
-mod names;
-pub mod convert;
-pub mod write;
+pub mod table;
 #[cfg(test)]
 mod testing;
-pub mod sql;
+pub mod types;
+pub mod write;

@@ -287,13 +287,7 @@ async fn create_view(athena: &Athena, execution: &Execution, name: &TableName, o
     let (database, name) = name.resolve(default)?;
     let mut request = QueryRequest::new(sql, athena.tables.clone());
     request.database = default.map(str::to_lowercase);
-    let columns = athena.engine.describe(request).await?;
-    let mut typed = Vec::with_capacity(columns.len());
-    for column in columns {
-        let arrow = millpond_engine::types::arrow_type(&column.data_type);
-        typed.push((column.name, arrow.map_err(|error| failed(ErrorKind::Input, error))?));
-    }
-    let view = view::table(&database, &name, sql, default.unwrap_or_default(), &typed);
+    let view = athena.engine.view(request, &database, &name).await?;
     let place = athena.lake.place.clone();
     let created = athena.lake.store.write(move |tx| match catalog::table(tx, &database, &name)? {
         None if catalog::database(tx, &database)?.is_none() => Err(no_database(&database)),
