@@ -69,10 +69,7 @@ impl Events {
             return Err(("NotAuthorizedForSourceException", "Not authorized for the source.".into()));
         }
         self.check_bus(entry.bus.as_deref()).map_err(|error| ("ResourceNotFoundException", error.to_string()))?;
-        let detail: Value = serde_json::from_str(&detail)
-            .ok()
-            .filter(Value::is_object)
-            .ok_or(("MalformedDetail", "Detail is malformed.".to_owned()))?;
+        let detail = object(&detail).ok_or(("MalformedDetail", "Detail is malformed.".to_owned()))?;
         Ok(Event {
             version: "0".into(),
             id,
@@ -85,4 +82,11 @@ impl Events {
             detail,
         })
     }
+}
+
+/// Reads a JSON object that is not nested so deeply that the event around it could not be read.
+fn object(text: &str) -> Option<Value> {
+    let wrapped: [Value; 1] = serde_json::from_str(&format!("[{text}]")).ok()?;
+    let [value] = wrapped;
+    value.is_object().then_some(value)
 }

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 /// Tasks that try a failed delivery again.
 pub const DELIVER: &str = "events.deliver";
 
-/// Dead letters of outbox rows that are no events.
+/// Dead letters of outbox rows that are no events, or that could not be matched.
 pub const UNREADABLE: &str = "events.unreadable";
 
 /// Events that one transaction takes at the most.
@@ -282,17 +282,27 @@ fn read_batch(connection: &Connection, listeners: &[Arc<dyn Listener>]) -> Resul
     for row in rows {
         (batch.last_id, batch.rows) = (row.id, batch.rows + 1);
         match parse(&row) {
-            Ok(heard) => {
-                matchers.iter().for_each(|matcher| matcher.deliveries(&heard, &mut batch.deliveries));
-                batch.heard.push(heard);
-            }
-            Err(error) => batch.unreadable.push((row, error.to_string())),
+            Ok(heard) if matched(&matchers, &heard, &mut batch.deliveries) => batch.heard.push(heard),
+            Ok(_) => batch.unreadable.push((row, FAULT.to_owned())),
+            Err(error) => batch.unreadable.push((row, format!("a row of the outbox is no event: {error}"))),
         }
         if batch.deliveries.len() >= DELIVERIES {
             break;
         }
     }
     Ok((batch.rows > 0).then_some(batch))
+}
+
+const FAULT: &str = "an internal fault ended the matching of this event; the log says more";
+
+/// Adds the deliveries of an event; `false` where that broke, and then none: one event must not hold up all that follow.
+fn matched(matchers: &[Arc<dyn Matcher>], heard: &Heard, into: &mut Vec<Delivery>) -> bool {
+    let before = into.len();
+    let outcome = catch_unwind(AssertUnwindSafe(|| matchers.iter().for_each(|matcher| matcher.deliveries(heard, into))));
+    if outcome.is_err() {
+        into.truncate(before);
+    }
+    outcome.is_ok()
 }
 
 fn parse(row: &RawRow) -> Result<Heard, serde_json::Error> {
@@ -319,8 +329,11 @@ fn commit_batch(
     if versions(tx, listeners)? != batch.versions {
         // A rule that was changed since the snapshot counts as it is now: after DeleteRule was answered, nothing follows from that rule.
         batch.deliveries.clear();
-        for matcher in matchers(tx, listeners)? {
-            batch.heard.iter().for_each(|heard| matcher.deliveries(heard, &mut batch.deliveries));
+        let matchers = matchers(tx, listeners)?;
+        for heard in &batch.heard {
+            if !matched(&matchers, heard, &mut batch.deliveries) {
+                tx.bury(&NewTask::new(UNREADABLE, serde_json::json!({ "text": &*heard.text })), FAULT)?;
+            }
         }
     }
     for delivery in &batch.deliveries {
@@ -328,7 +341,7 @@ fn commit_batch(
     }
     for (row, reason) in batch.unreadable {
         let task = NewTask::new(UNREADABLE, serde_json::json!({ "outbox-row": row.id, "text": row.event }));
-        tx.bury(&task, &format!("a row of the outbox is no event: {reason}"))?;
+        tx.bury(&task, &reason)?;
     }
     tx.clear_outbox(batch.last_id)?;
     Ok(batch.rows)

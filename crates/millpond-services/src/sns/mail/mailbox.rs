@@ -3,7 +3,6 @@ use super::{MailTransport, Outgoing};
 use crate::lake::Lake;
 use crate::runtime::Failure;
 use async_trait::async_trait;
-use millpond_store::StoreError;
 use millpond_store::task::Task;
 
 /// Mails that the lake keeps; the oldest go first.
@@ -66,6 +65,6 @@ impl Sns {
 
     /// Throws a kept mail away; answers whether there was one.
     pub async fn mailbox_delete(&self, id: i64) -> Result<bool, SnsError> {
-        Ok(self.lake.store.write(move |tx| Ok::<_, StoreError>(sql::delete_mail(tx, id)?)).await?)
+        Ok(self.lake.store.write(move |tx| sql::delete_mail(tx, id)).await?)
     }
 }
