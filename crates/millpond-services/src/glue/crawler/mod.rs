@@ -86,14 +86,25 @@ fn check_name(name: &str) -> Result<(), GlueError> {
     sound.then_some(()).ok_or_else(wrong)
 }
 
-/// Asks for a crawl, in the caller's transaction: what a rule whose target is a crawler does. While a crawl waits to begin this adds nothing; while
-/// one is under way, another follows it.
+/// The least and the most that a crawl waits which follows another, in milliseconds.
+const PACE_MS: std::ops::RangeInclusive<i64> = 200..=1_000;
+
+/// Asks for a crawl, in the caller's transaction: what a rule whose target is a crawler does. While a crawl waits to begin this adds nothing. While one
+/// is under way, another follows it, but not at once: in a burst of files, waiting a moment makes few crawls (and few runs of the jobs behind them)
+/// of many. A file that comes alone finds the crawler ready, and never waits.
 ///
 /// # Errors
 /// `EntityNotFound` where there is no such crawler.
 pub fn deliver_to_crawler(tx: &Tx<'_>, name: &str) -> Result<(), GlueError> {
-    found(tx, name)?;
-    tx.enqueue(&crawl_task(name))?;
+    let task = crawl_task(name);
+    if found(tx, name)?.state != CrawlerState::Ready {
+        let last = rows::last_crawl(tx, name)?.map_or(0, |crawl| crawl.summary.objects);
+        let pace_ms = i64::try_from(last).unwrap_or(i64::MAX).clamp(*PACE_MS.start(), *PACE_MS.end());
+        tx.enqueue(&task.at(tx.now_ms() + pace_ms))?;
+    } else if !millpond_store::task::is_pending(tx, CRAWL, name)? {
+        // (One that was leased but has not begun sees everything that was committed before it begins.)
+        tx.enqueue(&task)?;
+    }
     Ok(())
 }
 

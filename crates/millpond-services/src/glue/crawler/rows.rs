@@ -12,6 +12,9 @@ pub const COMPONENT: Component = Component { name: "crawlers", migrations: &[inc
 /// Crawls kept of one crawler.
 pub const CRAWLS_KEPT: i64 = 1_000;
 
+/// The oldest are removed with every so many new ones.
+const PRUNE_EVERY: i64 = 16;
+
 /// What a crawler is doing. Glue's `CrawlerState`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrawlerState {
@@ -243,8 +246,11 @@ pub fn start_crawl(tx: &Tx<'_>, crawler: &str) -> Result<Crawl, StoreError> {
     let insert = "INSERT INTO crawl (id, crawler, state, started_ms, summary) VALUES (?, ?, 'RUNNING', ?, ?)";
     tx.prepare_cached(insert)?.execute(params![id, crawler, tx.now_ms(), serde_json::to_string(&summary)?])?;
     let seq = tx.last_insert_rowid();
-    let prune = "DELETE FROM crawl WHERE crawler = ?1 AND seq <= (SELECT seq FROM crawl WHERE crawler = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)";
-    tx.prepare_cached(prune)?.execute(params![crawler, CRAWLS_KEPT])?;
+    if seq % PRUNE_EVERY == 0 {
+        let prune = "DELETE FROM crawl WHERE crawler = ?1
+                     AND seq <= (SELECT seq FROM crawl WHERE crawler = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)";
+        tx.prepare_cached(prune)?.execute(params![crawler, CRAWLS_KEPT])?;
+    }
     Ok(Crawl {
         seq,
         id,

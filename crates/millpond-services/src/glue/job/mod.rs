@@ -121,7 +121,7 @@ pub type Stopped = (String, Result<(), GlueError>);
 #[derive(Debug, Clone, PartialEq)]
 pub enum HistoryLine {
     /// A crawl.
-    Crawl(super::crawler::Crawl),
+    Crawl(Box<super::crawler::Crawl>),
     /// A job run.
     Run(Box<JobRun>),
 }
@@ -336,7 +336,9 @@ impl Glue {
     /// The latest crawls and job runs of the whole lake, the latest first.
     pub async fn history(&self, limit: usize) -> Result<Vec<HistoryLine>, GlueError> {
         let looked = self.lake.store.read(move |connection| {
-            let crawls = super::crawler::rows::crawls(connection, None, i64::MAX, limit)?.into_iter().map(HistoryLine::Crawl);
+            let crawls = super::crawler::rows::crawls(connection, None, i64::MAX, limit)?
+                .into_iter()
+                .map(|crawl| HistoryLine::Crawl(Box::new(crawl)));
             let runs = rows::runs(connection, None, i64::MAX, limit)?.into_iter().map(|run| HistoryLine::Run(Box::new(run)));
             let mut lines: Vec<HistoryLine> = crawls.chain(runs).collect();
             lines.sort_by_key(|line| std::cmp::Reverse(line.started_ms()));

@@ -9,6 +9,12 @@ use serde::{Deserialize, Serialize};
 /// The tables of this module.
 pub const COMPONENT: Component = Component { name: "jobs", migrations: &[include_str!("schema.sql")] };
 
+/// Runs kept of one job. (The ledger keeps what each contributed.)
+const RUNS_KEPT: i64 = 10_000;
+
+/// The oldest are removed with every so many new ones.
+const PRUNE_EVERY: i64 = 128;
+
 /// A job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
@@ -216,6 +222,11 @@ pub fn insert_run(tx: &Tx<'_>, run: &JobRun) -> Result<(), StoreError> {
         tx.now_ms(),
         serde_json::to_string(&run.stats)?
     ])?;
+    if tx.last_insert_rowid() % PRUNE_EVERY == 0 {
+        let prune = "DELETE FROM job_run WHERE job = ?1 AND completed_ms IS NOT NULL
+                     AND seq <= (SELECT seq FROM job_run WHERE job = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)";
+        tx.prepare_cached(prune)?.execute(params![run.job, RUNS_KEPT])?;
+    }
     Ok(())
 }
 

@@ -247,7 +247,7 @@ impl Planner {
         let alike = |shape: &Shape| {
             let same_format = known.classification.is_empty() || shape.classification == known.classification;
             let same_header = known.header.is_none() || header(shape).is_none() || header(shape) == known.header;
-            (same_format || known.keys > 0) && (same_header || known.keys > 0)
+            known.keys > 0 || same_format && same_header
         };
         let shape = looked.shape.as_ref().filter(|shape| alike(shape));
         if let (None, Some(shape)) = (shape, &looked.shape) {
