@@ -24,6 +24,9 @@ const LIMIT_MAX: u64 = 1000;
 /// `idle` waits no longer than this.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
+/// Tasks under way that `idle` tells at the most.
+const RUNNING_MAX: usize = 5;
+
 /// What a flow's operation failed with.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
@@ -116,6 +119,8 @@ impl Admin {
         let load = self.lake.settled(wait).await.map_err(internal)?;
         let mut state = json!(load);
         state["idle"] = json!(load.is_idle());
+        let doing = self.lake.running(RUNNING_MAX).await.map_err(internal)?;
+        state["doing"] = doing.into_iter().map(|(kind, key)| json!({ "kind": kind, "key": key })).collect();
         Ok(state)
     }
 

@@ -254,6 +254,14 @@ impl Load {
     }
 }
 
+/// Kind and key of the tasks that workers hold, the longest held first, `limit` at the most.
+pub fn running(connection: &Connection, limit: usize) -> Result<Vec<(String, Option<String>)>, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT kind, key FROM task WHERE state = 1 ORDER BY changed_ms, id LIMIT ?")?;
+    let rows = statement.query_map([limit as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// A task that failed and is tried again within this time counts as waiting, in milliseconds.
 pub const SOON_MS: i64 = 10_000;
 

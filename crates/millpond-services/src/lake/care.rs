@@ -52,6 +52,11 @@ impl Lake {
         }
     }
 
+    /// Kind and key of what is being done, `limit` at the most.
+    pub async fn running(&self, limit: usize) -> Result<Vec<(String, Option<String>)>, StoreError> {
+        self.store.read(move |connection| task::running(connection, limit)).await
+    }
+
     /// Tasks that were given up, the latest first.
     pub async fn dead_letters(&self, limit: usize) -> Result<Vec<Task>, StoreError> {
         self.store.read(move |connection| task::dead_letters(connection, limit)).await

@@ -82,7 +82,7 @@ impl Lake {
     /// The lake does not answer.
     pub async fn settle(&self, mut tell: impl FnMut(&Value)) -> Result<Value> {
         loop {
-            let state = self.client.own("idle", &json!({ "wait_ms": 500 })).await?;
+            let state = self.client.own("idle", &json!({ "wait_ms": 200 })).await?;
             tell(&state);
             if state["idle"].as_bool().unwrap_or(true) {
                 return Ok(state);

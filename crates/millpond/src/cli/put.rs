@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use object_store::aws::AmazonS3;
 use object_store::path::Path as Key;
 use object_store::{ObjectStoreExt, WriteMultipart};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -131,17 +132,32 @@ impl Put {
 pub async fn settle(lake: &Lake, quiet: bool) -> Result<()> {
     let spinner = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
     spinner.enable_steady_tick(Duration::from_millis(100));
-    lake.settle(|state| {
-        let number = |name: &str| state[name].as_u64().unwrap_or_default();
-        spinner.set_message(format!(
-            "{} at work, {} waiting",
-            out::things(number("running"), "task"),
-            number("waiting") + number("events")
-        ));
-    })
-    .await?;
+    lake.settle(|state| spinner.set_message(doing(state))).await?;
     spinner.finish_and_clear();
     Ok(())
+}
+
+/// What the lake is at, for people.
+fn doing(state: &Value) -> String {
+    let tasks = state["doing"].as_array().cloned().unwrap_or_default();
+    let task = |task: &Value| {
+        let key = task["key"].as_str().unwrap_or_default();
+        let what = key.strip_prefix("millpond-flow-").unwrap_or(key);
+        match task["kind"].as_str().unwrap_or_default() {
+            "glue.crawl" => format!("crawling {what}"),
+            "glue.job-run" => format!("converting {what}"),
+            "sns.mail" => "sending mail".to_owned(),
+            "athena.query" => "answering a query".to_owned(),
+            other => format!("{other} {what}"),
+        }
+    };
+    let waiting = state["waiting"].as_u64().unwrap_or_default() + state["events"].as_u64().unwrap_or_default();
+    let mut parts: Vec<String> = tasks.iter().map(task).collect();
+    parts.dedup();
+    if waiting > 0 {
+        parts.push(format!("{} waiting", out::count(waiting)));
+    }
+    parts.join(", ")
 }
 
 fn target_of(target: &str) -> Result<(String, String)> {
