@@ -63,8 +63,10 @@ impl Lake {
         let mut known: Option<Inferred> = None;
         for file in &files {
             let inferred = infer(&self.reader, file, &[]).unwrap();
+            if !inferred.is_known() {
+                continue;
+            }
             known = match known.take() {
-                _ if !inferred.is_known() => known,
                 None => Some(inferred),
                 Some(mut have) => {
                     have.columns = merge_columns(&have.columns, &inferred.columns);

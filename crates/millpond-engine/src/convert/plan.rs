@@ -6,7 +6,7 @@ use crate::names::clean;
 use crate::table::{DataFile, FileGroup, Format};
 use crate::types::{HiveType, merge, widen};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use millpond_core::catalog::Column;
+use millpond_core::catalog::{Column, StorageDescriptor};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -135,8 +135,8 @@ impl Plan {
         found.inputs(spec, learned)?;
         let keys = typed(&spec.source.partition_keys, "the source's partition keys")?;
         let mut source = Vec::new();
-        for (_, columns) in &found.shapes {
-            columns.iter().filter(|c| !keys.iter().any(|k| k.0 == c.0)).for_each(|(name, t)| add(&mut source, name, t));
+        for shape in &found.shapes {
+            shape.columns.iter().filter(|c| !keys.iter().any(|k| k.0 == c.0)).for_each(|(name, t)| add(&mut source, name, t));
         }
         keys.iter().for_each(|(name, t)| add(&mut source, name, t));
         if spec.options.ingestion_timestamp_ms.is_some() {
@@ -154,7 +154,8 @@ impl Plan {
         let (output, keys_at) = target(spec, &produced)?;
         // Without a transformation text is parsed right away as what the target holds.
         let input = if spec.transform.is_some() { source } else { output.clone() };
-        let shapes = found.shapes.into_iter().map(|(format, columns)| shape(spec, format, &columns, &keys, &input)).collect();
+        let unreadable = found.unreadable();
+        let shapes = found.shapes.into_iter().map(|s| shape(spec, s.format, &s.columns, &keys, &input)).collect();
         let file_columns: Vec<Typed> = (0..output.len()).filter(|i| !keys_at.contains(i)).map(|i| output[i].clone()).collect();
         if file_columns.is_empty() {
             return Err(ConvertError::Input("the target would have no columns besides its partition keys".into()));
@@ -162,7 +163,7 @@ impl Plan {
         Ok(Self {
             shapes,
             inputs: found.inputs,
-            unreadable: found.unreadable,
+            unreadable,
             input_schema: schema_of(&input),
             input,
             output_schema: schema_of(&output),
@@ -175,50 +176,64 @@ impl Plan {
 
 #[derive(Default)]
 struct Found {
-    shapes: Vec<(Format, Vec<Typed>)>,
+    shapes: Vec<FoundShape>,
     inputs: Vec<Input>,
-    unreadable: Vec<(usize, String)>,
+}
+
+struct FoundShape {
+    format: Format,
+    columns: Vec<Typed>,
+    /// Why such files cannot be read.
+    unreadable: Option<String>,
 }
 
 impl Found {
     fn inputs(&mut self, spec: &ConvertSpec, learned: &Learned) -> Result<(), ConvertError> {
-        // Thousands of partitions have one and the same descriptor but for the location.
+        // Thousands of partitions share one descriptor, or have the same but for the location.
         let mut known: HashMap<String, usize> = HashMap::new();
+        let mut last: Option<(&Arc<StorageDescriptor>, usize)> = None;
         for (group_number, group) in spec.groups.iter().enumerate() {
-            let columns = if group.storage.columns.is_empty() { &spec.source.columns } else { &group.storage.columns };
-            let look = format!(
-                "{:?}|{:?}|{:?}|{:?}",
-                group.storage.serde_info,
-                group.storage.parameters.get("skip.header.line.count"),
-                group.storage.input_format,
-                columns
-            );
-            let shape = match known.get(&look) {
-                Some(&shape) => shape,
-                None => {
-                    let format = match Format::of(&group.storage, &spec.source.parameters) {
-                        Ok(format) => format,
-                        Err(error) => {
-                            let first = self.inputs.len();
-                            self.unreadable.extend((first..first + group.files.len()).map(|i| (i, error.to_string())));
-                            Format::Parquet
-                        }
-                    };
-                    let mut columns = typed(columns, "the source")?;
-                    for (name, t) in &learned.columns {
-                        if !columns.iter().any(|c| c.0 == *name) {
-                            columns.push((name.clone(), t.clone()));
+            let shape = match last {
+                Some((storage, shape)) if Arc::ptr_eq(storage, &group.storage) => shape,
+                _ => {
+                    let columns = if group.storage.columns.is_empty() { &spec.source.columns } else { &group.storage.columns };
+                    let serde = (&group.storage.serde_info, &group.storage.input_format);
+                    let header = group.storage.parameters.get("skip.header.line.count");
+                    let look = format!("{serde:?}|{header:?}|{columns:?}");
+                    match known.get(&look) {
+                        Some(&shape) => shape,
+                        None => {
+                            self.shapes.push(found_shape(spec, group, columns, learned)?);
+                            known.insert(look, self.shapes.len() - 1);
+                            self.shapes.len() - 1
                         }
                     }
-                    self.shapes.push((format, columns));
-                    known.insert(look, self.shapes.len() - 1);
-                    self.shapes.len() - 1
                 }
             };
             self.inputs.extend(group.files.iter().map(|file| Input { file: file.clone(), group: group_number, shape }));
+            last = Some((&group.storage, shape));
         }
         Ok(())
     }
+
+    fn unreadable(&self) -> Vec<(usize, String)> {
+        let reason = |input: &Input| self.shapes[input.shape].unreadable.clone();
+        self.inputs.iter().enumerate().filter_map(|(i, input)| Some((i, reason(input)?))).collect()
+    }
+}
+
+fn found_shape(spec: &ConvertSpec, group: &FileGroup, columns: &[Column], learned: &Learned) -> Result<FoundShape, ConvertError> {
+    let (format, unreadable) = match Format::of(&group.storage, &spec.source.parameters) {
+        Ok(format) => (format, None),
+        Err(error) => (Format::Parquet, Some(error.to_string())),
+    };
+    let mut columns = typed(columns, "the source")?;
+    for (name, t) in &learned.columns {
+        if !columns.iter().any(|c| c.0 == *name) {
+            columns.push((name.clone(), t.clone()));
+        }
+    }
+    Ok(FoundShape { format, columns, unreadable })
 }
 
 fn transformed(transform: &dyn super::Transform, source: &[Typed]) -> Result<Vec<Typed>, ConvertError> {

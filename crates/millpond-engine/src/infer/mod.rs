@@ -214,21 +214,13 @@ fn look_at_parquet(reader: &Reader, file: &DataFile) -> Result<Inferred, DecodeE
 }
 
 fn look_at_avro(reader: &Reader, file: &DataFile) -> Result<Inferred, DecodeError> {
-    let mut batches = avro::open(reader, file, 1_024)?;
-    let mut inferred = from_schema("avro", &batches.schema());
+    let records = avro::count(reader, file)?;
+    let opened = avro::open(reader, file, 1_024)?;
+    let mut inferred = from_schema("avro", &opened.schema());
     inferred.avro_schema =
-        batches.avro_header().get(b"avro.schema".as_slice()).map(|json| String::from_utf8_lossy(json).into_owned());
-    let mut records = 0u64;
-    let mut whole = true;
-    while let Some(batch) = batches.next() {
-        records += batch.map_err(|e| DecodeError::content(&file.uri, format!("is a damaged Avro file: {e}")))?.num_rows() as u64;
-        if records >= 16_384 {
-            whole = false;
-            break;
-        }
-    }
-    inferred.record_count = if whole { records } else { records.max(file.size / 64) };
-    inferred.average_record_size = if records > 0 { (file.size / inferred.record_count).max(1) } else { 0 };
+        opened.avro_header().get(b"avro.schema".as_slice()).map(|json| String::from_utf8_lossy(json).into_owned());
+    inferred.record_count = records;
+    inferred.average_record_size = if records > 0 { (file.size / records).max(1) } else { 0 };
     Ok(inferred)
 }
 

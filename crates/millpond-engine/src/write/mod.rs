@@ -165,12 +165,13 @@ impl FileWriter {
 
     /// Bytes so far.
     pub fn bytes(&self) -> u64 {
-        self.sent + self.outbox.len() as u64
+        self.writer.bytes_written() as u64
     }
 
     /// Bytes that are held in memory.
     pub fn held(&self) -> usize {
-        self.outbox.len()
+        // The writer has a small buffer of its own before the outbox.
+        self.writer.bytes_written() - self.sent as usize
     }
 
     /// Appends a finished row group.

@@ -11,6 +11,7 @@ use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, SortField};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Key = Vec<String>;
@@ -44,6 +45,8 @@ pub struct PartitionWriter {
     /// Positions of the partition keys in the batches that are given, in the keys' order.
     keys: Vec<usize>,
     state: Mutex<State>,
+    /// Encoded bytes that open files hold and have not sent on, all together.
+    held: AtomicIsize,
 }
 
 /// One thread's share of a [`PartitionWriter`].
@@ -55,7 +58,7 @@ pub struct Local {
 impl PartitionWriter {
     /// `output.schema` is that of the files: the given batches' columns without `keys`.
     pub fn new(output: Output, keys: Vec<usize>) -> Self {
-        Self { output, keys, state: Mutex::new(State::default()) }
+        Self { output, keys, state: Mutex::new(State::default()), held: AtomicIsize::new(0) }
     }
 
     /// Takes rows.
@@ -136,19 +139,38 @@ impl PartitionWriter {
             let mut slot = lock(&file);
             // Another thread may have closed it between the two locks.
             let Some(writer) = slot.as_mut() else { continue };
+            let before = writer.held();
             writer.append(encoded)?;
             let full = writer.bytes() >= self.options().file_bytes;
+            let change = writer.held().cast_signed() - before.cast_signed();
+            let held = self.held.fetch_add(change, Ordering::Relaxed) + change;
             drop(slot);
             if full {
                 lock(&self.state).open.remove(key);
                 self.close(&file, key.clone())?;
+            } else if held > self.options().buffer_bytes.cast_signed() {
+                // Parts of an upload have a least size, so that what is held cannot be sent as it is: a file is closed early instead.
+                self.close_largest()?;
             }
             return Ok(());
         }
     }
 
+    /// Closes the open file that holds most; its partition goes on in another.
+    fn close_largest(&self) -> Result<(), WriteError> {
+        let mut state = lock(&self.state);
+        let held = |file: &Mutex<Option<FileWriter>>| file.try_lock().map_or(0, |f| f.as_ref().map_or(0, FileWriter::held));
+        let Some(key) = state.open.iter().max_by_key(|(_, file)| held(file)).map(|(key, _)| key.clone()) else { return Ok(()) };
+        let file = state.open.remove(&key).expect("it was just found");
+        drop(state);
+        self.close(&file, key)
+    }
+
     fn close(&self, file: &Mutex<Option<FileWriter>>, key: Key) -> Result<(), WriteError> {
-        let Some(writer) = lock(file).take() else { return Ok(()) };
+        let mut slot = lock(file);
+        let Some(writer) = slot.take() else { return Ok(()) };
+        self.held.fetch_sub(writer.held().cast_signed(), Ordering::Relaxed);
+        drop(slot);
         let written = writer.close(key)?;
         lock(&self.state).done.push(written);
         Ok(())

@@ -28,6 +28,9 @@ pub(crate) fn properties(options: &WriteOptions, sample: &RecordBatch) -> Writer
                 builder.set_column_dictionary_enabled(path(), false).set_column_encoding(path(), Encoding::DELTA_BINARY_PACKED);
         } else if rows >= 1_000 && distinct(&column).is_some_and(|n| n * 2 > rows) {
             builder = builder.set_column_dictionary_enabled(path(), false);
+            if packs(column.data_type()) {
+                builder = builder.set_column_encoding(path(), Encoding::DELTA_BINARY_PACKED);
+            }
         }
     }
     builder.build()
@@ -41,6 +44,15 @@ fn rising(column: &ArrayRef) -> bool {
     match column.data_type() {
         DataType::Int64 => check(column.as_primitive::<Int64Type>().values()),
         DataType::Int32 => check(column.as_primitive::<Int32Type>().values()),
+        _ => false,
+    }
+}
+
+/// Whether values are integers in Parquet, which are best written with no more bits than they need.
+fn packs(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Int32 | DataType::Int64 | DataType::Timestamp(_, _) => true,
+        DataType::Decimal128(precision, _) => *precision <= 18,
         _ => false,
     }
 }

@@ -4,6 +4,7 @@ use super::index::{Scanner, Syntax, value};
 use crate::decode::source;
 use crate::names::column_names;
 use crate::table::CsvOptions;
+use std::collections::{HashMap, HashSet};
 
 /// How one file's fields lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,11 +73,13 @@ impl Layout {
         // `skip` counts bytes of the block as the parser sees it, repaired.
         if let Some(header) = header {
             let found = column_names(header.iter().map(String::as_str));
-            let position = |name: &String| found.iter().position(|f| f == name);
+            let places: HashMap<&String, usize> = found.iter().enumerate().map(|(i, name)| (name, i)).collect();
+            let position = |name: &String| places.get(name).copied();
             let known = names.iter().filter(|n| position(n).is_some()).count();
             if known > 0 {
                 let fields = wanted.iter().map(|&i| position(&names[i])).collect();
-                let unknown = found.iter().enumerate().filter(|(i, f)| !names.contains(f) && !trailing(&header, *i));
+                let wanted: HashSet<&String> = names.iter().collect();
+                let unknown = found.iter().enumerate().filter(|(i, f)| !wanted.contains(f) && !trailing(&header, *i));
                 let unknown = unknown.map(|(i, f)| (i, f.clone())).collect();
                 return Self { width: header.len() - usize::from(trailing(&header, header.len() - 1)), fields, skip, unknown };
             }
