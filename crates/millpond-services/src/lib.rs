@@ -2,7 +2,7 @@
 //!
 //! Service folders do not import each other. What they share lies in [`lake`] (the rows of objects and of the catalog) and in [`runtime`]
 //! (workers and the dispatcher). No HTTP and no wire types here: `millpond-api` converts.
-#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
 pub mod athena;
 pub mod events;

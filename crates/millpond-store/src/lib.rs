@@ -10,7 +10,7 @@
 //! 4. A worker leases a task, acts, and finishes it in the transaction that holds its result ([`Tx::finish_task`]): so a result is there exactly once.
 //!
 //! A crash between any two of these loses nothing: bytes without a name are collected, outbox rows and tasks are taken up again.
-#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
 pub mod blobs;
 mod error;

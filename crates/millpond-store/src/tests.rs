@@ -177,7 +177,7 @@ async fn blobs_of_every_size_are_read_back_whole_and_in_ranges() {
         assert_eq!(got, whole[range]);
     }
     let beyond = whole.len() as u64;
-    assert!(store.blobs().get_ranges(&concat.path(), &[0..beyond + 1]).await.is_err());
+    assert!(store.blobs().get_ranges(&concat.path(), std::slice::from_ref(&(0..beyond + 1))).await.is_err());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use super::run::RunError;
 use crate::lake::catalog::{self, Archive, CatalogError, PartitionQuery};
 use crate::lake::objects::{self, ListSpec};
 use millpond_core::arn::Place;
-use millpond_core::catalog::{Column, Database, NULL_PARTITION, Partition, StorageDescriptor, Table};
+use millpond_core::catalog::{Column, Database, Partition, StorageDescriptor, Table};
 use millpond_core::error::ErrorKind;
 use millpond_core::partition_expr::{Literal, PartitionExpr};
 use millpond_engine::query::{QueryRequest, view};
@@ -295,9 +295,9 @@ async fn create_view(athena: &Athena, execution: &Execution, name: &TableName, o
             Err(failed(ErrorKind::Conflict, format!("{database}.{name} is a table, and not a view")))
         }
         Some(_) if !or_replace => Err(failed(ErrorKind::Conflict, format!("View already exists: '{database}.{name}'"))),
-        _ => Ok(drop(catalog::put_table(tx, &place, view, Archive::Keep)?)),
+        _ => Ok(catalog::put_table(tx, &place, view, Archive::Keep)?),
     });
-    created.await.map(|()| TextResult::default())
+    created.await.map(|_| TextResult::default())
 }
 
 /// Adds the partitions whose folders (`key=value/…` below the table's location) are there and which the catalog does not have.

@@ -108,7 +108,7 @@ impl BlobStore {
 
     /// Blobs whose bytes are missing or of the wrong size, `limit` at the most: for the doctor. Blocks.
     pub fn faults(&self, limit: usize) -> Result<Vec<String>, StoreError> {
-        let files = self.with_reader(|connection| {
+        self.with_reader(|connection| {
             let mut statement = connection.prepare("SELECT id, size FROM blob WHERE kind = 1")?;
             let rows = statement.query_map([], |row| Ok((row.get::<_, BlobId>(0)?, row.get::<_, i64>(1)? as u64)))?;
             let mut faults = Vec::new();
@@ -125,7 +125,6 @@ impl BlobStore {
                 }
             }
             Ok(faults)
-        });
-        files
+        })
     }
 }

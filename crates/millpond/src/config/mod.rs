@@ -109,7 +109,8 @@ pub struct Flow {
     pub source_file: bool,
 }
 
-/// How a connection to the mail server is protected.
+/// How a connection to the mail server is protected. The names are the words of the configuration.
+#[allow(clippy::enum_variant_names)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tls {
     /// Not at all.
