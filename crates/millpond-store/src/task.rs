@@ -239,7 +239,7 @@ pub struct Load {
     pub events: u64,
     /// Tasks that a worker holds.
     pub running: u64,
-    /// Tasks that are due, or will be tried again within [`SOON_MS`].
+    /// Tasks that are due, or will be within [`SOON_MS`].
     pub waiting: u64,
     /// Tasks that fall due later.
     pub later: u64,
@@ -262,13 +262,13 @@ pub fn running(connection: &Connection, limit: usize) -> Result<Vec<(String, Opt
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// A task that failed and is tried again within this time counts as waiting, in milliseconds.
-pub const SOON_MS: i64 = 10_000;
+/// A task that falls due within this time counts as waiting, in milliseconds: the next try of one that failed, or the next of a burst.
+pub const SOON_MS: i64 = 5_000;
 
 /// The load at a time, in milliseconds since the epoch.
 pub fn load(connection: &Connection, now_ms: i64) -> Result<Load, StoreError> {
     let events: i64 = connection.prepare_cached("SELECT count(*) FROM outbox")?.query_row([], |row| row.get(0))?;
-    let select = "SELECT state, state = 0 AND run_at_ms > ?1 + CASE WHEN failures > 0 THEN ?2 ELSE 0 END, count(*)
+    let select = "SELECT state, state = 0 AND run_at_ms > ?1 + ?2, count(*)
                   FROM task GROUP BY 1, 2";
     let mut load = Load { events: events as u64, ..Load::default() };
     let mut statement = connection.prepare_cached(select)?;
