@@ -123,7 +123,10 @@ impl<'a> Feeder<'a> {
         let shape = self.shape(input);
         let layout = match &open.layout {
             Some(layout) => layout.rest(),
-            None => layout_of(self.spec, shape, &block, &mut self.unknown),
+            None => match layout_of(self.spec, shape, &block, &mut self.unknown, self.learned.full) {
+                Ok(layout) => layout,
+                Err(reason) => return Ok(Some(Unit::Refused(input, reason))),
+            },
         };
         open.layout = Some(layout.clone());
         let lines_only = open.text.lines_only;
@@ -139,12 +142,24 @@ pub(crate) fn is_text(shape: &Shape) -> bool {
 }
 
 /// Where the fields of a file are that begins with `block`; columns that the raw table lacks are noted with their types.
-pub(crate) fn layout_of(spec: &ConvertSpec, shape: &Shape, block: &Block, unknown: &mut Unknown) -> Layout {
+///
+/// # Errors
+/// The file has such columns, and no more are taken (`full`).
+pub(crate) fn layout_of(
+    spec: &ConvertSpec,
+    shape: &Shape,
+    block: &Block,
+    unknown: &mut Unknown,
+    full: bool,
+) -> Result<Layout, String> {
     let Format::Csv(options) = &shape.format else {
-        return Layout { width: 1, fields: Vec::new(), skip: 0, unknown: Vec::new() };
+        return Ok(Layout { width: 1, fields: Vec::new(), skip: 0, unknown: Vec::new() });
     };
     let mut layout = Layout::of(&block.data, options, &shape.names, &shape.wanted, block.last);
     layout.unknown.retain(|(_, name)| !spec.source.partition_keys.iter().any(|k| k.name.eq_ignore_ascii_case(name)));
+    if let (true, Some((_, name))) = (full, layout.unknown.first()) {
+        return Err(format!("has a column '{name}' that the table lacks, and too many new columns came at once"));
+    }
     if !layout.unknown.is_empty() {
         let fields: Vec<usize> = layout.unknown.iter().map(|(field, _)| *field).collect();
         let types = field_types(&block.data, layout.skip, options, layout.width, &fields);
@@ -152,7 +167,7 @@ pub(crate) fn layout_of(spec: &ConvertSpec, shape: &Shape, block: &Block, unknow
             note(unknown, name, &t);
         }
     }
-    layout
+    Ok(layout)
 }
 
 pub(crate) fn note(unknown: &mut Unknown, name: &str, t: &HiveType) {

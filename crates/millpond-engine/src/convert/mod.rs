@@ -196,7 +196,7 @@ const PASSES_MAX: usize = 8;
 /// Only what concerns the conversion as a whole; what is wrong with single files or rows is in the outcome. On an error nothing that was written
 /// is left behind, as far as the store allows.
 pub fn convert(spec: &ConvertSpec) -> Result<ConvertOutcome, ConvertError> {
-    let mut learned = plan::Learned::new(&spec.groups);
+    let mut learned = plan::Learned::new();
     for _ in 0..PASSES_MAX {
         let plan = plan::Plan::new(spec, &learned)?;
         let pass = pass::run(spec, &plan, &learned)?;

@@ -11,6 +11,7 @@ use crate::decode::file::{Stopped, open_text};
 use crate::decode::json::JsonParser;
 use crate::decode::{DecodeError, Rejected, avro, parquet};
 use crate::table::Format;
+use crate::types::merge;
 use crate::write::{Local, Output, PartitionWriter, WrittenFile};
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
@@ -34,6 +35,8 @@ pub(crate) struct Pass {
     /// Inputs that cannot be taken as a whole.
     pub refused: BTreeMap<usize, String>,
     pub unknown: Unknown,
+    /// Columns whose nested types lack fields, and types that have them.
+    pub grown: Unknown,
 }
 
 struct Shared<'a> {
@@ -46,6 +49,9 @@ struct Shared<'a> {
     counts: Mutex<Vec<(u64, u64)>>,
     refused: Mutex<BTreeMap<usize, String>>,
     unknown: Mutex<Unknown>,
+    grown: Mutex<Unknown>,
+    /// No more columns may be added.
+    full: bool,
     /// This pass will be repeated: look for more to learn, but write nothing.
     dry: AtomicBool,
     failed: AtomicBool,
@@ -77,6 +83,8 @@ pub(crate) fn run(spec: &ConvertSpec, plan: &Plan, learned: &Learned) -> Result<
         counts: Mutex::new(vec![(0, 0); plan.inputs.len()]),
         refused: Mutex::default(),
         unknown: Mutex::default(),
+        grown: Mutex::default(),
+        full: learned.full,
         dry: AtomicBool::new(false),
         failed: AtomicBool::new(false),
         rows: AtomicU64::new(0),
@@ -93,7 +101,15 @@ pub(crate) fn run(spec: &ConvertSpec, plan: &Plan, learned: &Learned) -> Result<
     if !known.is_empty() {
         let mut counts = vec![(0, 0); plan.inputs.len()];
         known.keys().for_each(|&i| counts[i].1 = 1);
-        return Ok(Pass { files: vec![], quarantine: vec![], quarantined: 0, counts, refused: known, unknown: Unknown::new() });
+        return Ok(Pass {
+            files: vec![],
+            quarantine: vec![],
+            quarantined: 0,
+            counts,
+            refused: known,
+            unknown: Unknown::new(),
+            grown: Unknown::new(),
+        });
     }
     match shared.run_threads() {
         Ok(()) => shared.finish(learned),
@@ -148,7 +164,7 @@ impl Shared<'_> {
                         })
                     })
                     .collect();
-                drains.into_iter().map(join).collect::<Result<(), _>>()
+                drains.into_iter().try_for_each(join)
             })?;
         }
         Ok(())
@@ -165,16 +181,42 @@ impl Shared<'_> {
         drop(entered);
         let mut output = run.map_err(ConvertError::Input)?;
         let mut adapter = Adapter::new(&self.plan.output, true);
+        let encoders = if self.plan.keys.is_empty() { 2 } else { 1 };
+        let (sender, receiver) = std::sync::mpsc::sync_channel::<RecordBatch>(encoders * 2);
+        let receiver = Mutex::new(receiver);
+        std::thread::scope(|scope| {
+            let encoding: Vec<_> = (0..encoders).map(|_| scope.spawn(|| self.encode(&receiver))).collect();
+            let mut read = || -> Result<(), ConvertError> {
+                while let Some(batch) = handle.block_on(output.next()) {
+                    check_cancel(&self.spec.cancel)?;
+                    let adapted = adapter.adapt(&batch.map_err(ConvertError::Input)?, 0)?;
+                    // After the SQL it is not known any more from which file a row came.
+                    self.quarantine.add(adapted.rejects.into_iter().map(|(_, r)| (String::new(), Rejected { line: 0, ..r })))?;
+                    if sender.send(adapted.batch).is_err() {
+                        break;
+                    }
+                }
+                Ok(())
+            };
+            let done = read();
+            drop(sender);
+            let encoded: Result<(), ConvertError> = encoding.into_iter().try_for_each(join);
+            done.and(encoded)
+        })
+    }
+
+    /// Encodes what comes out of the transformation, beside it. Goes on receiving after an error, so that nobody waits for room.
+    fn encode(&self, receiver: &Mutex<std::sync::mpsc::Receiver<RecordBatch>>) -> Result<(), ConvertError> {
         let mut local = Local::default();
-        while let Some(batch) = handle.block_on(output.next()) {
-            check_cancel(&self.spec.cancel)?;
-            let adapted = adapter.adapt(&batch.map_err(ConvertError::Input)?, 0)?;
-            // After the SQL it is not known any more from which file a row came.
-            self.quarantine.add(adapted.rejects.into_iter().map(|(_, r)| (String::new(), Rejected { line: 0, ..r })))?;
-            if !self.dry.load(Ordering::Relaxed) {
-                self.writer.write(&mut local, &adapted.batch)?;
+        let mut failed = Ok(());
+        loop {
+            let received = lock(receiver).recv();
+            let Ok(batch) = received else { break };
+            if failed.is_ok() && !self.dry.load(Ordering::Relaxed) {
+                failed = self.writer.write(&mut local, &batch);
             }
         }
+        failed?;
         Ok(self.writer.finish_local(local)?)
     }
 
@@ -182,10 +224,12 @@ impl Shared<'_> {
         let counts = std::mem::take(&mut *lock(&self.counts));
         let refused = std::mem::take(&mut *lock(&self.refused));
         let mut unknown = std::mem::take(&mut *lock(&self.unknown));
+        let grown = std::mem::take(&mut *lock(&self.grown));
+        let again = grown.iter().any(|(name, t)| learned.grown.get(name).is_none_or(|have| merge(have, t) != *have));
         lock(&self.feeder).unknown.iter().for_each(|(name, t)| note(&mut unknown, name, t));
-        if self.dry.load(Ordering::Relaxed) || !unknown.is_empty() {
+        if self.dry.load(Ordering::Relaxed) || !unknown.is_empty() || again {
             let files = [self.writer.abort(), self.quarantine.abort()].concat();
-            return Ok(Pass { files, quarantine: Vec::new(), quarantined: 0, counts, refused, unknown });
+            return Ok(Pass { files, quarantine: Vec::new(), quarantined: 0, counts, refused, unknown, grown });
         }
         for (&input, reason) in learned.refused.iter().chain(&refused) {
             let uri = self.plan.inputs[input].file.uri.clone();
@@ -194,7 +238,7 @@ impl Shared<'_> {
         }
         let files = self.writer.finish()?;
         let (quarantine, quarantined) = self.quarantine.finish()?;
-        Ok(Pass { files, quarantine, quarantined, counts, refused, unknown })
+        Ok(Pass { files, quarantine, quarantined, counts, refused, unknown, grown })
     }
 
     fn refuse(&self, input: usize, reason: String) {
@@ -311,6 +355,8 @@ impl<'s, 'a> Worker<'s, 'a> {
             if let Parser::Json(json) = parser {
                 let mut unknown = lock(&shared.unknown);
                 json.unknown().iter().for_each(|(name, t)| note(&mut unknown, name, t));
+                let mut grown = lock(&shared.grown);
+                json.grown().iter().for_each(|(name, t)| note(&mut grown, name, t));
             }
         }
         if shared.dry.load(Ordering::Relaxed) {
@@ -331,6 +377,9 @@ impl<'s, 'a> Worker<'s, 'a> {
             Format::Json(options) => {
                 let mut json = JsonParser::new(options, &look.parsed, true, BATCH_ROWS);
                 json.ignore(look.names.iter().cloned());
+                if shared.full {
+                    json.close();
+                }
                 json.ignore(shared.spec.source.partition_keys.iter().map(|k| k.name.to_lowercase()));
                 Parser::Json(json)
             }
@@ -369,7 +418,10 @@ impl<'s, 'a> Worker<'s, 'a> {
                 Err(error) => return Ok(Err(error)),
             };
             let now = match &layout {
-                None => layout_of(shared.spec, look, &block, &mut lock(&shared.unknown)),
+                None => match layout_of(shared.spec, look, &block, &mut lock(&shared.unknown), shared.full) {
+                    Ok(layout) => layout,
+                    Err(reason) => return Ok(Err(DecodeError::content(&source.file.uri, reason))),
+                },
                 Some(_) if block.data.is_empty() && block.rejects.is_empty() => continue,
                 Some(layout) => crate::decode::csv::Layout::rest(layout),
             };

@@ -24,24 +24,37 @@ pub(crate) struct Learned {
     pub columns: Vec<Typed>,
     /// Files (by number) that are refused as a whole, and why.
     pub refused: BTreeMap<usize, String>,
-    /// Inputs in all.
-    pub files: usize,
+    /// Columns whose nested types lack fields, and types that have them.
+    pub grown: BTreeMap<String, HiveType>,
+    /// So many columns were learned that no more are taken: what has them is refused.
+    pub full: bool,
 }
 
+/// Columns that may be added to a table by one conversion.
+const LEARNED_MAX: usize = 2_000;
+
 impl Learned {
-    pub fn new(groups: &[FileGroup]) -> Self {
-        Self { columns: Vec::new(), refused: BTreeMap::new(), files: groups.iter().map(|g| g.files.len()).sum() }
+    pub fn new() -> Self {
+        Self { columns: Vec::new(), refused: BTreeMap::new(), grown: BTreeMap::new(), full: false }
     }
 
     /// Takes what a pass found out; `true` where the pass must be repeated with it.
     pub fn take(&mut self, pass: &Pass) -> bool {
         let mut again = false;
         for (name, t) in &pass.unknown {
+            let room = self.columns.len() < LEARNED_MAX;
             match self.columns.iter_mut().find(|(have, _)| have == name) {
                 Some((_, have)) => *have = merge(have, t),
+                None if !room => self.full = true,
                 None => self.columns.push((name.clone(), t.clone())),
             }
             again = true;
+        }
+        for (name, t) in &pass.grown {
+            let grown = self.grown.get(name).map_or_else(|| t.clone(), |have| merge(have, t));
+            // The second time the same fields are lacking nothing can be done: the rows stay in quarantine.
+            again |= self.grown.get(name) != Some(&grown);
+            self.grown.insert(name.clone(), grown);
         }
         for (file, reason) in &pass.refused {
             // A file of which no row was taken has done no harm.
@@ -100,7 +113,6 @@ pub(crate) struct Plan {
     pub input_schema: SchemaRef,
     /// The target's columns and keys, in the order in which batches are written.
     pub output: Vec<Typed>,
-    pub output_schema: SchemaRef,
     /// Without the keys.
     pub file_schema: SchemaRef,
     /// Positions of the keys in `output`.
@@ -166,7 +178,6 @@ impl Plan {
             unreadable,
             input_schema: schema_of(&input),
             input,
-            output_schema: schema_of(&output),
             output,
             file_schema: schema_of(&file_columns),
             keys: keys_at,
@@ -231,6 +242,11 @@ fn found_shape(spec: &ConvertSpec, group: &FileGroup, columns: &[Column], learne
     for (name, t) in &learned.columns {
         if !columns.iter().any(|c| c.0 == *name) {
             columns.push((name.clone(), t.clone()));
+        }
+    }
+    for (name, t) in &mut columns {
+        if let Some(grown) = learned.grown.get(name) {
+            *t = merge(t, grown);
         }
     }
     Ok(FoundShape { format, columns, unreadable })

@@ -403,3 +403,30 @@ fn memory_of_many_partitions_is_bounded_by_closing_files_early() {
     assert_eq!(outcome.rows_out, 20_000);
     assert!(outcome.files.len() > 50);
 }
+
+#[test]
+fn nested_fields_that_the_crawl_did_not_see_evolve_their_column() {
+    let lake = Lake::new();
+    let mut raw = lake.crawl(vec![lake.put("a.json", "{\"id\":1,\"user\":{\"name\":\"x\"}}\n")]);
+    raw.groups[0].files.push(
+        lake.put("b.json", "{\"id\":2,\"user\":{\"name\":\"y\",\"tags\":[1],\"bad:name\":2}}\n{\"id\":3,\"user\":{\"age\":7}}\n"),
+    );
+    let outcome = lake.convert(&lake.spec(&raw));
+    assert_eq!(names(&outcome), "id:bigint, user:struct<name:string,tags:array<bigint>,age:bigint>");
+    assert_eq!(lake.rows(&outcome.files, &outcome.columns), ["1|{name: x, tags: ∅, age: ∅}", "3|{name: ∅, tags: ∅, age: 7}"]);
+    let quarantined = lake.quarantined(&outcome);
+    assert_eq!(quarantined.len(), 1);
+    assert!(quarantined[0].contains("b.json:1 user=2: has a field 'bad:name' that the column's type lacks"), "{quarantined:?}");
+}
+
+#[test]
+fn data_used_as_keys_does_not_make_columns_without_end() {
+    let lake = Lake::new();
+    let mut raw = lake.crawl(vec![lake.put("a.json", "{\"id\":1}\n")]);
+    let text: String = (0..5_000).map(|i| format!("{{\"id\":{i},\"key{i}\":1}}\n")).collect();
+    raw.groups[0].files.push(lake.put("b.json", text));
+    let outcome = lake.convert(&lake.spec(&raw));
+    assert!(outcome.columns.len() <= 4_001, "{}", outcome.columns.len());
+    assert_eq!(outcome.rows_in, 5_001);
+    assert!(outcome.rows_quarantined > 0);
+}

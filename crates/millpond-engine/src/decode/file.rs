@@ -49,6 +49,9 @@ impl Stopped {
     }
 }
 
+/// A column's name and type.
+pub(crate) type Typed = (String, HiveType);
+
 /// A text file that is open for reading in blocks.
 #[derive(Debug)]
 pub(crate) struct OpenText {
@@ -84,7 +87,7 @@ pub(crate) fn open_text(reader: &Reader, file: &DataFile, format: &Format, block
 }
 
 /// The wanted columns with their types.
-pub(crate) fn wanted_columns(spec: &DecodeSpec) -> Result<(Vec<usize>, Vec<(String, HiveType)>), DecodeError> {
+pub(crate) fn wanted_columns(spec: &DecodeSpec) -> Result<(Vec<usize>, Vec<Typed>), DecodeError> {
     let wanted: Vec<usize> = spec.projection.clone().unwrap_or_else(|| (0..spec.columns.len()).collect());
     let columns: Result<Vec<_>, _> = wanted
         .iter()

@@ -209,7 +209,7 @@ fn look_at_parquet(reader: &Reader, file: &DataFile) -> Result<Inferred, DecodeE
     let mut inferred = from_schema("parquet", metadata.schema());
     let rows = metadata.metadata().file_metadata().num_rows();
     inferred.record_count = u64::try_from(rows).unwrap_or(0);
-    inferred.average_record_size = if rows > 0 { (file.size / inferred.record_count).max(1) } else { 0 };
+    inferred.average_record_size = average(file.size, inferred.record_count);
     Ok(inferred)
 }
 
@@ -220,7 +220,7 @@ fn look_at_avro(reader: &Reader, file: &DataFile) -> Result<Inferred, DecodeErro
     inferred.avro_schema =
         opened.avro_header().get(b"avro.schema".as_slice()).map(|json| String::from_utf8_lossy(json).into_owned());
     inferred.record_count = records;
-    inferred.average_record_size = if records > 0 { (file.size / records).max(1) } else { 0 };
+    inferred.average_record_size = average(file.size, records);
     Ok(inferred)
 }
 
@@ -251,7 +251,7 @@ impl Inferred {
 
     fn count(&mut self, sample: &sample::Sample, records: u64) {
         let seen: u64 = sample.windows.iter().map(|w| w.text.len() as u64).sum();
-        self.average_record_size = if records > 0 { (seen / records).max(1) } else { 0 };
+        self.average_record_size = average(seen, records);
         self.record_count = if sample.whole || records == 0 { records } else { sample.bytes / self.average_record_size };
     }
 }
@@ -273,6 +273,11 @@ pub fn merge_columns(a: &[InferredColumn], b: &[InferredColumn]) -> Vec<Inferred
 /// As the catalog keeps them.
 pub fn catalog_columns(columns: &[InferredColumn]) -> Vec<Column> {
     columns.iter().map(|c| Column::new(c.name.clone(), c.data_type.to_string())).collect()
+}
+
+/// Bytes of a record: at least one, where there is any.
+fn average(bytes: u64, records: u64) -> u64 {
+    bytes.checked_div(records).map_or(0, |n| n.max(1))
 }
 
 /// Free properties under a few names.

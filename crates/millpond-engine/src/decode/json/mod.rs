@@ -46,6 +46,16 @@ impl JsonParser {
         self.object.ignored.extend(keys);
     }
 
+    /// Refuse rows with unknown keys from now on: no more columns may be added.
+    pub fn close(&mut self) {
+        self.object.closed = true;
+    }
+
+    /// Columns whose nested types lack fields that values have, and types that have them.
+    pub fn grown(&self) -> &Unknown {
+        &self.object.grown
+    }
+
     /// Parses one block of file number `file`, handing on full batches; what is left stays for the next block.
     pub fn parse<E: From<ArrowError>>(
         &mut self,

@@ -30,10 +30,17 @@ pub(crate) struct Object {
     by_key: HashMap<String, usize>,
     pub unknown: Unknown,
     pub ignored: HashSet<String>,
+    /// No more columns may be added: rows with unknown keys are refused.
+    pub closed: bool,
+    /// Columns whose nested types lack fields that values have, and types that have them.
+    pub grown: Unknown,
 }
 
 /// How many distinct unknown keys are collected: objects that use data as keys must not fill the memory.
 const UNKNOWN_MAX: usize = 2_000;
+
+/// The longest type that is collected, as text, for the same reason.
+const GROWN_TEXT_MAX: usize = 64 << 10;
 
 struct Context<'a> {
     strict: bool,
@@ -42,28 +49,55 @@ struct Context<'a> {
     /// The first value that did not fit: field, text, reason.
     misfit: Option<(usize, String, String)>,
     unknown: &'a mut Unknown,
+    /// The misfit is a field that a struct lacks.
+    lacks_field: bool,
 }
 
 impl Object {
     pub fn new(fields: Vec<(String, HiveType)>) -> Self {
         let by_key = fields.iter().enumerate().map(|(i, (key, _))| (key.to_lowercase(), i)).collect();
-        Self { fields, by_key, unknown: Unknown::new(), ignored: HashSet::new() }
+        Self { fields, by_key, unknown: Unknown::new(), ignored: HashSet::new(), closed: false, grown: Unknown::new() }
     }
 
     /// Pushes one value to each node, or leaves the nodes with a part of the row, to be cut.
     pub fn push(&mut self, nodes: &mut [Node], raw: &[u8], strict: bool) -> Result<(), Misfit> {
         let malformed = |e: serde_json::Error| Misfit { column: None, value: None, reason: format!("is malformed JSON: {e}") };
         let row = nodes.first().map_or(0, Node::len);
-        let mut cx = Context { strict, field: 0, misfit: None, unknown: &mut self.unknown };
-        let top = Top { fields: &self.fields, by_key: &self.by_key, ignored: &self.ignored, nodes, row, cx: &mut cx };
+        let mut cx = Context { strict, field: 0, misfit: None, unknown: &mut self.unknown, lacks_field: false };
+        let top = Top {
+            fields: &self.fields,
+            by_key: &self.by_key,
+            ignored: &self.ignored,
+            closed: self.closed,
+            nodes,
+            row,
+            cx: &mut cx,
+        };
         let mut input = serde_json::Deserializer::from_slice(raw);
         input.deserialize_map(top).map_err(malformed)?;
         input.end().map_err(malformed)?;
         match cx.misfit {
             None => Ok(()),
             Some((field, value, reason)) => {
-                Err(Misfit { column: Some(self.fields[field].0.clone()), value: Some(value), reason })
+                let column = self.fields.get(field).map(|f| f.0.clone());
+                if cx.lacks_field {
+                    self.note_grown(field, raw);
+                }
+                Err(Misfit { column, value: Some(value), reason })
             }
+        }
+    }
+
+    /// Notes the type of this row's value of a column whose own type lacks some field of it.
+    #[cold]
+    fn note_grown(&mut self, field: usize, raw: &[u8]) {
+        let Ok(serde_json::Value::Object(row)) = serde_json::from_slice(raw) else { return };
+        let name = &self.fields[field].0;
+        let value = row.iter().find(|(key, _)| key.eq_ignore_ascii_case(name) || crate::names::clean(key) == *name);
+        let Some(t) = value.and_then(|(_, value)| value_type(value)) else { return };
+        let t = self.grown.get(name).map_or_else(|| t.clone(), |have| merge(have, &t));
+        if t.to_string().len() <= GROWN_TEXT_MAX {
+            self.grown.insert(name.clone(), t);
         }
     }
 }
@@ -71,7 +105,7 @@ impl Object {
 /// One JSON text into a nested column of a delimited file.
 pub(crate) fn push_text(node: &mut Node, t: &HiveType, text: &[u8], strict: bool) -> Result<(), String> {
     let mut unknown = Unknown::new();
-    let mut cx = Context { strict, field: 0, misfit: None, unknown: &mut unknown };
+    let mut cx = Context { strict, field: 0, misfit: None, unknown: &mut unknown, lacks_field: false };
     let mut input = serde_json::Deserializer::from_slice(text);
     let pushed = Seed { node, t, cx: &mut cx, depth: 0 }.deserialize(&mut input).and_then(|()| input.end());
     match (pushed, cx.misfit) {
@@ -85,6 +119,7 @@ struct Top<'a, 'c> {
     fields: &'a [(String, HiveType)],
     by_key: &'a HashMap<String, usize>,
     ignored: &'a HashSet<String>,
+    closed: bool,
     nodes: &'a mut [Node],
     row: usize,
     cx: &'a mut Context<'c>,
@@ -108,7 +143,15 @@ impl<'de> Visitor<'de> for Top<'_, '_> {
             let Some(field) = field else {
                 let name = crate::names::clean(key);
                 if self.cx.strict && !self.ignored.contains(&name) {
-                    note_unknown(self.cx, name, map.next_value()?);
+                    let value: serde_json::Value = map.next_value()?;
+                    if self.closed && self.cx.misfit.is_none() && !value.is_null() {
+                        let reason =
+                            format!("has a key '{name}' that the table has no column for, and too many new columns came at once");
+                        let value = cut_text(value.to_string().as_bytes(), 4 << 10);
+                        self.cx.misfit = Some((usize::MAX, value, reason));
+                    } else if !self.closed {
+                        note_unknown(self.cx, name, value);
+                    }
                 } else {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -186,7 +229,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_, '_> {
     fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<(), D::Error> {
         match self.node {
             // Text takes any value as it is written; a decimal needs its digits as they are written.
-            Node::Text(_) | Node::Binary(_) | Node::Decimal(..) => self.from_raw(<&RawValue>::deserialize(d)?.get()),
+            Node::Text(_) | Node::Binary(_) | Node::Decimal(..) => self.raw(<&RawValue>::deserialize(d)?.get()),
             _ => return d.deserialize_any(self),
         }
         Ok(())
@@ -196,7 +239,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_, '_> {
 use serde::Deserialize as _;
 
 impl Seed<'_, '_> {
-    fn from_raw(self, raw: &str) {
+    fn raw(self, raw: &str) {
         if raw == "null" {
             return self.node.push_null();
         }
@@ -232,10 +275,11 @@ impl Seed<'_, '_> {
             Node::Date(p) => values::date(bytes).map(|v| p.push(v)),
             Node::Timestamp(p) => values::timestamp(bytes).map(|v| p.push(v)),
             Node::Decimal(p, precision, scale) => match values::decimal(bytes, *precision, *scale) {
-                Decimal::Exact(v) => Some(p.push(v)),
-                Decimal::Rounded(v) if !self.cx.strict => Some(p.push(v)),
+                Decimal::Exact(v) => Some(v),
+                Decimal::Rounded(v) if !self.cx.strict => Some(v),
                 _ => None,
-            },
+            }
+            .map(|v| p.push(v)),
             Node::Text(_) | Node::Binary(_) | Node::List(_) | Node::Map(_) | Node::Struct(_) => None,
         };
         if fits.is_none() {
@@ -300,6 +344,7 @@ impl Seed<'_, '_> {
 fn note_nested(cx: &mut Context<'_>, key: &str, value: &serde_json::Value) {
     if cx.misfit.is_none() && !value.is_null() {
         let reason = format!("has a field '{key}' that the column's type lacks");
+        cx.lacks_field = true;
         cx.misfit = Some((cx.field, cut_text(value.to_string().as_bytes(), 4 << 10), reason));
     }
 }

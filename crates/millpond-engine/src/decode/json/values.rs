@@ -39,7 +39,7 @@ pub(crate) fn is_lines(head: &[u8]) -> bool {
         b'[' => false,
         b'{' => {
             let line = &head[start..][..memchr::memchr(b'\n', &head[start..]).unwrap_or(head.len() - start)];
-            matches!(object_end(line), Ok(_)) && line.len() < head.len() - start
+            object_end(line).is_ok() && line.len() < head.len() - start
         }
         _ => true,
     }
