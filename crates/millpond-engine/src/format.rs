@@ -76,6 +76,14 @@ impl Found<'_> {
         }
     }
 
+    fn by_position(&self) -> Result<bool, FormatError> {
+        match self.anywhere("millpond.match-columns") {
+            None | Some("name") => Ok(false),
+            Some("position") => Ok(true),
+            Some(other) => Err(FormatError(format!("'millpond.match-columns' must be 'name' or 'position', is '{other}'"))),
+        }
+    }
+
     fn lazy_simple(&self) -> Result<Format, FormatError> {
         let delimiter =
             match self.serde("field.delim").or_else(|| self.serde("serialization.format").filter(|f| f.chars().count() == 1)) {
@@ -96,6 +104,7 @@ impl Found<'_> {
             null_text: Some(self.anywhere("serialization.null.format").unwrap_or("\\N").to_owned()),
             null_values: self.null_values(),
             encoding: self.encoding()?,
+            by_position: self.by_position()?,
         }))
     }
 
@@ -112,6 +121,7 @@ impl Found<'_> {
             null_text: self.anywhere("serialization.null.format").map(str::to_owned),
             null_values: self.null_values(),
             encoding: self.encoding()?,
+            by_position: self.by_position()?,
         }))
     }
 

@@ -88,6 +88,9 @@ pub struct CsvOptions {
     /// `serialization.encoding`: UTF-8 by default, and then records that are not valid UTF-8 are taken as Windows-1252 (a superset of
     /// Latin-1). A byte-order mark at the start of a file goes first.
     pub encoding: Option<String>,
+    /// Fields are found by their position even where a header names the table's columns: the table's names are the user's own. Set by the serde
+    /// parameter `millpond.match-columns` = `position`.
+    pub by_position: bool,
 }
 
 /// The default of [`CsvOptions::null_values`].
@@ -104,6 +107,7 @@ impl Default for CsvOptions {
             null_text: None,
             null_values: NULL_VALUES.iter().map(|v| (*v).to_owned()).collect(),
             encoding: None,
+            by_position: false,
         }
     }
 }

@@ -155,7 +155,7 @@ pub(crate) fn layout_of(
     let Format::Csv(options) = &shape.format else {
         return Ok(Layout { width: 1, fields: Vec::new(), skip: 0, unknown: Vec::new() });
     };
-    let mut layout = Layout::of(&block.data, options, &shape.names, &shape.wanted, block.last);
+    let mut layout = Layout::of(&block.data, options, &shape.names, &shape.types, &shape.wanted, block.last);
     layout.unknown.retain(|(_, name)| !spec.source.partition_keys.iter().any(|k| k.name.eq_ignore_ascii_case(name)));
     if let (true, Some((_, name))) = (full, layout.unknown.first()) {
         return Err(format!("has a column '{name}' that the table lacks, and too many new columns came at once"));

@@ -71,6 +71,8 @@ pub(crate) struct Shape {
     pub format: Format,
     /// Names of the files' columns, in order, lower case.
     pub names: Vec<String>,
+    /// Their types, as the catalog has them.
+    pub types: Vec<HiveType>,
     /// Of those, the ones that are read.
     pub wanted: Vec<usize>,
     /// What they are parsed as: name and type for each of `wanted`.
@@ -328,5 +330,6 @@ fn shape(spec: &ConvertSpec, format: Format, columns: &[Typed], keys: &[Typed], 
         };
         origins.push(origin);
     }
-    Shape { format, names, wanted, parsed, origins }
+    let types = columns.iter().map(|c| c.1.clone()).collect();
+    Shape { format, names, types, wanted, parsed, origins }
 }

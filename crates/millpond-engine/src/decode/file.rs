@@ -117,6 +117,8 @@ pub(crate) fn decode_files(
     match &spec.format {
         Format::Csv(options) => {
             let names: Vec<String> = spec.columns.iter().map(|c| c.name.to_lowercase()).collect();
+            let types: Vec<HiveType> =
+                spec.columns.iter().map(|c| HiveType::parse(&c.data_type).unwrap_or(HiveType::String)).collect();
             let mut parser = CsvParser::new(options, &columns, strict, spec.batch_rows);
             for (i, file) in files.iter().enumerate() {
                 let mut emit = |batch| forward(batch, i);
@@ -125,7 +127,7 @@ pub(crate) fn decode_files(
                 while let Some(block) = text.cutter.next_block()? {
                     let now = match &layout {
                         Some(layout) => layout.rest(),
-                        None => Layout::of(&block.data, options, &names, &wanted, block.last),
+                        None => Layout::of(&block.data, options, &names, &types, &wanted, block.last),
                     };
                     parser.parse(block, &now, i, &mut emit).map_err(|e: Stopped| e.at(&file.uri))?;
                     layout = Some(now);

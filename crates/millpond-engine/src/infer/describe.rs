@@ -73,6 +73,9 @@ impl Inferred {
             }
             _ => self.csv_serde(),
         };
+        if self.csv.as_ref().is_some_and(|csv| csv.names_given) {
+            parameters.insert("millpond.match-columns".into(), "position".into());
+        }
         if let Some(encoding) = &self.encoding {
             parameters.insert("serialization.encoding".into(), encoding.clone());
         }

@@ -102,6 +102,8 @@ pub struct CsvLook {
     pub header: bool,
     /// As the classifier asks: `LazySimpleSerDe` or `OpenCSVSerDe`.
     pub serde: Option<String>,
+    /// The columns' names are the classifier's, not the file's: fields are found by position.
+    pub names_given: bool,
 }
 
 /// The object's bytes could not be had; trying again may help.
@@ -145,7 +147,9 @@ fn look(reader: &Reader, file: &DataFile, classifiers: &[CsvClassifier]) -> Resu
     }
     for classifier in classifiers {
         if let Some(guess) = csv::classify_custom(&sample.windows, classifier) {
-            return Ok(from_csv(guess, &sample, classifier.serde.clone()));
+            let mut inferred = from_csv(guess, &sample, classifier.serde.clone());
+            inferred.csv.iter_mut().for_each(|csv| csv.names_given = !classifier.header.is_empty());
+            return Ok(inferred);
         }
     }
     if json::looks_like_json(text)
@@ -171,7 +175,13 @@ fn from_csv(guess: csv::CsvGuess, sample: &sample::Sample, serde: Option<String>
         let (ragged, records, width) = (guess.ragged, guess.records, guess.names.len());
         warnings.push(format!("{ragged} of {records} rows looked at do not have {width} fields"));
     }
-    let csv = CsvLook { delimiter: guess.delimiter, quote: guess.quote.filter(|_| guess.quoted), header: guess.header, serde };
+    let csv = CsvLook {
+        delimiter: guess.delimiter,
+        quote: guess.quote.filter(|_| guess.quoted),
+        header: guess.header,
+        serde,
+        names_given: false,
+    };
     let mut inferred =
         Inferred { columns: columns.collect(), csv: Some(csv), warnings, ..Inferred::new("csv", sample.compression) };
     inferred.encoding = sample.encoding.map(str::to_owned);

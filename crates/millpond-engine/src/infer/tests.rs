@@ -159,6 +159,16 @@ fn custom_classifiers_come_first_and_have_the_last_word() {
 }
 
 #[test]
+fn columns_that_a_classifier_renames_are_found_by_position() {
+    let lake = Lake::new();
+    let file = lake.put("t.csv", "id,nm\n1,a\n");
+    let header = vec!["id".to_owned(), "name".to_owned()];
+    let classifier = CsvClassifier { contains_header: ContainsHeader::Present, header, ..CsvClassifier::default() };
+    let inferred = infer(&lake.reader, &file, &[classifier]).unwrap();
+    assert_eq!(lake.scan(file, &inferred.storage(&catalog_columns(&inferred.columns))), ["1|a"]);
+}
+
+#[test]
 fn latin_1_is_read_and_recorded() {
     let lake = Lake::new();
     let bytes = b"id,city\n1,M\xfcnchen\n".to_vec();

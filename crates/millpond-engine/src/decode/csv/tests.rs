@@ -85,6 +85,14 @@ fn a_file_without_header_that_is_older_than_a_column_has_null_for_it() {
 }
 
 #[test]
+fn a_first_line_that_is_data_is_not_thrown_away_where_a_header_was_promised() {
+    let (rows, _) = read("x,1\ny,2\n", "a:string b:int", options(1), Mode::Strict);
+    assert_eq!(rows, ["x|1", "y|2"]);
+    let (rows, _) = read("x,z\ny,2\n", "a:string b:int", options(1), Mode::Strict);
+    assert_eq!(rows, ["y|2"]);
+}
+
+#[test]
 fn trailing_delimiters_are_no_field() {
     let (rows, rejects) = read("a,b,\n1,2,\n3,4\n", "a:int b:int", options(1), Mode::Strict);
     assert_eq!(rows, ["1|2", "3|4"]);
