@@ -33,7 +33,7 @@ ROWS = 6_001_215
 PEERS = ("duckdb", "polars", "chdb")
 
 
-def prepare():
+def prepare(build):
     """The virtual environment (this program starts itself again in it), the data, and the binaries."""
     requirements, stamp = BENCH / "requirements.txt", VENV / ".requirements"
     if not stamp.exists() or stamp.read_text() != requirements.read_text():
@@ -42,8 +42,9 @@ def prepare():
         stamp.write_text(requirements.read_text())
     if Path(sys.prefix) != VENV:
         os.execv(VENV / "bin" / "python", [str(VENV / "bin" / "python"), __file__, *sys.argv[1:]])
-    build = ["cargo", "build", "--release", "--quiet", "-p", "millpond", "-p", "millpond-engine", "--bin", "millpond", "--example", "convert_csv"]
-    subprocess.run(build, check=True, cwd=REPO)
+    if build:
+        what = ["-p", "millpond", "-p", "millpond-engine", "--bin", "millpond", "--example", "convert_csv"]
+        subprocess.run(["cargo", "build", "--release", "--quiet", *what], check=True, cwd=REPO)
 
 
 def lineitem():
@@ -87,6 +88,15 @@ def timed(command):
     return output, usage.ru_maxrss * 1024
 
 
+def digest(folder):
+    """What must be the same of everybody's output."""
+    code = (
+        "import duckdb, sys; print(duckdb.sql(f\"select count(*), sum(l_orderkey), sum(l_extendedprice), min(l_shipdate), max(l_receiptdate), "
+        "sum(hash(l_comment) % 1000003), typeof(any_value(l_tax)) from '{sys.argv[1]}/out*.parquet'\").fetchall())"
+    )
+    return subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True).stdout
+
+
 def convert(report, rounds):
     """lineitem.csv to zstd Parquet, by each in turn; the median of the rounds."""
     sys.path.insert(0, str(BENCH))
@@ -94,7 +104,7 @@ def convert(report, rounds):
 
     source = lineitem()
     types = ",".join(f"{name}:{kind}" for name, kind in TYPES)
-    seconds, memory, sizes = {}, {}, {}
+    seconds, memory, sizes, digests = {}, {}, {}, set()
     with tempfile.TemporaryDirectory(dir=DATA) as folder:
         target = Path(folder) / "out.parquet"
         for _ in range(rounds):
@@ -107,10 +117,12 @@ def convert(report, rounds):
                     took = float(output.split()[-1])
                 seconds.setdefault(who, []).append(took)
                 memory[who] = max(memory.get(who, 0), peak)
+                digests.add(digest(folder))
                 written = list(Path(folder).glob("out*.parquet"))
                 sizes[who] = sum(file.stat().st_size for file in written)
                 for file in written:
                     file.unlink()
+    assert len(digests) == 1, f"the outputs differ: {digests}"
     best = {who: statistics.median(times) for who, times in seconds.items()}
     for who in ("millpond", *PEERS):
         ratio = "" if who == "millpond" else f"Millpond takes {best['millpond'] / best[who]:.2f} x its time"
@@ -268,9 +280,10 @@ def main():
     parser.add_argument("parts", nargs="*", help="convert whole latency many footprint (all)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of convert")
     parser.add_argument("--files", type=int, default=None, help="files of latency and many")
+    parser.add_argument("--no-build", action="store_true", help="measure the binaries that are there")
     arguments = parser.parse_args()
     parts = arguments.parts or ["convert", "whole", "latency", "many", "footprint"]
-    prepare()
+    prepare(not arguments.no_build)
     sys.path.insert(0, str(REPO / "tests" / "python"))
     cores = len(os.sched_getaffinity(0))
     names = json.loads(subprocess.run([VENV / "bin" / "pip", "list", "--format", "json"], capture_output=True, text=True, check=True).stdout)
