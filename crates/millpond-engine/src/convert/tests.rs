@@ -229,7 +229,7 @@ fn large_files_are_cut_into_blocks_and_every_row_arrives_once() {
     assert!(text.len() > 9 << 20);
     let lines = text.lines().count();
     let raw = lake.crawl(vec![lake.put("small.csv", "id,text\n-1,\"q\"\n")]);
-    let mut raw_big = raw.clone();
+    let mut raw_big = raw;
     raw_big.groups[0].files = vec![lake.put("big.csv", text.clone()), lake.put("big.csv.gz", gzip(text.as_bytes()))];
     let mut spec = lake.spec(&raw_big);
     spec.options.write.row_group_rows = 100_000;
