@@ -233,3 +233,37 @@ def test_a_failed_run_says_why(pond):
     assert "nothing" in run["ErrorMessage"]
     run = pond.run(Arguments={"--sql": "select carrier, delay from input where delay > 0"})
     assert run["JobRunState"] == "SUCCEEDED", run.get("ErrorMessage")
+
+
+def test_a_running_job_can_be_stopped_and_leaves_nothing(pond):
+    pond.put("in/a/small.csv", b"n,t\n1,x\n")
+    pond.crawl("in/a/")
+    pond.job("a")
+    pond.put("in/a/large.csv", b"n,t\n" + b"1234567,the same text in each of very many rows\n" * 1_500_000)
+    run_id = pond.glue.start_job_run(JobName=pond.name)["JobRunId"]
+    wait_until(lambda: pond.read(run_id)["JobRunState"] != "STARTING")
+    stopped = pond.glue.batch_stop_job_run(JobName=pond.name, JobRunIds=[run_id, "jr_none"])
+    assert [run["JobRunId"] for run in stopped["SuccessfulSubmissions"]] == [run_id]
+    assert [error["JobRunId"] for error in stopped["Errors"]] == ["jr_none"]
+    wait_until(lambda: pond.read(run_id)["JobRunState"] == "STOPPED")
+    assert "a_parquet" not in pond.tables()
+    assert pond.s3.list_objects_v2(Bucket=pond.name, Prefix="out/")["KeyCount"] == 0
+    assert pond.run()["JobRunState"] == "SUCCEEDED", "what was stopped is taken by the next run, whole"
+    assert pond.tables()["a_parquet"]["Parameters"]["CreatedByJobRun"] != run_id
+
+
+def test_only_new_folders_are_crawled_where_that_is_wanted(pond):
+    pond.put("in/day=1/a.csv", b"n,t\n1,x\n")
+    policy = {
+        "RecrawlPolicy": {"RecrawlBehavior": "CRAWL_NEW_FOLDERS_ONLY"},
+        "SchemaChangePolicy": {"UpdateBehavior": "LOG", "DeleteBehavior": "LOG"},
+    }
+    pond.crawl("in/", **policy)
+    pond.put("in/day=1/b.csv", b"n,t,more\n1,x,y\n")
+    pond.put("in/day=2/a.csv", b"n,t\n2,x\n")
+    pond.start()
+    assert pond.last()["Status"] == "SUCCEEDED"
+    partitions = pond.glue.get_partitions(DatabaseName=pond.database, TableName="in")["Partitions"]
+    assert sorted(partition["Values"] for partition in partitions) == [["1"], ["2"]]
+    columns = [column["Name"] for column in pond.tables()["in"]["StorageDescriptor"]["Columns"]]
+    assert columns == ["n", "t"], "the folder was not new"
