@@ -1,7 +1,10 @@
 """Athena's own operations: executions, results, workgroups, named queries, metadata."""
 
+import datetime
+import io
 import time
 
+import fastavro
 import pytest
 from botocore.exceptions import ClientError
 
@@ -145,6 +148,29 @@ def test_ddl_changes_the_catalog_that_glue_shows(shop):
     with pytest.raises(ClientError, match="EntityNotFoundException"):
         glue.get_table(DatabaseName="shop", Name="sales")
     assert s3.head_object(Bucket="shop", Key="sales/day=2024-01-01/part.json")["ContentLength"] == 18, "the data stays"
+
+
+def test_avro_files_are_read_by_sql(shop):
+    athena, s3 = shop.client("athena"), shop.client("s3")
+    fields = [
+        {"name": "id", "type": "long"},
+        {"name": "name", "type": ["null", "string"]},
+        {"name": "day", "type": {"type": "int", "logicalType": "date"}},
+        {"name": "tags", "type": {"type": "array", "items": "string"}},
+    ]
+    rows_in = [
+        {"id": 1, "name": "x", "day": datetime.date(2024, 5, 6), "tags": ["a", "b"]},
+        {"id": 2, "name": None, "day": datetime.date(1969, 12, 31), "tags": []},
+    ]
+    packed = io.BytesIO()
+    fastavro.writer(packed, {"type": "record", "name": "row", "fields": fields}, rows_in, codec="deflate")
+    s3.put_object(Bucket="shop", Key="avro/a.avro", Body=packed.getvalue())
+    run(
+        athena,
+        "CREATE EXTERNAL TABLE shop.avro (id bigint, name string, day date, tags array<string>) STORED AS AVRO LOCATION 's3://shop/avro/'",
+    )
+    got = rows(athena, run(athena, "SELECT id, name, day, cardinality(tags) AS n FROM shop.avro ORDER BY id"))
+    assert got == [["id", "name", "day", "n"], ["1", "x", "2024-05-06", "2"], ["2", None, "1969-12-31", "0"]]
 
 
 def test_a_scan_of_more_than_the_workgroup_allows_is_cut_off(shop):
