@@ -182,20 +182,6 @@ impl Tx<'_> {
         }
     }
 
-    /// Puts a leased task back without counting a failure, to be run at `run_at_ms`: it could not be done yet.
-    pub fn defer_task(&self, deferred: &Task, run_at_ms: i64) -> Result<(), StoreError> {
-        self.tasks_changed.set(true);
-        if let Some(key) = &deferred.key {
-            let newer = "DELETE FROM task WHERE kind = ? AND key = ? AND state = 0";
-            self.prepare_cached(newer)?.execute(params![deferred.kind, key])?;
-        }
-        let update = "UPDATE task SET state = 0, run_at_ms = ?3 WHERE id = ?1 AND lease = ?2 AND state = 1";
-        match self.prepare_cached(update)?.execute(params![deferred.id, deferred.lease, run_at_ms])? {
-            0 => Err(StoreError::LeaseLost(deferred.id)),
-            _ => Ok(()),
-        }
-    }
-
     /// Adds a task that is dead already: something that failed for good before it could become one. [`Tx::revive_task`] makes it ready.
     pub fn bury(&self, new: &NewTask, reason: &str) -> Result<i64, StoreError> {
         let insert =

@@ -226,3 +226,46 @@ async fn bytes_without_a_name_are_collected_and_others_are_kept() {
     assert_eq!(store.blobs().get(&kept.path()).await.unwrap().bytes().await.unwrap(), bytes);
     assert_eq!(store.blobs().faults(10).unwrap(), Vec::<String>::new());
 }
+
+fn age(store: &Store, by: std::time::Duration) {
+    for folder in std::fs::read_dir(store.directory().join("blobs")).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            let file = File::options().write(true).open(file.unwrap().path()).unwrap();
+            file.set_modified(std::time::SystemTime::now() - by).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn files_under_way_are_left_alone_and_those_of_a_former_process_are_collected() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let bytes = pattern(INLINE_MAX + 1);
+    let mut stalled = store.blobs().writer();
+    stalled.write(&bytes).await.unwrap();
+    age(&store, std::time::Duration::from_millis(3 * blobs::GRACE_MS as u64));
+    // As if the store had been opened long ago.
+    let since = store.env().now_ms() - 4 * blobs::GRACE_MS;
+    store.blobs().set_opened_ms(since);
+    assert_eq!(store.collect(None).await.unwrap().orphans, 0, "an upload may pause for hours");
+    let new = stalled.finish().await.unwrap();
+    let id = store.write(move |tx| tx.adopt(&new)).await.unwrap();
+    assert_eq!(store.blobs().get(&id.path()).await.unwrap().bytes().await.unwrap(), bytes);
+
+    new_blob(&store, &bytes).await;
+    age(&store, std::time::Duration::from_secs(5));
+    drop(store);
+    let store = open(directory.path());
+    assert_eq!(store.collect(None).await.unwrap().orphans, 1, "whoever wrote it is gone");
+    assert_eq!(store.blobs().get(&id.path()).await.unwrap().bytes().await.unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn a_file_that_was_removed_while_it_was_written_is_no_blob() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let mut writer = store.blobs().writer();
+    writer.write(&pattern(INLINE_MAX + 1)).await.unwrap();
+    assert_eq!(store.collect(Some(-1000)).await.unwrap().orphans, 1);
+    assert!(writer.finish().await.is_err(), "else a row would name bytes that are not there");
+}

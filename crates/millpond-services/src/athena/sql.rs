@@ -4,7 +4,7 @@ use super::model::{Execution, NamedQuery, Workgroup};
 use millpond_store::{StoreError, Tx};
 use rusqlite::{Connection, OptionalExtension, params};
 
-/// Executions that are kept at the most; older ones that have ended are forgotten. (AWS keeps 45 days.)
+/// Executions that are kept at the most; older ones are forgotten. (AWS keeps 45 days.)
 const EXECUTIONS_KEPT: i64 = 100_000;
 
 pub(super) fn execution(connection: &Connection, id: &str) -> Result<Option<Execution>, StoreError> {

@@ -1,14 +1,18 @@
 //! Collecting bytes that nothing names any more, and files that no row knows.
 
 use super::write::blocking;
-use super::{BlobId, BlobStore, GRACE_MS, kind};
+use super::{BlobId, BlobStore, GRACE_MS, UNNAMED_GRACE_MS, kind};
 use crate::{Store, StoreError, Tx};
 use rusqlite::params;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 /// Blobs that one transaction removes at the most, so that others need not wait long.
 const BATCH: i64 = 256;
+
+/// A file's time may lag behind the clock by a step of the system's timer; this is far more.
+const CLOCK_STEP_MS: i64 = 1000;
 
 /// What a collection removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,8 +26,14 @@ pub struct Collected {
 }
 
 impl Store {
-    /// Removes the blobs whose last name went before `now - grace_ms`, and the files older than that which no row knows.
+    /// Removes the blobs whose last name went before `now - grace_ms`, and the files that no row knows and nobody writes any more: those of a
+    /// former process, and those older than [`UNNAMED_GRACE_MS`]. A grace that is given holds for both.
     pub async fn collect(&self, grace_ms: Option<i64>) -> Result<Collected, StoreError> {
+        let blobs = self.blobs();
+        let orphaned_ms = match grace_ms {
+            Some(grace_ms) => blobs.inner.env.now_ms() - grace_ms,
+            None => blobs.orphaned_ms(),
+        };
         let grace_ms = grace_ms.unwrap_or(GRACE_MS);
         let mut collected = Collected::default();
         loop {
@@ -46,7 +56,7 @@ impl Store {
             }
         }
         let blobs = self.blobs().clone();
-        let (orphans, bytes) = blocking(move || blobs.remove_orphans(grace_ms)).await?;
+        let (orphans, bytes) = blocking(move || blobs.remove_orphans(orphaned_ms)).await?;
         collected.orphans = orphans;
         collected.bytes += bytes;
         Ok(collected)
@@ -84,11 +94,16 @@ fn remove(path: &Path) -> Result<(), StoreError> {
 }
 
 impl BlobStore {
-    /// Walks the folders one by one. A file younger than the grace may belong to a transaction under way.
-    fn remove_orphans(&self, grace_ms: i64) -> Result<(u64, u64), StoreError> {
+    /// Files without a row that changed last before this time belong to nobody.
+    fn orphaned_ms(&self) -> i64 {
+        let former_process_ms = self.inner.opened_ms.load(Ordering::Relaxed) - CLOCK_STEP_MS;
+        former_process_ms.max(self.inner.env.now_ms() - UNNAMED_GRACE_MS)
+    }
+
+    /// Walks the folders one by one. A file that changed after `orphaned_ms` may belong to a transaction under way.
+    fn remove_orphans(&self, orphaned_ms: i64) -> Result<(u64, u64), StoreError> {
         let (mut count, mut bytes) = (0, 0);
-        let youngest =
-            SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(self.inner.env.now_ms() - grace_ms).unwrap_or(0));
+        let youngest = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(orphaned_ms).unwrap_or(0));
         for folder in 0..=255u8 {
             let folder = self.inner.directory.join(format!("{folder:02x}"));
             for entry in std::fs::read_dir(&folder).map_err(|error| StoreError::io(&folder, error))?.flatten() {

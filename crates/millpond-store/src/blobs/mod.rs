@@ -20,6 +20,9 @@ use crate::{StoreError, Tx};
 use millpond_core::env::{EnvExt, SharedEnv};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicI64;
+#[cfg(test)]
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 /// A blob up to this size lies in the database. Bytes.
@@ -131,6 +134,8 @@ struct Inner {
     readers: Mutex<Vec<Connection>>,
     writer: Writer,
     env: SharedEnv,
+    /// When this process opened the store: a file without a row that is older belongs to nobody any more. Milliseconds since the epoch.
+    opened_ms: AtomicI64,
 }
 
 impl BlobStore {
@@ -145,7 +150,8 @@ impl BlobStore {
             sync_directory(&directory)?;
         }
         let readers = Mutex::new(Vec::new());
-        Ok(Self { inner: Arc::new(Inner { directory, database, readers, writer, env }) })
+        let opened_ms = AtomicI64::new(env.now_ms());
+        Ok(Self { inner: Arc::new(Inner { directory, database, readers, writer, env, opened_ms }) })
     }
 
     /// A writer of a new blob, to which bytes are given as they come.
@@ -156,6 +162,11 @@ impl BlobStore {
     /// A location at which an `ObjectStore` client may write a blob, once. Its row has no name until [`Tx::adopt_written`].
     pub fn new_location(&self) -> BlobId {
         BlobId::new(Origin::Written, &self.inner.env)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_opened_ms(&self, opened_ms: i64) {
+        self.inner.opened_ms.store(opened_ms, Ordering::Relaxed);
     }
 
     /// The file of a blob that has one.

@@ -3,6 +3,7 @@ use crate::StoreError;
 use bytes::{Bytes, BytesMut};
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// Bytes that are gathered before they are handed to a thread that may block.
@@ -68,6 +69,11 @@ impl Spill {
     pub(super) fn keep(mut self) -> Result<(BlobId, u64), StoreError> {
         let file = self.file.take().expect("the file is open until the spill is kept");
         file.sync_data().map_err(|error| StoreError::io(&self.path, error))?;
+        // A blob must never be named whose file is gone, whoever removed it.
+        let links = file.metadata().map_err(|error| StoreError::io(&self.path, error))?.nlink();
+        if links == 0 {
+            return Err(StoreError::NoSuchBlob(self.id.to_string()));
+        }
         sync_directory(self.path.parent().expect("a blob's file lies in a folder"))?;
         self.kept = true;
         Ok((self.id.clone(), self.size))
