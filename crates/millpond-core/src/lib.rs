@@ -8,4 +8,5 @@ pub mod catalog;
 pub mod env;
 pub mod error;
 pub mod event;
+pub mod log;
 pub mod partition_expr;
