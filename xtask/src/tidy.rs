@@ -18,9 +18,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("millpond-wire", &[]),
     ("millpond-store", &["millpond-core"]),
     ("millpond-engine", &["millpond-core"]),
-    ("millpond-services", &["millpond-core", "millpond-store", "millpond-engine"]),
+    ("millpond-functions", &["millpond-core"]),
+    ("millpond-services", &["millpond-core", "millpond-store", "millpond-engine", "millpond-functions"]),
     ("millpond-api", &["millpond-core", "millpond-wire", "millpond-services"]),
-    ("millpond", &["millpond-core", "millpond-wire", "millpond-store", "millpond-engine", "millpond-services", "millpond-api"]),
+    (
+        "millpond",
+        &[
+            "millpond-core",
+            "millpond-wire",
+            "millpond-store",
+            "millpond-engine",
+            "millpond-functions",
+            "millpond-services",
+            "millpond-api",
+        ],
+    ),
     ("millpond-testkit", &["millpond-core"]),
     ("xtask", &[]),
 ];
@@ -33,7 +45,9 @@ const OWNED: &[(&str, &[&str])] = &[
     ("parquet", &["millpond-engine"]),
     // The binary keeps the flows that it was given, as a component of the store with its own SQL.
     ("rusqlite", &["millpond-store", "millpond-services", "millpond"]),
-    ("hyper", &["millpond-api", "millpond"]),
+    ("hyper", &["millpond-api", "millpond-functions", "millpond"]),
+    ("landlock", &["millpond-functions"]),
+    ("nix", &["millpond-functions"]),
     ("s3s", &["millpond-api", "millpond"]),
 ];
 

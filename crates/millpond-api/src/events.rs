@@ -4,7 +4,7 @@ use crate::router::{Context, Router};
 use millpond_services::events::{
     Events, EventsError, NewEntry, NewRule, Rule as DomainRule, RuleState as State, Target as DomainTarget, Transformer,
 };
-use millpond_services::runtime::dispatcher::RetryPolicy as Retries;
+use millpond_services::runtime::delivery::RetryPolicy as Retries;
 use millpond_wire::WireError;
 use millpond_wire::events::*;
 use serde_json::{Map, Value};

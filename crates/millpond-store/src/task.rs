@@ -163,19 +163,28 @@ impl Tx<'_> {
     /// Records a failure: the task is tried again after a while or, where its failures are used up or `retry` is false, buried with its
     /// reason. Answers whether it was buried.
     pub fn fail_task(&self, failed: &Task, reason: &str, retry: bool) -> Result<bool, StoreError> {
+        let backoff = BACKOFF_FIRST_MS.saturating_mul(1 << failed.failures.min(20)).min(BACKOFF_MAX_MS);
+        let wait_ms = (backoff as f64 * (0.5 + self.env.random_unit())) as i64;
+        self.put_back(failed, reason, self.now_ms + wait_ms, 1, !retry || failed.is_last_try())
+    }
+
+    /// Records a failure after which the task is tried again at `at_ms`, in milliseconds since the epoch. Where it `counts` and the failures
+    /// are used up, the task is buried. Answers whether it was.
+    pub fn fail_task_until(&self, failed: &Task, reason: &str, at_ms: i64, counts: bool) -> Result<bool, StoreError> {
+        self.put_back(failed, reason, at_ms, u32::from(counts), counts && failed.is_last_try())
+    }
+
+    fn put_back(&self, failed: &Task, reason: &str, at_ms: i64, failures: u32, dead: bool) -> Result<bool, StoreError> {
         self.tasks_changed.set(true);
-        let dead = !retry || failed.is_last_try();
         if !dead && let Some(key) = &failed.key {
             // One that came meanwhile would collide with this one's return; this one goes first and does the work of both.
             let newer = "DELETE FROM task WHERE kind = ? AND key = ? AND state = 0";
             self.prepare_cached(newer)?.execute(params![failed.kind, key])?;
         }
-        let backoff = BACKOFF_FIRST_MS.saturating_mul(1 << failed.failures.min(20)).min(BACKOFF_MAX_MS);
-        let wait_ms = (backoff as f64 * (0.5 + self.env.random_unit())) as i64;
-        let update = "UPDATE task SET state = ?3, failures = failures + 1, reason = ?4, run_at_ms = ?5, changed_ms = ?6
+        let update = "UPDATE task SET state = ?3, failures = failures + ?7, reason = ?4, run_at_ms = ?5, changed_ms = ?6
                       WHERE id = ?1 AND lease = ?2 AND state = 1";
         let state = if dead { 2 } else { 0 };
-        let values = params![failed.id, failed.lease, state, reason, self.now_ms + wait_ms, self.now_ms];
+        let values = params![failed.id, failed.lease, state, reason, at_ms, self.now_ms, failures];
         match self.prepare_cached(update)?.execute(values)? {
             0 => Err(StoreError::LeaseLost(failed.id)),
             _ => Ok(dead),

@@ -3,7 +3,8 @@
 use super::model::NewRule;
 use super::sql;
 use super::transform::{Context, Input};
-use crate::runtime::dispatcher::{Delivery, Heard, Listener, Matcher, RetryPolicy};
+use crate::runtime::delivery::{Delivery, Parameters, RetryPolicy, Sender};
+use crate::runtime::dispatcher::{Heard, Listener, Matcher};
 use millpond_core::arn::Place;
 use millpond_core::env::SharedEnv;
 use millpond_core::event::pattern::{Pattern, PatternSet};
@@ -87,6 +88,7 @@ struct CompiledTarget {
     arn: String,
     input: Input,
     retry: RetryPolicy,
+    dead_letter: Option<String>,
 }
 
 impl CompiledRule {
@@ -97,7 +99,8 @@ impl CompiledRule {
             match Input::compile(&target) {
                 Ok(input) => {
                     let retry = target.retry.unwrap_or_default();
-                    targets.push(CompiledTarget { id: target.id, arn: target.arn, input, retry });
+                    let dead_letter = target.dead_letter_arn;
+                    targets.push(CompiledTarget { id: target.id, arn: target.arn, input, retry, dead_letter });
                 }
                 Err(error) => {
                     tracing::error!(rule = rule.name, target = target.id, %error, "a stored target is not valid; put it again")
@@ -111,11 +114,14 @@ impl CompiledRule {
         let context = Context { heard, rule_arn: &self.arn, rule_name: &self.name, now_ms };
         into.extend(self.targets.iter().map(|target| Delivery {
             target: target.arn.clone(),
-            rule: self.arn.clone(),
+            source: self.arn.clone(),
             target_id: target.id.clone(),
+            sender: Sender::Events,
             input: target.input.of(&context),
-            event: heard.event.clone(),
+            event: Some(heard.event.clone()),
+            parameters: Parameters::default(),
             retry: target.retry,
+            dead_letter: target.dead_letter.clone(),
         }));
     }
 }

@@ -24,7 +24,8 @@ pub use schedule::ScheduleHandler;
 
 use crate::lake::Lake;
 use crate::runtime::Handler;
-use crate::runtime::dispatcher::{Listener, Targets};
+use crate::runtime::delivery::Targets;
+use crate::runtime::dispatcher::Listener;
 use millpond_store::Component;
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! EventBridge's nouns.
 
-use crate::runtime::dispatcher::RetryPolicy;
+use crate::runtime::delivery::RetryPolicy;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;

@@ -1,10 +1,11 @@
 use super::*;
-use crate::runtime::dispatcher::{Delivery, Dispatcher, Listener, Redelivery, TargetKind, dispatch_once};
+use crate::runtime::delivery::{Delivering, Delivery, Redelivery, TargetKind};
+use crate::runtime::dispatcher::{Dispatcher, Listener, dispatch_once};
 use crate::runtime::{Failure, Handler};
 use millpond_core::arn::{Arn, Place};
 use millpond_core::env::SystemEnv;
 use millpond_store::task::{NewTask, Task, dead_letters};
-use millpond_store::{Store, StoreError, Tx};
+use millpond_store::{Store, StoreError};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -20,8 +21,8 @@ impl TargetKind for Things {
         arn.service == "things"
     }
 
-    fn deliver(&self, tx: &Tx<'_>, _: &crate::lake::Lake, arn: &Arn, delivery: &Delivery) -> Result<(), Failure> {
-        tx.enqueue(&NewTask::new("test.thing", json!({ "arn": arn.to_string(), "input": &*delivery.input })))?;
+    fn deliver(&self, at: &Delivering<'_>, arn: &Arn, delivery: &Delivery) -> Result<(), Failure> {
+        at.tx.enqueue(&NewTask::new("test.thing", json!({ "arn": arn.to_string(), "input": &*delivery.input })))?;
         match arn.resource.as_str() {
             "gone" => Err(Failure::lasting("it is gone")),
             "busy" => Err(Failure::transient("it is busy")),

@@ -18,7 +18,7 @@ pub use tags::COMPONENT;
 
 use crate::lake::Lake;
 use crate::runtime::Handler;
-use crate::runtime::dispatcher::TargetKind;
+use crate::runtime::delivery::TargetKind;
 use millpond_engine::query::Engine;
 use std::sync::Arc;
 

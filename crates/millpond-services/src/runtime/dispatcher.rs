@@ -1,32 +1,23 @@
 //! The dispatcher: from events that were committed to the tasks that follow from them.
 //!
-//! Definitions:
-//! - a *listener* knows who wants an event (rules, bucket notifications): it plans deliveries over a snapshot, off the writer thread;
-//! - a *delivery* is one event for one target, with the input that the target gets;
-//! - a *target kind* accepts deliveries for one sort of ARN (topics, crawlers, jobs): it writes the rows and tasks that a delivery means.
+//! A *listener* knows who wants an event (rules, bucket notifications): it plans deliveries over a snapshot, off the writer thread.
 //!
 //! The deliveries of a batch and the end of its outbox rows are one transaction, so that an event reaches each of its targets exactly once,
-//! whatever happens. A delivery that fails does not hold up the others: it becomes a task ([`DELIVER`]) that is tried again as its rule says,
-//! and in the end is a dead letter with the reason, from which it can be delivered again ([`Tx::revive_task`]).
+//! whatever happens.
 
-use super::workers::{Failure, Handler};
+use super::delivery::{Delivery, Targets};
 use crate::lake::Lake;
-use async_trait::async_trait;
-use millpond_core::arn::Arn;
 use millpond_core::event::Event;
 use millpond_store::outbox::RawRow;
-use millpond_store::task::{NewTask, Task};
+use millpond_store::task::NewTask;
 use millpond_store::{StoreError, Tx};
 use rusqlite::Connection;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-
-/// Tasks that try a failed delivery again.
-pub const DELIVER: &str = "events.deliver";
 
 /// Dead letters of outbox rows that are no events, or that could not be matched.
 pub const UNREADABLE: &str = "events.unreadable";
@@ -36,154 +27,6 @@ const BATCH: usize = 512;
 
 /// A batch ends early where it has so many deliveries: one event that many rules want must not fill the memory.
 const DELIVERIES: usize = 2048;
-
-/// One event for one target.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Delivery {
-    /// The ARN of the topic, crawler, job, …
-    pub target: String,
-    /// The ARN of the rule (or bucket) that asked for it.
-    pub rule: String,
-    /// What the rule calls the target.
-    pub target_id: String,
-    /// What the target gets: the event as JSON, or what the rule made of it (JSON or plain text).
-    pub input: Arc<str>,
-    /// The event itself.
-    pub event: Arc<Event>,
-    /// How often and how long a failed delivery is tried again.
-    pub retry: RetryPolicy,
-}
-
-/// How often and how long a failed delivery is tried again. The defaults and limits are EventBridge's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RetryPolicy {
-    /// From 0 to 185.
-    pub attempts_max: u32,
-    /// From 60 to 86,400.
-    pub age_max_seconds: u32,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self { attempts_max: 185, age_max_seconds: 86_400 }
-    }
-}
-
-/// Accepts the deliveries for one sort of ARN.
-pub trait TargetKind: Send + Sync + 'static {
-    /// For people, in the plural: `SNS topics`.
-    fn title(&self) -> &'static str;
-
-    /// Whether it takes deliveries for `arn`. Looks at the form alone: what the ARN names need not exist yet.
-    fn accepts(&self, arn: &Arn) -> bool;
-
-    /// Writes what the delivery means: tasks, as a rule. Runs in the dispatcher's transaction, in a savepoint of its own that is undone where it
-    /// fails. [`Failure::lasting`] sends the delivery to the dead letters at once, [`Failure::transient`] tries it again later.
-    fn deliver(&self, tx: &Tx<'_>, lake: &Lake, arn: &Arn, delivery: &Delivery) -> Result<(), Failure>;
-}
-
-/// The target kinds that a lake has.
-#[derive(Clone, Default)]
-pub struct Targets {
-    kinds: Arc<Vec<Arc<dyn TargetKind>>>,
-}
-
-impl std::fmt::Debug for Targets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.kinds.iter().map(|kind| kind.title())).finish()
-    }
-}
-
-impl Targets {
-    /// These, and no others.
-    pub fn new(kinds: Vec<Arc<dyn TargetKind>>) -> Self {
-        Self { kinds: Arc::new(kinds) }
-    }
-
-    /// Who takes deliveries for `arn`.
-    pub fn find(&self, arn: &Arn) -> Option<&dyn TargetKind> {
-        self.kinds.iter().map(AsRef::as_ref).find(|kind| kind.accepts(arn))
-    }
-
-    /// The titles of all kinds, for a message: `SNS topics, Glue crawlers`.
-    pub fn titles(&self) -> String {
-        self.kinds.iter().map(|kind| kind.title()).collect::<Vec<_>>().join(", ")
-    }
-
-    /// Delivers; undoes what was written where that fails.
-    ///
-    /// # Errors
-    /// The outer one: the transaction itself is broken. The inner one: this delivery failed.
-    pub fn deliver(&self, tx: &Tx<'_>, lake: &Lake, delivery: &Delivery) -> Result<Result<(), Failure>, StoreError> {
-        let arn: Arn = match delivery.target.parse() {
-            Ok(arn) => arn,
-            Err(error) => return Ok(Err(Failure::lasting(error))),
-        };
-        let Some(kind) = self.find(&arn) else {
-            let reason = format!("this lake delivers to {}, and '{arn}' is none of them", self.titles());
-            return Ok(Err(Failure::lasting(reason)));
-        };
-        tx.execute_batch("SAVEPOINT delivery")?;
-        let outcome = catch_unwind(AssertUnwindSafe(|| kind.deliver(tx, lake, &arn, delivery)));
-        let outcome = outcome.unwrap_or_else(|_| Err(Failure::lasting("an internal fault ended it; the log says more")));
-        tx.execute_batch(if outcome.is_ok() { "RELEASE delivery" } else { "ROLLBACK TO delivery; RELEASE delivery" })?;
-        Ok(outcome)
-    }
-
-    /// Delivers; where that fails, leaves a task that tries again or a dead letter.
-    pub fn deliver_or_keep(&self, tx: &Tx<'_>, lake: &Lake, delivery: &Delivery) -> Result<(), StoreError> {
-        let Err(failure) = self.deliver(tx, lake, delivery)? else { return Ok(()) };
-        let kept = Kept { delivery: delivery.clone(), since_ms: tx.now_ms() };
-        // The first try has failed already: it counts as one.
-        let task = NewTask::new(DELIVER, kept).failures_max(delivery.retry.attempts_max);
-        if failure.retry && delivery.retry.attempts_max > 0 {
-            tracing::info!(rule = delivery.rule, target = delivery.target, reason = failure.reason, "a delivery is tried again");
-            tx.enqueue(&task.at(tx.now_ms() + RETRY_FIRST_MS))?;
-        } else {
-            tracing::warn!(rule = delivery.rule, target = delivery.target, reason = failure.reason, "a delivery failed for good");
-            tx.bury(&task, &failure.reason)?;
-        }
-        Ok(())
-    }
-}
-
-const RETRY_FIRST_MS: i64 = 500;
-
-/// The payload of a [`DELIVER`] task.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Kept {
-    delivery: Delivery,
-    since_ms: i64,
-}
-
-/// Tries failed deliveries again.
-#[derive(Debug)]
-pub struct Redelivery {
-    /// Where to.
-    pub targets: Targets,
-}
-
-#[async_trait]
-impl Handler for Redelivery {
-    fn kind(&self) -> &'static str {
-        DELIVER
-    }
-
-    async fn run(&self, lake: &Lake, task: &Task) -> Result<(), Failure> {
-        let kept: Kept = serde_json::from_value(task.payload.clone()).map_err(Failure::lasting)?;
-        let age_ms = lake.store.env().now_ms() - kept.since_ms;
-        let too_old = age_ms > i64::from(kept.delivery.retry.age_max_seconds) * 1000;
-        let (targets, inner, held) = (self.targets.clone(), lake.clone(), task.clone());
-        let delivered = lake.store.write(move |tx| {
-            let outcome = targets.deliver(tx, &inner, &kept.delivery)?;
-            if outcome.is_ok() {
-                tx.finish_task(&held)?;
-            }
-            Ok::<_, StoreError>(outcome)
-        });
-        delivered.await?.map_err(|failure| Failure { retry: failure.retry && !too_old, ..failure })
-    }
-}
 
 /// An event that the outbox holds.
 #[derive(Debug, Clone)]

@@ -1,5 +1,6 @@
 //! What makes the lake move: workers that lease tasks and do them.
 
+pub mod delivery;
 pub mod dispatcher;
 mod workers;
 

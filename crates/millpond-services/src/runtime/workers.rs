@@ -7,31 +7,55 @@
 use crate::lake::Lake;
 use async_trait::async_trait;
 use millpond_store::task::{Task, next_due_ms};
-use millpond_store::{Store, StoreError};
+use millpond_store::{Store, StoreError, Tx};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Why a task could not be done.
+/// Why a task could not be done, or a delivery not be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// For people: what went wrong, where, what to do.
     pub reason: String,
     /// Whether another try can help.
     pub retry: bool,
+    /// When to try again, in milliseconds from now; absent: with exponential backoff.
+    pub after_ms: Option<i64>,
+    /// Whether it counts among the failures after which a task is dead.
+    pub counts: bool,
+    /// The code that a dead letter carries, where the sender's documentation has one: `NO_PERMISSIONS`.
+    pub code: Option<&'static str>,
 }
 
 impl Failure {
     /// Another try may help.
     pub fn transient(reason: impl std::fmt::Display) -> Self {
-        Self { reason: reason.to_string(), retry: true }
+        Self { reason: reason.to_string(), retry: true, after_ms: None, counts: true, code: None }
     }
 
     /// No other try can help.
     pub fn lasting(reason: impl std::fmt::Display) -> Self {
-        Self { reason: reason.to_string(), retry: false }
+        Self { retry: false, ..Self::transient(reason) }
+    }
+
+    /// The next try comes so many milliseconds from now.
+    pub fn after(mut self, ms: i64) -> Self {
+        self.after_ms = Some(ms);
+        self
+    }
+
+    /// The next try comes so many milliseconds from now, and this one is not counted.
+    pub fn postponed(mut self, ms: i64) -> Self {
+        (self.after_ms, self.counts) = (Some(ms), false);
+        self
+    }
+
+    /// The code that a dead letter carries.
+    pub fn code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
     }
 }
 
@@ -155,7 +179,11 @@ async fn act(lake: &Lake, handler: Arc<dyn Handler>, task: Task) {
         Err(failure) => {
             tracing::warn!(kind = task.kind, id = task.id, reason = failure.reason, retry = failure.retry, "a task failed");
             let failure = failure.clone();
-            lake.store.write(move |tx| tx.fail_task(&held, &failure.reason, failure.retry)).await
+            let record = move |tx: &Tx<'_>| match failure.after_ms.filter(|_| failure.retry) {
+                Some(after_ms) => tx.fail_task_until(&held, &failure.reason, tx.now_ms() + after_ms, failure.counts),
+                None => tx.fail_task(&held, &failure.reason, failure.retry),
+            };
+            lake.store.write(record).await
         }
     };
     match (recorded, outcome) {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::runtime::dispatcher::{Delivery, RetryPolicy, Targets};
+use crate::runtime::delivery::{Delivery, Parameters, RetryPolicy, Sender, Targets};
 use crate::runtime::{Failure, Workers};
 use async_trait::async_trait;
 use millpond_core::arn::Place;
@@ -293,11 +293,14 @@ fn delivery(target: &str, input: &str) -> Delivery {
     };
     Delivery {
         target: target.into(),
-        rule: "arn:rule".into(),
+        source: "arn:rule".into(),
         target_id: "x".into(),
+        sender: Sender::Events,
         input: input.into(),
-        event: Arc::new(event),
+        event: Some(Arc::new(event)),
+        parameters: Parameters::default(),
         retry: RetryPolicy::default(),
+        dead_letter: None,
     }
 }
 

@@ -3,12 +3,10 @@
 use super::run::arguments_of;
 use crate::glue::crawler::deliver_to_crawler;
 use crate::glue::{GlueError, job::deliver_to_job};
-use crate::lake::Lake;
 use crate::runtime::Failure;
-use crate::runtime::dispatcher::{Delivery, TargetKind};
+use crate::runtime::delivery::{Delivering, Delivery, TargetKind};
 use millpond_core::arn::Arn;
 use millpond_core::error::ErrorKind;
-use millpond_store::Tx;
 
 /// `arn:aws:glue:…:crawler/NAME`: a delivery asks for a crawl.
 #[derive(Debug, Clone, Copy)]
@@ -40,8 +38,8 @@ impl TargetKind for CrawlerTarget {
         name(arn, "crawler").is_some()
     }
 
-    fn deliver(&self, tx: &Tx<'_>, _: &Lake, arn: &Arn, _: &Delivery) -> Result<(), Failure> {
-        deliver_to_crawler(tx, name(arn, "crawler").unwrap_or_default()).map_err(failure)
+    fn deliver(&self, at: &Delivering<'_>, arn: &Arn, _: &Delivery) -> Result<(), Failure> {
+        deliver_to_crawler(at.tx, name(arn, "crawler").unwrap_or_default()).map_err(failure)
     }
 }
 
@@ -54,8 +52,8 @@ impl TargetKind for JobTarget {
         name(arn, "job").is_some()
     }
 
-    fn deliver(&self, tx: &Tx<'_>, _: &Lake, arn: &Arn, delivery: &Delivery) -> Result<(), Failure> {
+    fn deliver(&self, at: &Delivering<'_>, arn: &Arn, delivery: &Delivery) -> Result<(), Failure> {
         let arguments = arguments_of(&delivery.input);
-        deliver_to_job(tx, name(arn, "job").unwrap_or_default(), arguments).map(|_| ()).map_err(failure)
+        deliver_to_job(at.tx, name(arn, "job").unwrap_or_default(), arguments).map(|_| ()).map_err(failure)
     }
 }

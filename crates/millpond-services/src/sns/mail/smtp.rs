@@ -114,7 +114,7 @@ impl MailTransport for Smtp {
                 let SmtpSettings { host, port, .. } = &self.settings;
                 let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
                 let reason = format!("the mail server {host}:{port} did not take the mail to {}: {error}{cause}", mail.to);
-                Err(Failure { reason, retry: !error.is_permanent() })
+                Err(Failure { retry: !error.is_permanent(), ..Failure::transient(reason) })
             }
         }
     }
