@@ -17,6 +17,8 @@ use anyhow::{Context, Result, bail};
 const USAGE: &str = "\
 usage:
   cargo xtask models --from <dir>   strip the service models in <dir> (botocore's `data`) into crates/millpond-wire/models/
+  cargo xtask models --query-from <dir>
+                                    the same for the older Query models of services that speak JSON and Query
   cargo xtask generate [--check]    write crates/millpond-wire/src/generated/ (with --check: fail when it differs)
   cargo xtask tidy                  check crate arrows, folder arrows, file lengths and test names";
 
@@ -25,7 +27,8 @@ fn main() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let root = workspace_root();
     match arguments.as_slice() {
-        ["models", "--from", from] => models::strip_all(&root, Path::new(from)),
+        ["models", "--from", from] => models::strip_all(&root, Path::new(from), models::Form::Current),
+        ["models", "--query-from", from] => models::strip_all(&root, Path::new(from), models::Form::Query),
         ["generate"] => generate::write(&root),
         ["generate", "--check"] => generate::check(&root),
         ["tidy"] => {

@@ -69,14 +69,34 @@ const SHAPE: &[&str] = &[
     "xmlNamespace",
 ];
 
-/// Strips the newest model of every service that `services.toml` names.
-pub(crate) fn strip_all(root: &Path, from: &Path) -> Result<()> {
+/// Which of a service's models is meant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// The one that AWS publishes now.
+    Current,
+    /// That of the Query protocol, for services which have moved to JSON and still answer Query clients.
+    Query,
+}
+
+impl Form {
+    /// The stripped model's file in `models/`.
+    pub(crate) fn file(self, service: &str) -> String {
+        match self {
+            Self::Current => format!("{service}.json"),
+            Self::Query => format!("{service}.query.json"),
+        }
+    }
+}
+
+/// Strips the newest model of every service that `services.toml` names (in the Query form: that also speaks Query).
+pub(crate) fn strip_all(root: &Path, from: &Path, form: Form) -> Result<()> {
     let wire = crate::wire_folder(root);
     let mut dropped = BTreeMap::new();
-    for service in services(&wire)?.keys() {
+    let services = services(&wire)?;
+    for (service, _) in services.iter().filter(|(_, entry)| form == Form::Current || entry.also_query) {
         let model = newest_model(&from.join(service))?;
         let stripped = strip(&model, &mut dropped).with_context(|| format!("stripping the model of {service}"))?;
-        let path = wire.join("models").join(format!("{service}.json"));
+        let path = wire.join("models").join(form.file(service));
         std::fs::write(&path, &stripped).with_context(|| format!("writing {}", path.display()))?;
         println!("{}: {} bytes", path.display(), stripped.len());
     }

@@ -24,7 +24,7 @@ pub fn request<O: Operation>(input: &O::Input) -> Request<Bytes> {
             ("application/x-www-form-urlencoded; charset=utf-8".to_owned(), form.finish())
         }
         Protocol::Json { version, .. } => (format!("application/x-amz-json-{version}"), value.to_string()),
-        Protocol::Rest => (String::new(), String::new()),
+        Protocol::RestJson | Protocol::Rest => (String::new(), String::new()),
     };
     let mut request = Request::new(Bytes::from(body));
     *request.method_mut() = Method::POST;

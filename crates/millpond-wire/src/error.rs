@@ -141,6 +141,7 @@ impl WireError {
         let (content_type, body) = match protocol {
             Protocol::Json { version: "1.0", .. } => ("application/x-amz-json-1.0", self.json()),
             Protocol::Json { .. } => ("application/x-amz-json-1.1", self.json()),
+            Protocol::RestJson => ("application/json", self.json()),
             Protocol::Query { xml_namespace } => ("text/xml", self.xml(Some(xml_namespace), request_id)),
             Protocol::Rest => ("application/xml", self.xml(None, request_id)),
         };

@@ -39,7 +39,7 @@ mod validate;
 mod xml;
 
 pub use error::{ErrorShape, WireError};
-pub use generated::{SERVICES, athena, events, glue, s3, sns, sts};
+pub use generated::{SERVICES, athena, events, glue, iam, lambda, logs, s3, sns, sqs, sts};
 pub use protocol::{decode, encode};
-pub use service::{Operation, Protocol, Service, Validation};
+pub use service::{Operation, Protocol, QueryForm, Route, Service, Validation};
 pub use shapes::{Blob, Document, Timestamp};

@@ -26,7 +26,9 @@ pub fn decode<O: Operation>(body: &[u8]) -> Result<O::Input, WireError> {
 /// The part of [`decode`] that is the same for all types.
 fn input_value(service: &Service, schema: &Schema, body: &[u8]) -> Result<Value, WireError> {
     let value = match service.protocol {
-        Protocol::Json { .. } => parse_json(body).map_err(|message| WireError::serialization(service, message))?,
+        Protocol::Json { .. } | Protocol::RestJson => {
+            parse_json(body).map_err(|message| WireError::serialization(service, message))?
+        }
         Protocol::Query { .. } => query::parse(body, schema).map_err(|message| WireError::serialization(service, message))?,
         Protocol::Rest => return Err(WireError::serialization(service, "The REST protocols are not decoded here.")),
     };
@@ -87,7 +89,7 @@ fn output_response(
             writer.close(&root);
             response(StatusCode::OK, "text/xml", writer.finish().into(), request_id)
         }
-        Protocol::Rest => response(StatusCode::OK, "application/xml", Bytes::new(), request_id),
+        Protocol::RestJson | Protocol::Rest => response(StatusCode::OK, "application/xml", Bytes::new(), request_id),
     }
 }
 

@@ -76,6 +76,32 @@ pub struct Member {
     pub schema: &'static Schema,
     /// Whether it must be there.
     pub required: bool,
+    /// Its name in the Query protocol; the same as on the wire where the service speaks no other.
+    pub query_name: &'static str,
+    /// Whether its list or map is flattened in the Query protocol although its shape is not.
+    pub flattened: bool,
+    /// Where in a request or response of the REST protocols it is.
+    pub location: Location,
+}
+
+/// Where in a request or response a member is. Other protocols than REST know only the body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Location {
+    /// A member of the body's document.
+    #[default]
+    Body,
+    /// The whole body: bytes as they are, or the document of a structure.
+    Payload,
+    /// A part of the path.
+    Label,
+    /// A parameter of the query string; one that is there several times where it is a list.
+    Query,
+    /// A header.
+    Header,
+    /// All headers whose names begin so.
+    Headers,
+    /// The response's status code.
+    Status,
 }
 
 /// Bounds, both inclusive.
@@ -119,11 +145,31 @@ impl Pattern {
 
 impl Member {
     pub(crate) const fn required(name: &'static str, schema: &'static Schema) -> Self {
-        Self { name, schema, required: true }
+        Self { name, schema, required: true, query_name: name, flattened: false, location: Location::Body }
     }
 
     pub(crate) const fn optional(name: &'static str, schema: &'static Schema) -> Self {
-        Self { name, schema, required: false }
+        Self { name, schema, required: false, query_name: name, flattened: false, location: Location::Body }
+    }
+
+    pub(crate) const fn in_query(mut self, name: &'static str) -> Self {
+        self.query_name = name;
+        self
+    }
+
+    pub(crate) const fn flattened(mut self) -> Self {
+        self.flattened = true;
+        self
+    }
+
+    pub(crate) const fn at(mut self, location: Location) -> Self {
+        self.location = location;
+        self
+    }
+
+    /// Whether its entries stand without an element around them in the Query protocol.
+    pub(crate) fn is_flattened(&self) -> bool {
+        self.flattened || matches!(self.schema.kind, Kind::List { flattened: true, .. } | Kind::Map { flattened: true, .. })
     }
 }
 

@@ -21,9 +21,35 @@ pub enum Protocol {
         /// The namespace of the response's root element.
         xml_namespace: &'static str,
     },
-    /// The REST protocols, where method and path name the operation. Millpond speaks S3's through the
-    /// `s3s` crate; this crate knows only the names of its operations.
+    /// restJson1: method and path name the operation ([`Service::routes`]), the parts of an input are in path, query string,
+    /// headers and body.
+    RestJson,
+    /// S3's protocol, which Millpond speaks through the `s3s` crate; this crate knows only the names of its operations.
     Rest,
+}
+
+/// The Query protocol of a service that speaks JSON too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryForm {
+    /// The namespace of the response's root element.
+    pub xml_namespace: &'static str,
+    /// The errors that have another code there: name in the model, code, HTTP status; sorted.
+    pub errors: &'static [(&'static str, &'static str, u16)],
+}
+
+/// How a REST service's operation is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The operation's name.
+    pub operation: &'static str,
+    /// `POST`.
+    pub method: &'static str,
+    /// `/2015-03-31/functions/{FunctionName}/aliases/{Name}`; `{Name+}` takes slashes too.
+    pub path: &'static str,
+    /// What must be in the query string besides: `find=LayerVersion`, mostly nothing.
+    pub query: &'static str,
+    /// The status of a response, where no member of the output gives it.
+    pub status: u16,
 }
 
 /// How a service answers when an input breaks a constraint of its model.
@@ -31,6 +57,8 @@ pub enum Protocol {
 pub struct Validation {
     /// The error's code.
     pub code: &'static str,
+    /// The code where a required member is not there; mostly the same.
+    pub missing: &'static str,
     /// Further members of the error's body.
     pub extra: &'static [(&'static str, &'static str)],
 }
@@ -48,10 +76,14 @@ pub struct Service {
     pub signing_name: &'static str,
     /// How it speaks.
     pub protocol: Protocol,
+    /// The Query protocol, where it speaks that beside JSON.
+    pub also_query: Option<QueryForm>,
     /// How it refuses an input that breaks a constraint.
     pub validation: Validation,
     /// The names of all operations in its model, sorted.
     pub operations: &'static [&'static str],
+    /// How they are asked for, sorted by operation; empty for all but REST services.
+    pub routes: &'static [Route],
 }
 
 impl Service {
@@ -70,7 +102,7 @@ impl Service {
     /// Whether the service answers in XML.
     #[must_use]
     pub fn speaks_xml(&self) -> bool {
-        !matches!(self.protocol, Protocol::Json { .. })
+        !matches!(self.protocol, Protocol::Json { .. } | Protocol::RestJson)
     }
 }
 

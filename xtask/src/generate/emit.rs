@@ -20,8 +20,8 @@ pub(super) struct Emitted {
 }
 
 /// Emits one service's files.
-pub(super) fn service(name: &str, entry: &ServiceEntry, model: &Model) -> Result<Emitted> {
-    let mut emitter = Emitter::new(name, entry, model)?;
+pub(super) fn service(name: &str, entry: &ServiceEntry, model: &Model, query: Option<&Model>) -> Result<Emitted> {
+    let mut emitter = Emitter::new(name, entry, model, query)?;
     let mut types = emitter.facts()?;
     if entry.operations.is_empty() {
         return Ok(Emitted { types, schema: None });
@@ -59,6 +59,8 @@ struct Emitter<'a> {
     name: &'a str,
     entry: &'a ServiceEntry,
     model: &'a Model,
+    /// The model of the Query protocol, for a service that speaks it beside its own.
+    query: Option<&'a Model>,
     /// The shapes which become Rust types, with their type names.
     types: BTreeMap<&'a str, String>,
     /// Shapes that are an operation's only input or output, and are named after it.
@@ -66,8 +68,8 @@ struct Emitter<'a> {
 }
 
 impl<'a> Emitter<'a> {
-    fn new(name: &'a str, entry: &'a ServiceEntry, model: &'a Model) -> Result<Self> {
-        let mut emitter = Self { name, entry, model, types: BTreeMap::new(), constants: BTreeMap::new() };
+    fn new(name: &'a str, entry: &'a ServiceEntry, model: &'a Model, query: Option<&'a Model>) -> Result<Self> {
+        let mut emitter = Self { name, entry, model, query, types: BTreeMap::new(), constants: BTreeMap::new() };
         let mut sides = Vec::new();
         for operation in &entry.operations {
             let found = emitter.operation(operation)?;
@@ -76,6 +78,9 @@ impl<'a> Emitter<'a> {
         }
         for opaque in &entry.opaque {
             model.shape(opaque).context("services.toml names an opaque shape")?;
+        }
+        for open in &entry.open {
+            model.shape(open).context("services.toml names an open enumeration")?;
         }
         let roots: Vec<&str> = sides.iter().map(|(shape, _)| *shape).collect();
         let typed = model.reachable(roots.iter().copied(), &entry.opaque);
@@ -134,6 +139,11 @@ impl<'a> Emitter<'a> {
         (shape.kind == "structure" && !shape.document) || (shape.kind == "string" && !shape.allowed.is_empty())
     }
 
+    /// Whether a shape's values are those of its enumeration and no others.
+    fn is_closed(&self, name: &str, shape: &Shape) -> bool {
+        shape.kind == "string" && !shape.allowed.is_empty() && !self.entry.open.iter().any(|open| open == name)
+    }
+
     fn is_opaque(&self, shape: &str) -> bool {
         self.entry.opaque.iter().any(|opaque| opaque == shape)
     }
@@ -150,22 +160,18 @@ impl<'a> Emitter<'a> {
                 "use crate::shapes::{BTreeMap, Blob, Document, Timestamp, enumerations, errors, operations, structures};\n",
             );
         }
-        out.push_str("use crate::{Protocol, Service, Validation};\n\n");
+        let routes = if self.model.metadata.protocol == "rest-json" { "Route, " } else { "" };
+        let query = if self.query.is_some() { ", QueryForm" } else { "" };
+        writeln!(out, "use crate::{{Protocol{query}, {routes}Service, Validation}};\n")?;
         let protocol = match metadata.protocol.as_str() {
             "json" => format!(
                 "Protocol::Json {{ version: {:?}, target_prefix: {:?} }}",
                 metadata.json_version.as_deref().unwrap_or("1.0"),
                 metadata.target_prefix.as_deref().context("a JSON service without targetPrefix")?
             ),
-            "query" => format!(
-                "Protocol::Query {{ xml_namespace: {:?} }}",
-                metadata
-                    .xml_namespace
-                    .as_ref()
-                    .and_then(|namespace| namespace.as_str().or_else(|| namespace["uri"].as_str()))
-                    .context("a Query service without xmlNamespace")?
-            ),
-            "rest-xml" | "rest-json" if self.entry.operations.is_empty() => "Protocol::Rest".to_owned(),
+            "query" => format!("Protocol::Query {{ xml_namespace: {:?} }}", xml_namespace(self.model)?),
+            "rest-json" => "Protocol::RestJson".to_owned(),
+            "rest-xml" if self.entry.operations.is_empty() => "Protocol::Rest".to_owned(),
             other => bail!("types for the protocol {other} are not generated yet"),
         };
         let mut extra = String::new();
@@ -174,19 +180,60 @@ impl<'a> Emitter<'a> {
         }
         let mut operations: Vec<&String> = self.model.operations.keys().collect();
         operations.sort();
+        let missing = self.entry.validation_missing.as_deref().unwrap_or(&self.entry.validation_error);
+        let (also_query, routes) = (self.also_query()?, self.routes()?);
         writeln!(
             out,
             "/// The facts of {title}.\npub static SERVICE: Service = Service {{\n\
              name: {name:?}, title: {title:?}, version: {version:?}, signing_name: {signing:?},\n\
              protocol: {protocol},\n\
-             validation: Validation {{ code: {code:?}, extra: &[{extra}] }},\n\
-             operations: &{operations:?},\n}};\n",
+             also_query: {also_query},\n\
+             validation: Validation {{ code: {code:?}, missing: {missing:?}, extra: &[{extra}] }},\n\
+             operations: &{operations:?},\n\
+             routes: &[{routes}],\n}};\n",
             title = metadata.service_id,
             name = self.name,
             version = metadata.api_version,
             signing = metadata.endpoint_prefix,
             code = self.entry.validation_error,
         )?;
+        Ok(out)
+    }
+
+    /// The namespace and the error codes of the Query protocol that a JSON service speaks too.
+    fn also_query(&self) -> Result<String> {
+        let Some(query) = self.query else {
+            return Ok("None".to_owned());
+        };
+        let mut errors = String::new();
+        let mut sorted: Vec<_> = query.shapes.iter().collect();
+        sorted.sort_by_key(|(name, _)| *name);
+        for (name, error) in sorted.into_iter().filter_map(|(name, shape)| Some((name, shape.error.as_ref()?))) {
+            if let Some(code) = &error.code {
+                write!(errors, "({name:?}, {code:?}, {}), ", error.http_status_code.unwrap_or(400))?;
+            }
+        }
+        Ok(format!("Some(QueryForm {{ xml_namespace: {:?}, errors: &[{errors}] }})", xml_namespace(query)?))
+    }
+
+    /// The routes of a REST service, by the operations' names.
+    fn routes(&self) -> Result<String> {
+        if self.model.metadata.protocol != "rest-json" {
+            return Ok(String::new());
+        }
+        let mut out = String::new();
+        let mut sorted: Vec<_> = self.model.operations.iter().collect();
+        sorted.sort_by_key(|(name, _)| *name);
+        for (name, operation) in sorted {
+            let http = &operation.http;
+            let (path, query) = http.request_uri.split_once('?').unwrap_or((&http.request_uri, ""));
+            write!(
+                out,
+                "Route {{ operation: {name:?}, method: {:?}, path: {path:?}, query: {query:?}, status: {} }}, ",
+                http.method,
+                http.response_code.unwrap_or(200)
+            )?;
+        }
         Ok(out)
     }
 
@@ -209,7 +256,8 @@ impl<'a> Emitter<'a> {
                     None => write!(line, " {own} = crate::schema::EMPTY,")?,
                 }
             }
-            let wrapper = operation.output.as_ref().and_then(|output| output.result_wrapper.as_ref());
+            let query = self.query.and_then(|query| query.operations.get(name)).unwrap_or(operation);
+            let wrapper = query.output.as_ref().and_then(|output| output.result_wrapper.as_ref());
             writeln!(out, "{line} {wrapper:?};")?;
         }
         out.push_str("}\n\n");
@@ -242,7 +290,7 @@ impl<'a> Emitter<'a> {
         Ok(match shape.kind.as_str() {
             "structure" if shape.document => "Document".to_owned(),
             "structure" => self.types[shape_name].clone(),
-            "string" if !shape.allowed.is_empty() => self.types[shape_name].clone(),
+            "string" if self.is_closed(shape_name, shape) => self.types[shape_name].clone(),
             "string" | "character" => "String".to_owned(),
             "list" => format!("Vec<{}>", self.rust_type(&part(shape_name, &shape.member)?.shape)?),
             "map" => format!("BTreeMap<String, {}>", self.rust_type(&part(shape_name, &shape.value)?.shape)?),
@@ -297,7 +345,7 @@ impl<'a> Emitter<'a> {
         let mut out = String::from("enumerations! {\n");
         for (name, type_name) in &self.types {
             let shape = self.model.shape(name)?;
-            if shape.kind != "string" || shape.allowed.is_empty() || self.is_opaque(name) {
+            if !self.is_closed(name, shape) || self.is_opaque(name) {
                 continue;
             }
             write!(out, "    {type_name} {{")?;
@@ -318,7 +366,7 @@ impl<'a> Emitter<'a> {
     fn schemas(&mut self) -> Result<String> {
         let mut out = format!(
             "//! The shapes of {}, with their constraints. Generated by `cargo xtask generate`; do not edit.\n\n\
-             use crate::schema::{{Member, Pattern, Schema}};\n\n",
+             use crate::schema::{{Location, Member, Pattern, Schema}};\n\n",
             self.model.metadata.service_id
         );
         let mut patterns: BTreeMap<&str, usize> = BTreeMap::new();
@@ -346,7 +394,60 @@ impl<'a> Emitter<'a> {
         if !statics.contains(".pattern(") {
             out = out.replace("Member, Pattern, Schema", "Member, Schema");
         }
+        if !statics.contains("Location::") {
+            out = out.replace("{Location, ", "{");
+        }
         Ok(out)
+    }
+
+    /// The same shape in the model of the Query protocol that a JSON service speaks too.
+    fn in_query(&self, shape: &str) -> Option<&'a Shape> {
+        self.query?.shapes.get(shape)
+    }
+
+    fn member(&self, name: &str, shape: &Shape, member_name: &str, member: &Reference) -> Result<String> {
+        if member.timestamp_format.is_some() {
+            bail!("{name}.{member_name} overrides its shape's form, which the generator does not know yet");
+        }
+        let how = if shape.required.contains(member_name) { "required" } else { "optional" };
+        let to = &self.constants[member.shape.as_str()];
+        let wire_name = wire_name(member_name, member);
+        let mut out = format!("Member::{how}({wire_name:?}, &{to})");
+        if let Some(query) = self.query_name(name, member_name).filter(|query| query != wire_name) {
+            write!(out, ".in_query({query:?})")?;
+        }
+        let in_query = self.in_query(name).and_then(|shape| shape.members.get(member_name));
+        if in_query.unwrap_or(member).flattened {
+            out.push_str(".flattened()");
+        }
+        if self.model.metadata.protocol == "rest-json" {
+            let location = match member.location.as_deref() {
+                _ if shape.payload.as_deref() == Some(member_name) => "Payload",
+                None => return Ok(out),
+                Some("uri") => "Label",
+                Some("querystring") => "Query",
+                Some("header") => "Header",
+                Some("headers") => "Headers",
+                Some("statusCode") => "Status",
+                Some(other) => bail!("{name}.{member_name} has the unknown location {other}"),
+            };
+            write!(out, ".at(Location::{location})")?;
+        }
+        Ok(out)
+    }
+
+    /// What a member is called in the Query protocol that a JSON service speaks too: a flattened list gives the name of its
+    /// members, others have one of their own or of their shape.
+    fn query_name(&self, structure: &str, member_name: &str) -> Option<String> {
+        let member = self.in_query(structure)?.members.get(member_name)?;
+        let shape = self.in_query(&member.shape)?;
+        let of_list = shape.member.as_ref().filter(|_| shape.flattened || member.flattened);
+        let names = [
+            of_list.and_then(|member| member.location_name.as_ref()),
+            member.location_name.as_ref(),
+            shape.location_name.as_ref(),
+        ];
+        Some(names.into_iter().flatten().next().map_or(member_name, String::as_str).to_owned())
     }
 
     fn schema_of(&self, name: &str, shape: &Shape) -> Result<String> {
@@ -354,13 +455,12 @@ impl<'a> Emitter<'a> {
             _ if shape.document => format!("Schema::document({name:?})"),
             "structure" => {
                 let mut out = format!("Schema::structure({name:?}, &[");
+                let mut wire_names = BTreeSet::new();
                 for (member_name, member) in &shape.members {
-                    if member.timestamp_format.is_some() || member.flattened {
-                        bail!("{name}.{member_name} overrides its shape's form, which the generator does not know yet");
+                    if !wire_names.insert(wire_name(member_name, member)) {
+                        bail!("two members of {name} are called {} on the wire", wire_name(member_name, member));
                     }
-                    let how = if shape.required.contains(member_name) { "required" } else { "optional" };
-                    let to = &self.constants[member.shape.as_str()];
-                    write!(out, "Member::{how}({:?}, &{to}), ", wire_name(member_name, member))?;
+                    write!(out, "{}, ", self.member(name, shape, member_name, member)?)?;
                 }
                 out.push_str("])");
                 out
@@ -368,7 +468,8 @@ impl<'a> Emitter<'a> {
             "list" => {
                 let member = part(name, &shape.member)?;
                 let mut out = format!("Schema::list({name:?}, &{})", self.constants[member.shape.as_str()]);
-                if let Some(member_name) = &member.location_name {
+                let query = self.in_query(name).and_then(|shape| shape.member.as_ref()).unwrap_or(member);
+                if let Some(member_name) = &query.location_name {
                     write!(out, ".member_name({member_name:?})")?;
                 }
                 out
@@ -380,12 +481,14 @@ impl<'a> Emitter<'a> {
                     self.constants[key.shape.as_str()],
                     self.constants[value.shape.as_str()]
                 );
+                let query = self.in_query(name).and_then(|shape| Some((shape.key.as_ref()?, shape.value.as_ref()?)));
+                let (key, value) = query.unwrap_or((key, value));
                 if let (Some(key), Some(value)) = (&key.location_name, &value.location_name) {
                     write!(out, ".entry_names({key:?}, {value:?})")?;
                 }
                 out
             }
-            "string" | "character" if shape.allowed.is_empty() => format!("Schema::string({name:?})"),
+            "string" | "character" if !self.is_closed(name, shape) => format!("Schema::string({name:?})"),
             "string" => format!("Schema::enumeration({name:?}, &{:?})", shape.allowed),
             "integer" | "long" | "double" | "float" | "boolean" | "blob" => {
                 format!("Schema::{}({name:?})", if shape.kind == "float" { "double" } else { &shape.kind })
@@ -400,7 +503,8 @@ impl<'a> Emitter<'a> {
             },
             other => bail!("{name} is of the unknown type {other}"),
         };
-        if shape.flattened {
+        // Only Query and XML know flattened forms; of a service that speaks JSON first, the Query model has the say.
+        if shape.flattened && (self.query.is_none() || self.in_query(name).is_some_and(|shape| shape.flattened)) {
             out.push_str(".flattened()");
         }
         if shape.allowed.is_empty() && (shape.min.is_some() || shape.max.is_some()) {
@@ -412,6 +516,13 @@ impl<'a> Emitter<'a> {
         }
         Ok(out)
     }
+}
+
+fn xml_namespace(model: &Model) -> Result<&str> {
+    let namespace = model.metadata.xml_namespace.as_ref();
+    namespace
+        .and_then(|namespace| namespace.as_str().or_else(|| namespace["uri"].as_str()))
+        .context("a Query service without xmlNamespace")
 }
 
 /// A bound as a whole number; the models write those of doubles as `1.0`.

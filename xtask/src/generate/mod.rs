@@ -20,6 +20,8 @@ use anyhow::{Context, Result, bail};
 use indexmap::IndexMap;
 use serde::Deserialize;
 
+use crate::models::Form;
+
 /// One table of `services.toml`; the file itself says what the keys mean.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,8 +29,13 @@ pub(crate) struct ServiceEntry {
     pub(crate) validation_error: String,
     #[serde(default)]
     pub(crate) validation_extra: IndexMap<String, String>,
+    pub(crate) validation_missing: Option<String>,
+    #[serde(default)]
+    pub(crate) also_query: bool,
     #[serde(default)]
     pub(crate) opaque: Vec<String>,
+    #[serde(default)]
+    pub(crate) open: Vec<String>,
     pub(crate) operations: Vec<String>,
 }
 
@@ -90,10 +97,13 @@ fn generate(root: &Path) -> Result<BTreeMap<PathBuf, String>> {
     let mut files = BTreeMap::new();
     let mut names = Vec::new();
     for (name, entry) in services(&wire)? {
-        let path = wire.join("models").join(format!("{name}.json"));
-        let model = model::Model::parse(&crate::read(&path)?).with_context(|| format!("reading {}", path.display()))?;
-        let emitted =
-            emit::service(&name, &entry, &model).with_context(|| format!("generating {name} from {}", path.display()))?;
+        let read = |form: Form| {
+            let path = wire.join("models").join(form.file(&name));
+            model::Model::parse(&crate::read(&path)?).with_context(|| format!("reading {}", path.display()))
+        };
+        let model = read(Form::Current)?;
+        let query = if entry.also_query { Some(read(Form::Query)?) } else { None };
+        let emitted = emit::service(&name, &entry, &model, query.as_ref()).with_context(|| format!("generating {name}"))?;
         files.insert(folder.join(format!("{name}.rs")), rustfmt(root, &emitted.types)?);
         if let Some(schema) = emitted.schema {
             files.insert(folder.join(format!("{name}_schema.rs")), rustfmt(root, &schema)?);

@@ -28,14 +28,24 @@ pub(super) struct Metadata {
 
 #[derive(Deserialize)]
 pub(super) struct Operation {
+    pub(super) http: Http,
     pub(super) input: Option<Reference>,
     pub(super) output: Option<Reference>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+pub(super) struct Http {
+    pub(super) method: String,
+    pub(super) request_uri: String,
+    pub(super) response_code: Option<u16>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Reference {
     pub(super) shape: String,
+    pub(super) location: Option<String>,
     pub(super) location_name: Option<String>,
     #[serde(default)]
     pub(super) flattened: bool,
@@ -48,6 +58,8 @@ pub(super) struct Reference {
 pub(super) struct Shape {
     #[serde(rename = "type")]
     pub(super) kind: String,
+    pub(super) location_name: Option<String>,
+    pub(super) payload: Option<String>,
     #[serde(default)]
     pub(super) members: IndexMap<String, Reference>,
     #[serde(default)]

@@ -13,6 +13,17 @@ use anyhow::{Context, Result, bail};
 const WITHOUT_LOOK_AROUND: &[(&str, &str)] = &[
     // not blank, and on one line
     (r"^(?!\s*$).+", r"[^\n\r\u{85}\u{2028}\u{2029}]*[^ \t\n\x0B\x0C\r\u{85}\u{2028}\u{2029}][^\n\r\u{85}\u{2028}\u{2029}]*"),
+    // no two hyphens in a row, none at an end; the shape bounds the length
+    (r"^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$", r"[a-z0-9]+(?:-[a-z0-9]+)*"),
+    // not only digits
+    (r"(?!^[0-9]+$)([a-zA-Z0-9-_]+)", r"[0-9]*[a-zA-Z\-_][0-9a-zA-Z\-_]*"),
+    // no dot at the end
+    (r"[0-9A-Za-z\.\-_]*(?<!\.)", r"(?:[0-9A-Za-z.\-_]*[0-9A-Za-z\-_])?"),
+    // not beginning with `system.`
+    (
+        r"(^(?!(system\x2e)))(^[_a-zA-Z0-9])([^$]*)",
+        r"(?:[_a-rt-zA-Z0-9]|s(?:[^y$]|y(?:[^s$]|s(?:[^t$]|t(?:[^e$]|e(?:[^m$]|m[^.$]))))))[^$]*|s(?:y(?:s(?:t(?:em?)?)?)?)?",
+    ),
 ];
 
 /// The text of a regular expression that means what `pattern` means to AWS.

@@ -11,8 +11,10 @@ pub static SERVICE: Service = Service {
     version: "2017-05-18",
     signing_name: "athena",
     protocol: Protocol::Json { version: "1.1", target_prefix: "AmazonAthena" },
+    also_query: None,
     validation: Validation {
         code: "InvalidRequestException",
+        missing: "InvalidRequestException",
         extra: &[("AthenaErrorCode", "INVALID_INPUT"), ("ErrorCode", "INVALID_INPUT")],
     },
     operations: &[
@@ -92,6 +94,7 @@ pub static SERVICE: Service = Service {
         "UpdateSystemTableConfiguration",
         "UpdateWorkGroup",
     ],
+    routes: &[],
 };
 
 operations! { SERVICE;

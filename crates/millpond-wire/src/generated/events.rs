@@ -11,7 +11,8 @@ pub static SERVICE: Service = Service {
     version: "2015-10-07",
     signing_name: "events",
     protocol: Protocol::Json { version: "1.1", target_prefix: "AWSEvents" },
-    validation: Validation { code: "ValidationException", extra: &[] },
+    also_query: None,
+    validation: Validation { code: "ValidationException", missing: "ValidationException", extra: &[] },
     operations: &[
         "ActivateEventSource",
         "CancelReplay",
@@ -71,6 +72,7 @@ pub static SERVICE: Service = Service {
         "UpdateEndpoint",
         "UpdateEventBus",
     ],
+    routes: &[],
 };
 
 operations! { SERVICE;
@@ -86,8 +88,13 @@ ListTargetsByRule: ListTargetsByRuleInput = schema::LIST_TARGETS_BY_RULE_REQUEST
 ListRuleNamesByTarget: ListRuleNamesByTargetInput = schema::LIST_RULE_NAMES_BY_TARGET_REQUEST, ListRuleNamesByTargetOutput = schema::LIST_RULE_NAMES_BY_TARGET_RESPONSE, None;
 PutEvents: PutEventsInput = schema::PUT_EVENTS_REQUEST, PutEventsOutput = schema::PUT_EVENTS_RESPONSE, None;
 TestEventPattern: TestEventPatternInput = schema::TEST_EVENT_PATTERN_REQUEST, TestEventPatternOutput = schema::TEST_EVENT_PATTERN_RESPONSE, None;
+CreateEventBus: CreateEventBusInput = schema::CREATE_EVENT_BUS_REQUEST, CreateEventBusOutput = schema::CREATE_EVENT_BUS_RESPONSE, None;
 DescribeEventBus: DescribeEventBusInput = schema::DESCRIBE_EVENT_BUS_REQUEST, DescribeEventBusOutput = schema::DESCRIBE_EVENT_BUS_RESPONSE, None;
+UpdateEventBus: UpdateEventBusInput = schema::UPDATE_EVENT_BUS_REQUEST, UpdateEventBusOutput = schema::UPDATE_EVENT_BUS_RESPONSE, None;
+DeleteEventBus: DeleteEventBusInput = schema::DELETE_EVENT_BUS_REQUEST, DeleteEventBusOutput = crate::schema::EMPTY, None;
 ListEventBuses: ListEventBusesInput = schema::LIST_EVENT_BUSES_REQUEST, ListEventBusesOutput = schema::LIST_EVENT_BUSES_RESPONSE, None;
+PutPermission: PutPermissionInput = schema::PUT_PERMISSION_REQUEST, PutPermissionOutput = crate::schema::EMPTY, None;
+RemovePermission: RemovePermissionInput = schema::REMOVE_PERMISSION_REQUEST, RemovePermissionOutput = crate::schema::EMPTY, None;
 TagResource: TagResourceInput = schema::TAG_RESOURCE_REQUEST, TagResourceOutput = schema::TAG_RESOURCE_RESPONSE, None;
 UntagResource: UntagResourceInput = schema::UNTAG_RESOURCE_REQUEST, UntagResourceOutput = schema::UNTAG_RESOURCE_RESPONSE, None;
 ListTagsForResource: ListTagsForResourceInput = schema::LIST_TAGS_FOR_RESOURCE_REQUEST, ListTagsForResourceOutput = schema::LIST_TAGS_FOR_RESOURCE_RESPONSE, None;
@@ -138,8 +145,32 @@ structures! {
         weight: Option<i32> = "weight",
         base: Option<i32> = "base",
     }
+    Condition {
+        r#type: String = "Type",
+        key: String = "Key",
+        value: String = "Value",
+    }
+    CreateEventBusInput {
+        name: String = "Name",
+        event_source_name: Option<String> = "EventSourceName",
+        description: Option<String> = "Description",
+        kms_key_identifier: Option<String> = "KmsKeyIdentifier",
+        dead_letter_config: Option<DeadLetterConfig> = "DeadLetterConfig",
+        log_config: Option<LogConfig> = "LogConfig",
+        tags: Option<Vec<Tag>> = "Tags",
+    }
+    CreateEventBusOutput {
+        event_bus_arn: Option<String> = "EventBusArn",
+        description: Option<String> = "Description",
+        kms_key_identifier: Option<String> = "KmsKeyIdentifier",
+        dead_letter_config: Option<DeadLetterConfig> = "DeadLetterConfig",
+        log_config: Option<LogConfig> = "LogConfig",
+    }
     DeadLetterConfig {
         arn: Option<String> = "Arn",
+    }
+    DeleteEventBusInput {
+        name: String = "Name",
     }
     DeleteRuleInput {
         name: String = "Name",
@@ -304,6 +335,14 @@ structures! {
         error_code: Option<String> = "ErrorCode",
         error_message: Option<String> = "ErrorMessage",
     }
+    PutPermissionInput {
+        event_bus_name: Option<String> = "EventBusName",
+        action: Option<String> = "Action",
+        principal: Option<String> = "Principal",
+        statement_id: Option<String> = "StatementId",
+        condition: Option<Condition> = "Condition",
+        policy: Option<String> = "Policy",
+    }
     PutRuleInput {
         name: String = "Name",
         schedule_expression: Option<String> = "ScheduleExpression",
@@ -339,6 +378,11 @@ structures! {
         statement_name: Option<String> = "StatementName",
         with_event: Option<bool> = "WithEvent",
         sqls: Option<Vec<String>> = "Sqls",
+    }
+    RemovePermissionInput {
+        statement_id: Option<String> = "StatementId",
+        remove_all_permissions: Option<bool> = "RemoveAllPermissions",
+        event_bus_name: Option<String> = "EventBusName",
     }
     RemoveTargetsInput {
         rule: String = "Rule",
@@ -429,9 +473,27 @@ structures! {
     }
     UntagResourceOutput {
     }
+    UpdateEventBusInput {
+        name: Option<String> = "Name",
+        kms_key_identifier: Option<String> = "KmsKeyIdentifier",
+        description: Option<String> = "Description",
+        dead_letter_config: Option<DeadLetterConfig> = "DeadLetterConfig",
+        log_config: Option<LogConfig> = "LogConfig",
+    }
+    UpdateEventBusOutput {
+        arn: Option<String> = "Arn",
+        name: Option<String> = "Name",
+        kms_key_identifier: Option<String> = "KmsKeyIdentifier",
+        description: Option<String> = "Description",
+        dead_letter_config: Option<DeadLetterConfig> = "DeadLetterConfig",
+        log_config: Option<LogConfig> = "LogConfig",
+    }
     DeleteRuleOutput {}
     EnableRuleOutput {}
     DisableRuleOutput {}
+    DeleteEventBusOutput {}
+    PutPermissionOutput {}
+    RemovePermissionOutput {}
 }
 
 enumerations! {

@@ -2,38 +2,43 @@
 
 use crate::schema::{Member, Pattern, Schema};
 
-static PATTERN_1: Pattern = Pattern::new("^[A-Za-z0-9\\-]+[\\.][A-Za-z0-9\\-]+$", "^[A-Za-z0-9\\-]+[\\.][A-Za-z0-9\\-]+$");
-static PATTERN_2: Pattern = Pattern::new("[/\\.\\-_A-Za-z0-9]+", "[/\\.\\-_A-Za-z0-9]+");
-static PATTERN_3: Pattern = Pattern::new(
+static PATTERN_1: Pattern = Pattern::new("events:[a-zA-Z]+", "events:[a-zA-Z]+");
+static PATTERN_2: Pattern = Pattern::new("^[A-Za-z0-9\\-]+[\\.][A-Za-z0-9\\-]+$", "^[A-Za-z0-9\\-]+[\\.][A-Za-z0-9\\-]+$");
+static PATTERN_3: Pattern = Pattern::new("[/\\.\\-_A-Za-z0-9]+", "[/\\.\\-_A-Za-z0-9]+");
+static PATTERN_4: Pattern = Pattern::new(
     "(arn:aws[\\w-]*:events:[a-z]+-[a-z]+-[\\w-]+:[0-9]{12}:event-bus\\/)?[/\\.\\-_A-Za-z0-9]+",
     "(arn:aws[0-9A-Za-z_-]*:events:[a-z]+-[a-z]+-[0-9A-Za-z_-]+:[0-9]{12}:event-bus\\/)?[/\\.\\-_A-Za-z0-9]+",
 );
-static PATTERN_4: Pattern = Pattern::new("^[!#$%&'*+-.^_`|~0-9a-zA-Z]+$", "^[!#$%\\&'*+-.^_`|\\~0-9a-zA-Z]+$");
-static PATTERN_5: Pattern = Pattern::new(
+static PATTERN_5: Pattern = Pattern::new("aws\\.partner(/[\\.\\-_A-Za-z0-9]+){2,}", "aws\\.partner(/[\\.\\-_A-Za-z0-9]+){2,}");
+static PATTERN_6: Pattern = Pattern::new("^[!#$%&'*+-.^_`|~0-9a-zA-Z]+$", "^[!#$%\\&'*+-.^_`|\\~0-9a-zA-Z]+$");
+static PATTERN_7: Pattern = Pattern::new(
     "^[ \\t]*[\\x20-\\x7E]+([ \\t]+[\\x20-\\x7E]+)*[ \\t]*$",
     "^[ \\t]*[\\x20-\\x7E]+([ \\t]+[\\x20-\\x7E]+)*[ \\t]*$",
 );
-static PATTERN_6: Pattern = Pattern::new("[A-Za-z0-9\\_\\-]+", "[A-Za-z0-9\\_\\-]+");
-static PATTERN_7: Pattern = Pattern::new("^[a-zA-Z0-9_\\-/:]*$", "^[a-zA-Z0-9_\\-/:]*$");
-static PATTERN_8: Pattern = Pattern::new(
+static PATTERN_8: Pattern = Pattern::new("[A-Za-z0-9\\_\\-]+", "[A-Za-z0-9\\_\\-]+");
+static PATTERN_9: Pattern = Pattern::new("^[a-zA-Z0-9_\\-/:]*$", "^[a-zA-Z0-9_\\-/:]*$");
+static PATTERN_10: Pattern = Pattern::new("[\\.\\-_A-Za-z0-9]+", "[\\.\\-_A-Za-z0-9]+");
+static PATTERN_11: Pattern = Pattern::new(
     "(arn:aws[\\w-]*:events:[a-z]+-[a-z]+-[\\w-]+:[0-9]{12}:event-bus\\/)?[\\.\\-_A-Za-z0-9]+",
     "(arn:aws[0-9A-Za-z_-]*:events:[a-z]+-[a-z]+-[0-9A-Za-z_-]+:[0-9]{12}:event-bus\\/)?[\\.\\-_A-Za-z0-9]+",
 );
-static PATTERN_9: Pattern = Pattern::new(
+static PATTERN_12: Pattern = Pattern::new(
     "^(?!\\s*$).+",
     "[^\\n\\r\\u{85}\\u{2028}\\u{2029}]*[^ \\t\\n\\x0B\\x0C\\r\\u{85}\\u{2028}\\u{2029}][^\\n\\r\\u{85}\\u{2028}\\u{2029}]*",
 );
-static PATTERN_10: Pattern = Pattern::new("[^\\x00-\\x1F\\x7F]+", "[^\\x00-\\x1F\\x7F]+");
-static PATTERN_11: Pattern =
+static PATTERN_13: Pattern = Pattern::new("(\\d{12}|\\*)", "([0-9]{12}|\\*)");
+static PATTERN_14: Pattern = Pattern::new("[^\\x00-\\x1F\\x7F]+", "[^\\x00-\\x1F\\x7F]+");
+static PATTERN_15: Pattern =
     Pattern::new("[^\\x00-\\x09\\x0B\\x0C\\x0E-\\x1F\\x7F]+", "[^\\x00-\\x09\\x0B\\x0C\\x0E-\\x1F\\x7F]+");
-static PATTERN_12: Pattern = Pattern::new(
+static PATTERN_16: Pattern = Pattern::new(
     "(^arn:aws([a-z]|\\-)*:secretsmanager:[a-z0-9-.]+:.*)|(\\$(\\.[\\w_-]+(\\[(\\d+|\\*)\\])*)*)",
     "(^arn:aws([a-z]|\\-)*:secretsmanager:[a-z0-9-.]+:[^\\n\\r\\u{85}\\u{2028}\\u{2029}]*)|(\\$(\\.[0-9A-Za-z__-]+(\\[([0-9]+|\\*)\\])*)*)",
 );
-static PATTERN_13: Pattern = Pattern::new("[\\.\\-_A-Za-z0-9]+", "[\\.\\-_A-Za-z0-9]+");
-static PATTERN_14: Pattern = Pattern::new("^[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*$", "^[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*$");
-static PATTERN_15: Pattern = Pattern::new("^[a-zA-Z0-9](-*[a-zA-Z0-9])*$", "^[a-zA-Z0-9](-*[a-zA-Z0-9])*$");
+static PATTERN_17: Pattern = Pattern::new("^[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*$", "^[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*$");
+static PATTERN_18: Pattern = Pattern::new("^[a-zA-Z0-9](-*[a-zA-Z0-9])*$", "^[a-zA-Z0-9](-*[a-zA-Z0-9])*$");
+static PATTERN_19: Pattern = Pattern::new("[a-zA-Z0-9-_]+", "[a-zA-Z0-9-_]+");
 
+pub(super) static ACTION: Schema = Schema::string("Action").range(Some(1), Some(64)).pattern(&PATTERN_1);
 pub(super) static APP_SYNC_PARAMETERS: Schema =
     Schema::structure("AppSyncParameters", &[Member::optional("GraphQLOperation", &GRAPH_QL_OPERATION)]);
 pub(super) static ARN: Schema = Schema::string("Arn").range(Some(1), Some(1600));
@@ -75,10 +80,38 @@ pub(super) static CAPACITY_PROVIDER_STRATEGY_ITEM_BASE: Schema =
     Schema::integer("CapacityProviderStrategyItemBase").range(Some(0), Some(100000));
 pub(super) static CAPACITY_PROVIDER_STRATEGY_ITEM_WEIGHT: Schema =
     Schema::integer("CapacityProviderStrategyItemWeight").range(Some(0), Some(1000));
+pub(super) static CONDITION: Schema = Schema::structure(
+    "Condition",
+    &[Member::required("Type", &STRING), Member::required("Key", &STRING), Member::required("Value", &STRING)],
+);
+pub(super) static CREATE_EVENT_BUS_REQUEST: Schema = Schema::structure(
+    "CreateEventBusRequest",
+    &[
+        Member::required("Name", &EVENT_BUS_NAME),
+        Member::optional("EventSourceName", &EVENT_SOURCE_NAME),
+        Member::optional("Description", &EVENT_BUS_DESCRIPTION),
+        Member::optional("KmsKeyIdentifier", &KMS_KEY_IDENTIFIER),
+        Member::optional("DeadLetterConfig", &DEAD_LETTER_CONFIG),
+        Member::optional("LogConfig", &LOG_CONFIG),
+        Member::optional("Tags", &TAG_LIST),
+    ],
+);
+pub(super) static CREATE_EVENT_BUS_RESPONSE: Schema = Schema::structure(
+    "CreateEventBusResponse",
+    &[
+        Member::optional("EventBusArn", &STRING),
+        Member::optional("Description", &EVENT_BUS_DESCRIPTION),
+        Member::optional("KmsKeyIdentifier", &KMS_KEY_IDENTIFIER),
+        Member::optional("DeadLetterConfig", &DEAD_LETTER_CONFIG),
+        Member::optional("LogConfig", &LOG_CONFIG),
+    ],
+);
 pub(super) static CREATED_BY: Schema = Schema::string("CreatedBy").range(Some(1), Some(128));
 pub(super) static DATABASE: Schema = Schema::string("Database").range(Some(1), Some(64));
 pub(super) static DB_USER: Schema = Schema::string("DbUser").range(Some(1), Some(128));
 pub(super) static DEAD_LETTER_CONFIG: Schema = Schema::structure("DeadLetterConfig", &[Member::optional("Arn", &RESOURCE_ARN)]);
+pub(super) static DELETE_EVENT_BUS_REQUEST: Schema =
+    Schema::structure("DeleteEventBusRequest", &[Member::required("Name", &EVENT_BUS_NAME)]);
 pub(super) static DELETE_RULE_REQUEST: Schema = Schema::structure(
     "DeleteRuleRequest",
     &[
@@ -150,7 +183,7 @@ pub(super) static ENABLE_RULE_REQUEST: Schema = Schema::structure(
     "EnableRuleRequest",
     &[Member::required("Name", &RULE_NAME), Member::optional("EventBusName", &EVENT_BUS_NAME_OR_ARN)],
 );
-pub(super) static ENDPOINT_ID: Schema = Schema::string("EndpointId").range(Some(1), Some(50)).pattern(&PATTERN_1);
+pub(super) static ENDPOINT_ID: Schema = Schema::string("EndpointId").range(Some(1), Some(50)).pattern(&PATTERN_2);
 pub(super) static ERROR_CODE: Schema = Schema::string("ErrorCode");
 pub(super) static ERROR_MESSAGE: Schema = Schema::string("ErrorMessage");
 pub(super) static EVENT_BUS: Schema = Schema::structure(
@@ -167,18 +200,19 @@ pub(super) static EVENT_BUS: Schema = Schema::structure(
 );
 pub(super) static EVENT_BUS_DESCRIPTION: Schema = Schema::string("EventBusDescription").range(None, Some(512));
 pub(super) static EVENT_BUS_LIST: Schema = Schema::list("EventBusList", &EVENT_BUS);
-pub(super) static EVENT_BUS_NAME: Schema = Schema::string("EventBusName").range(Some(1), Some(256)).pattern(&PATTERN_2);
+pub(super) static EVENT_BUS_NAME: Schema = Schema::string("EventBusName").range(Some(1), Some(256)).pattern(&PATTERN_3);
 pub(super) static EVENT_BUS_NAME_OR_ARN: Schema =
-    Schema::string("EventBusNameOrArn").range(Some(1), Some(1600)).pattern(&PATTERN_3);
+    Schema::string("EventBusNameOrArn").range(Some(1), Some(1600)).pattern(&PATTERN_4);
 pub(super) static EVENT_ID: Schema = Schema::string("EventId").range(None, Some(64));
 pub(super) static EVENT_PATTERN: Schema = Schema::string("EventPattern").range(None, Some(4096));
 pub(super) static EVENT_RESOURCE: Schema = Schema::string("EventResource").range(None, Some(2048));
 pub(super) static EVENT_RESOURCE_LIST: Schema = Schema::list("EventResourceList", &EVENT_RESOURCE);
+pub(super) static EVENT_SOURCE_NAME: Schema = Schema::string("EventSourceName").range(Some(1), Some(256)).pattern(&PATTERN_5);
 pub(super) static EVENT_TIME: Schema = Schema::timestamp("EventTime");
 pub(super) static GRAPH_QL_OPERATION: Schema = Schema::string("GraphQLOperation").range(Some(1), Some(1048576)).sensitive();
-pub(super) static HEADER_KEY: Schema = Schema::string("HeaderKey").range(None, Some(512)).pattern(&PATTERN_4);
+pub(super) static HEADER_KEY: Schema = Schema::string("HeaderKey").range(None, Some(512)).pattern(&PATTERN_6);
 pub(super) static HEADER_PARAMETERS_MAP: Schema = Schema::map("HeaderParametersMap", &HEADER_KEY, &HEADER_VALUE);
-pub(super) static HEADER_VALUE: Schema = Schema::string("HeaderValue").range(None, Some(512)).pattern(&PATTERN_5);
+pub(super) static HEADER_VALUE: Schema = Schema::string("HeaderValue").range(None, Some(512)).pattern(&PATTERN_7);
 pub(super) static HTTP_PARAMETERS: Schema = Schema::structure(
     "HttpParameters",
     &[
@@ -193,11 +227,11 @@ pub(super) static INPUT_TRANSFORMER: Schema = Schema::structure(
     &[Member::optional("InputPathsMap", &TRANSFORMER_PATHS), Member::required("InputTemplate", &TRANSFORMER_INPUT)],
 );
 pub(super) static INPUT_TRANSFORMER_PATH_KEY: Schema =
-    Schema::string("InputTransformerPathKey").range(Some(1), Some(256)).pattern(&PATTERN_6);
+    Schema::string("InputTransformerPathKey").range(Some(1), Some(256)).pattern(&PATTERN_8);
 pub(super) static INTEGER: Schema = Schema::integer("Integer");
 pub(super) static KINESIS_PARAMETERS: Schema =
     Schema::structure("KinesisParameters", &[Member::required("PartitionKeyPath", &TARGET_PARTITION_KEY_PATH)]);
-pub(super) static KMS_KEY_IDENTIFIER: Schema = Schema::string("KmsKeyIdentifier").range(None, Some(2048)).pattern(&PATTERN_7);
+pub(super) static KMS_KEY_IDENTIFIER: Schema = Schema::string("KmsKeyIdentifier").range(None, Some(2048)).pattern(&PATTERN_9);
 pub(super) static LAUNCH_TYPE: Schema = Schema::enumeration("LaunchType", &["EC2", "FARGATE", "EXTERNAL"]);
 pub(super) static LEVEL: Schema = Schema::enumeration("Level", &["OFF", "ERROR", "INFO", "TRACE"]);
 pub(super) static LIMIT_MAX100: Schema = Schema::integer("LimitMax100").range(Some(1), Some(100));
@@ -266,9 +300,11 @@ pub(super) static MESSAGE_GROUP_ID: Schema = Schema::string("MessageGroupId").ra
 pub(super) static NETWORK_CONFIGURATION: Schema =
     Schema::structure("NetworkConfiguration", &[Member::optional("awsvpcConfiguration", &AWS_VPC_CONFIGURATION)]);
 pub(super) static NEXT_TOKEN: Schema = Schema::string("NextToken").range(Some(1), Some(2048));
+pub(super) static NON_PARTNER_EVENT_BUS_NAME: Schema =
+    Schema::string("NonPartnerEventBusName").range(Some(1), Some(256)).pattern(&PATTERN_10);
 pub(super) static NON_PARTNER_EVENT_BUS_NAME_OR_ARN: Schema =
-    Schema::string("NonPartnerEventBusNameOrArn").range(Some(1), Some(1600)).pattern(&PATTERN_8);
-pub(super) static PATH_PARAMETER: Schema = Schema::string("PathParameter").pattern(&PATTERN_9);
+    Schema::string("NonPartnerEventBusNameOrArn").range(Some(1), Some(1600)).pattern(&PATTERN_11);
+pub(super) static PATH_PARAMETER: Schema = Schema::string("PathParameter").pattern(&PATTERN_12);
 pub(super) static PATH_PARAMETER_LIST: Schema = Schema::list("PathParameterList", &PATH_PARAMETER);
 pub(super) static PLACEMENT_CONSTRAINT: Schema = Schema::structure(
     "PlacementConstraint",
@@ -288,6 +324,7 @@ pub(super) static PLACEMENT_STRATEGY: Schema = Schema::structure(
 pub(super) static PLACEMENT_STRATEGY_FIELD: Schema = Schema::string("PlacementStrategyField").range(None, Some(255));
 pub(super) static PLACEMENT_STRATEGY_TYPE: Schema =
     Schema::enumeration("PlacementStrategyType", &["random", "spread", "binpack"]);
+pub(super) static PRINCIPAL: Schema = Schema::string("Principal").range(Some(1), Some(12)).pattern(&PATTERN_13);
 pub(super) static PROPAGATE_TAGS: Schema = Schema::enumeration("PropagateTags", &["TASK_DEFINITION"]);
 pub(super) static PUT_EVENTS_REQUEST: Schema = Schema::structure(
     "PutEventsRequest",
@@ -320,6 +357,17 @@ pub(super) static PUT_EVENTS_RESULT_ENTRY: Schema = Schema::structure(
     ],
 );
 pub(super) static PUT_EVENTS_RESULT_ENTRY_LIST: Schema = Schema::list("PutEventsResultEntryList", &PUT_EVENTS_RESULT_ENTRY);
+pub(super) static PUT_PERMISSION_REQUEST: Schema = Schema::structure(
+    "PutPermissionRequest",
+    &[
+        Member::optional("EventBusName", &NON_PARTNER_EVENT_BUS_NAME),
+        Member::optional("Action", &ACTION),
+        Member::optional("Principal", &PRINCIPAL),
+        Member::optional("StatementId", &STATEMENT_ID),
+        Member::optional("Condition", &CONDITION),
+        Member::optional("Policy", &STRING),
+    ],
+);
 pub(super) static PUT_RULE_REQUEST: Schema = Schema::structure(
     "PutRuleRequest",
     &[
@@ -355,10 +403,10 @@ pub(super) static PUT_TARGETS_RESULT_ENTRY: Schema = Schema::structure(
     ],
 );
 pub(super) static PUT_TARGETS_RESULT_ENTRY_LIST: Schema = Schema::list("PutTargetsResultEntryList", &PUT_TARGETS_RESULT_ENTRY);
-pub(super) static QUERY_STRING_KEY: Schema = Schema::string("QueryStringKey").range(None, Some(512)).pattern(&PATTERN_10);
+pub(super) static QUERY_STRING_KEY: Schema = Schema::string("QueryStringKey").range(None, Some(512)).pattern(&PATTERN_14);
 pub(super) static QUERY_STRING_PARAMETERS_MAP: Schema =
     Schema::map("QueryStringParametersMap", &QUERY_STRING_KEY, &QUERY_STRING_VALUE);
-pub(super) static QUERY_STRING_VALUE: Schema = Schema::string("QueryStringValue").range(None, Some(512)).pattern(&PATTERN_11);
+pub(super) static QUERY_STRING_VALUE: Schema = Schema::string("QueryStringValue").range(None, Some(512)).pattern(&PATTERN_15);
 pub(super) static REDSHIFT_DATA_PARAMETERS: Schema = Schema::structure(
     "RedshiftDataParameters",
     &[
@@ -372,8 +420,16 @@ pub(super) static REDSHIFT_DATA_PARAMETERS: Schema = Schema::structure(
     ],
 );
 pub(super) static REDSHIFT_SECRET_MANAGER_ARN: Schema =
-    Schema::string("RedshiftSecretManagerArn").range(Some(1), Some(1600)).pattern(&PATTERN_12);
+    Schema::string("RedshiftSecretManagerArn").range(Some(1), Some(1600)).pattern(&PATTERN_16);
 pub(super) static REFERENCE_ID: Schema = Schema::string("ReferenceId").range(None, Some(1024));
+pub(super) static REMOVE_PERMISSION_REQUEST: Schema = Schema::structure(
+    "RemovePermissionRequest",
+    &[
+        Member::optional("StatementId", &STATEMENT_ID),
+        Member::optional("RemoveAllPermissions", &BOOLEAN),
+        Member::optional("EventBusName", &NON_PARTNER_EVENT_BUS_NAME),
+    ],
+);
 pub(super) static REMOVE_TARGETS_REQUEST: Schema = Schema::structure(
     "RemoveTargetsRequest",
     &[
@@ -422,7 +478,7 @@ pub(super) static RULE: Schema = Schema::structure(
 );
 pub(super) static RULE_ARN: Schema = Schema::string("RuleArn").range(Some(1), Some(1600));
 pub(super) static RULE_DESCRIPTION: Schema = Schema::string("RuleDescription").range(None, Some(512));
-pub(super) static RULE_NAME: Schema = Schema::string("RuleName").range(Some(1), Some(64)).pattern(&PATTERN_13);
+pub(super) static RULE_NAME: Schema = Schema::string("RuleName").range(Some(1), Some(64)).pattern(&PATTERN_10);
 pub(super) static RULE_NAME_LIST: Schema = Schema::list("RuleNameList", &RULE_NAME);
 pub(super) static RULE_RESPONSE_LIST: Schema = Schema::list("RuleResponseList", &RULE);
 pub(super) static RULE_STATE: Schema =
@@ -434,7 +490,7 @@ pub(super) static RUN_COMMAND_TARGET: Schema = Schema::structure(
     &[Member::required("Key", &RUN_COMMAND_TARGET_KEY), Member::required("Values", &RUN_COMMAND_TARGET_VALUES)],
 );
 pub(super) static RUN_COMMAND_TARGET_KEY: Schema =
-    Schema::string("RunCommandTargetKey").range(Some(1), Some(128)).pattern(&PATTERN_14);
+    Schema::string("RunCommandTargetKey").range(Some(1), Some(128)).pattern(&PATTERN_17);
 pub(super) static RUN_COMMAND_TARGET_VALUE: Schema = Schema::string("RunCommandTargetValue").range(Some(1), Some(256));
 pub(super) static RUN_COMMAND_TARGET_VALUES: Schema =
     Schema::list("RunCommandTargetValues", &RUN_COMMAND_TARGET_VALUE).range(Some(1), Some(50));
@@ -449,7 +505,7 @@ pub(super) static SAGE_MAKER_PIPELINE_PARAMETER: Schema = Schema::structure(
 pub(super) static SAGE_MAKER_PIPELINE_PARAMETER_LIST: Schema =
     Schema::list("SageMakerPipelineParameterList", &SAGE_MAKER_PIPELINE_PARAMETER).range(Some(0), Some(200));
 pub(super) static SAGE_MAKER_PIPELINE_PARAMETER_NAME: Schema =
-    Schema::string("SageMakerPipelineParameterName").range(Some(1), Some(256)).pattern(&PATTERN_15);
+    Schema::string("SageMakerPipelineParameterName").range(Some(1), Some(256)).pattern(&PATTERN_18);
 pub(super) static SAGE_MAKER_PIPELINE_PARAMETER_VALUE: Schema =
     Schema::string("SageMakerPipelineParameterValue").range(None, Some(1024));
 pub(super) static SAGE_MAKER_PIPELINE_PARAMETERS: Schema = Schema::structure(
@@ -461,6 +517,7 @@ pub(super) static SQL: Schema = Schema::string("Sql").range(Some(1), Some(100000
 pub(super) static SQLS: Schema = Schema::list("Sqls", &SQL).range(Some(0), Some(40)).sensitive();
 pub(super) static SQS_PARAMETERS: Schema =
     Schema::structure("SqsParameters", &[Member::optional("MessageGroupId", &MESSAGE_GROUP_ID)]);
+pub(super) static STATEMENT_ID: Schema = Schema::string("StatementId").range(Some(1), Some(64)).pattern(&PATTERN_19);
 pub(super) static STATEMENT_NAME: Schema = Schema::string("StatementName").range(Some(1), Some(500));
 pub(super) static STRING: Schema = Schema::string("String");
 pub(super) static STRING_LIST: Schema = Schema::list("StringList", &STRING);
@@ -496,7 +553,7 @@ pub(super) static TARGET: Schema = Schema::structure(
     ],
 );
 pub(super) static TARGET_ARN: Schema = Schema::string("TargetArn").range(Some(1), Some(1600));
-pub(super) static TARGET_ID: Schema = Schema::string("TargetId").range(Some(1), Some(64)).pattern(&PATTERN_13);
+pub(super) static TARGET_ID: Schema = Schema::string("TargetId").range(Some(1), Some(64)).pattern(&PATTERN_10);
 pub(super) static TARGET_ID_LIST: Schema = Schema::list("TargetIdList", &TARGET_ID).range(Some(1), Some(100));
 pub(super) static TARGET_INPUT: Schema = Schema::string("TargetInput").range(None, Some(8192));
 pub(super) static TARGET_INPUT_PATH: Schema = Schema::string("TargetInputPath").range(None, Some(256));
@@ -518,3 +575,24 @@ pub(super) static UNTAG_RESOURCE_REQUEST: Schema = Schema::structure(
     &[Member::required("ResourceARN", &ARN), Member::required("TagKeys", &TAG_KEY_LIST)],
 );
 pub(super) static UNTAG_RESOURCE_RESPONSE: Schema = Schema::structure("UntagResourceResponse", &[]);
+pub(super) static UPDATE_EVENT_BUS_REQUEST: Schema = Schema::structure(
+    "UpdateEventBusRequest",
+    &[
+        Member::optional("Name", &EVENT_BUS_NAME),
+        Member::optional("KmsKeyIdentifier", &KMS_KEY_IDENTIFIER),
+        Member::optional("Description", &EVENT_BUS_DESCRIPTION),
+        Member::optional("DeadLetterConfig", &DEAD_LETTER_CONFIG),
+        Member::optional("LogConfig", &LOG_CONFIG),
+    ],
+);
+pub(super) static UPDATE_EVENT_BUS_RESPONSE: Schema = Schema::structure(
+    "UpdateEventBusResponse",
+    &[
+        Member::optional("Arn", &STRING),
+        Member::optional("Name", &EVENT_BUS_NAME),
+        Member::optional("KmsKeyIdentifier", &KMS_KEY_IDENTIFIER),
+        Member::optional("Description", &EVENT_BUS_DESCRIPTION),
+        Member::optional("DeadLetterConfig", &DEAD_LETTER_CONFIG),
+        Member::optional("LogConfig", &LOG_CONFIG),
+    ],
+);

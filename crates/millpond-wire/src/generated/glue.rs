@@ -11,7 +11,8 @@ pub static SERVICE: Service = Service {
     version: "2017-03-31",
     signing_name: "glue",
     protocol: Protocol::Json { version: "1.1", target_prefix: "AWSGlue" },
-    validation: Validation { code: "ValidationException", extra: &[] },
+    also_query: None,
+    validation: Validation { code: "ValidationException", missing: "ValidationException", extra: &[] },
     operations: &[
         "AssociateGlossaryTerms",
         "BatchCreatePartition",
@@ -328,6 +329,7 @@ pub static SERVICE: Service = Service {
         "UpdateUserDefinedFunction",
         "UpdateWorkflow",
     ],
+    routes: &[],
 };
 
 operations! { SERVICE;

@@ -8,12 +8,30 @@ pub mod events;
 mod events_schema;
 pub mod glue;
 mod glue_schema;
+pub mod iam;
+mod iam_schema;
+pub mod lambda;
+mod lambda_schema;
+pub mod logs;
+mod logs_schema;
 pub mod s3;
 pub mod sns;
 mod sns_schema;
+pub mod sqs;
+mod sqs_schema;
 pub mod sts;
 mod sts_schema;
 
 /// Every service that `services.toml` names, by name.
-pub static SERVICES: &[&crate::Service] =
-    &[&athena::SERVICE, &events::SERVICE, &glue::SERVICE, &s3::SERVICE, &sns::SERVICE, &sts::SERVICE];
+pub static SERVICES: &[&crate::Service] = &[
+    &athena::SERVICE,
+    &events::SERVICE,
+    &glue::SERVICE,
+    &iam::SERVICE,
+    &lambda::SERVICE,
+    &logs::SERVICE,
+    &s3::SERVICE,
+    &sns::SERVICE,
+    &sqs::SERVICE,
+    &sts::SERVICE,
+];

@@ -9,7 +9,8 @@ pub static SERVICE: Service = Service {
     version: "2006-03-01",
     signing_name: "s3",
     protocol: Protocol::Rest,
-    validation: Validation { code: "InvalidArgument", extra: &[] },
+    also_query: None,
+    validation: Validation { code: "InvalidArgument", missing: "InvalidArgument", extra: &[] },
     operations: &[
         "AbortMultipartUpload",
         "CompleteMultipartUpload",
@@ -128,4 +129,5 @@ pub static SERVICE: Service = Service {
         "UploadPartCopy",
         "WriteGetObjectResponse",
     ],
+    routes: &[],
 };

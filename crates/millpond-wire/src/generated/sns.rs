@@ -11,7 +11,8 @@ pub static SERVICE: Service = Service {
     version: "2010-03-31",
     signing_name: "sns",
     protocol: Protocol::Query { xml_namespace: "http://sns.amazonaws.com/doc/2010-03-31/" },
-    validation: Validation { code: "ValidationError", extra: &[] },
+    also_query: None,
+    validation: Validation { code: "ValidationError", missing: "ValidationError", extra: &[] },
     operations: &[
         "AddPermission",
         "CheckIfPhoneNumberIsOptedOut",
@@ -56,6 +57,7 @@ pub static SERVICE: Service = Service {
         "UntagResource",
         "VerifySMSSandboxPhoneNumber",
     ],
+    routes: &[],
 };
 
 operations! { SERVICE;
@@ -73,6 +75,8 @@ GetSubscriptionAttributes: GetSubscriptionAttributesInput = schema::GET_SUBSCRIP
 SetSubscriptionAttributes: SetSubscriptionAttributesInput = schema::SET_SUBSCRIPTION_ATTRIBUTES_INPUT, SetSubscriptionAttributesOutput = crate::schema::EMPTY, None;
 Publish: PublishInput = schema::PUBLISH_INPUT, PublishOutput = schema::PUBLISH_RESPONSE, Some("PublishResult");
 PublishBatch: PublishBatchInput = schema::PUBLISH_BATCH_INPUT, PublishBatchOutput = schema::PUBLISH_BATCH_RESPONSE, Some("PublishBatchResult");
+AddPermission: AddPermissionInput = schema::ADD_PERMISSION_INPUT, AddPermissionOutput = crate::schema::EMPTY, None;
+RemovePermission: RemovePermissionInput = schema::REMOVE_PERMISSION_INPUT, RemovePermissionOutput = crate::schema::EMPTY, None;
 TagResource: TagResourceInput = schema::TAG_RESOURCE_REQUEST, TagResourceOutput = schema::TAG_RESOURCE_RESPONSE, Some("TagResourceResult");
 UntagResource: UntagResourceInput = schema::UNTAG_RESOURCE_REQUEST, UntagResourceOutput = schema::UNTAG_RESOURCE_RESPONSE, Some("UntagResourceResult");
 ListTagsForResource: ListTagsForResourceInput = schema::LIST_TAGS_FOR_RESOURCE_REQUEST, ListTagsForResourceOutput = schema::LIST_TAGS_FOR_RESOURCE_RESPONSE, Some("ListTagsForResourceResult");
@@ -119,6 +123,12 @@ pub mod error {
 }
 
 structures! {
+    AddPermissionInput {
+        topic_arn: String = "TopicArn",
+        label: String = "Label",
+        aws_account_id: Vec<String> = "AWSAccountId",
+        action_name: Vec<String> = "ActionName",
+    }
     BatchResultErrorEntry {
         id: String = "Id",
         code: String = "Code",
@@ -227,6 +237,10 @@ structures! {
         message_id: Option<String> = "MessageId",
         sequence_number: Option<String> = "SequenceNumber",
     }
+    RemovePermissionInput {
+        topic_arn: String = "TopicArn",
+        label: String = "Label",
+    }
     SetSubscriptionAttributesInput {
         subscription_arn: String = "SubscriptionArn",
         attribute_name: String = "AttributeName",
@@ -280,6 +294,8 @@ structures! {
     SetTopicAttributesOutput {}
     UnsubscribeOutput {}
     SetSubscriptionAttributesOutput {}
+    AddPermissionOutput {}
+    RemovePermissionOutput {}
 }
 
 enumerations! {}

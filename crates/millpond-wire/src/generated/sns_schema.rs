@@ -2,6 +2,16 @@
 
 use crate::schema::{Member, Schema};
 
+pub(super) static ACTIONS_LIST: Schema = Schema::list("ActionsList", &ACTION);
+pub(super) static ADD_PERMISSION_INPUT: Schema = Schema::structure(
+    "AddPermissionInput",
+    &[
+        Member::required("TopicArn", &TOPIC_ARN),
+        Member::required("Label", &LABEL),
+        Member::required("AWSAccountId", &DELEGATES_LIST),
+        Member::required("ActionName", &ACTIONS_LIST),
+    ],
+);
 pub(super) static AMAZON_RESOURCE_NAME: Schema = Schema::string("AmazonResourceName").range(Some(1), Some(1011));
 pub(super) static BATCH_RESULT_ERROR_ENTRY: Schema = Schema::structure(
     "BatchResultErrorEntry",
@@ -35,6 +45,7 @@ pub(super) static CREATE_TOPIC_INPUT: Schema = Schema::structure(
 );
 pub(super) static CREATE_TOPIC_RESPONSE: Schema =
     Schema::structure("CreateTopicResponse", &[Member::optional("TopicArn", &TOPIC_ARN)]);
+pub(super) static DELEGATES_LIST: Schema = Schema::list("DelegatesList", &DELEGATE);
 pub(super) static DELETE_TOPIC_INPUT: Schema = Schema::structure("DeleteTopicInput", &[Member::required("TopicArn", &TOPIC_ARN)]);
 pub(super) static GET_SUBSCRIPTION_ATTRIBUTES_INPUT: Schema =
     Schema::structure("GetSubscriptionAttributesInput", &[Member::required("SubscriptionArn", &SUBSCRIPTION_ARN)]);
@@ -126,6 +137,8 @@ pub(super) static PUBLISH_RESPONSE: Schema = Schema::structure(
     "PublishResponse",
     &[Member::optional("MessageId", &MESSAGE_ID), Member::optional("SequenceNumber", &STRING)],
 );
+pub(super) static REMOVE_PERMISSION_INPUT: Schema =
+    Schema::structure("RemovePermissionInput", &[Member::required("TopicArn", &TOPIC_ARN), Member::required("Label", &LABEL)]);
 pub(super) static SET_SUBSCRIPTION_ATTRIBUTES_INPUT: Schema = Schema::structure(
     "SetSubscriptionAttributesInput",
     &[
@@ -190,11 +203,14 @@ pub(super) static UNTAG_RESOURCE_REQUEST: Schema = Schema::structure(
 );
 pub(super) static UNTAG_RESOURCE_RESPONSE: Schema = Schema::structure("UntagResourceResponse", &[]);
 pub(super) static ACCOUNT: Schema = Schema::string("account");
+pub(super) static ACTION: Schema = Schema::string("action");
 pub(super) static ATTRIBUTE_NAME: Schema = Schema::string("attributeName");
 pub(super) static ATTRIBUTE_VALUE: Schema = Schema::string("attributeValue");
 pub(super) static AUTHENTICATE_ON_UNSUBSCRIBE: Schema = Schema::string("authenticateOnUnsubscribe");
 pub(super) static BOOLEAN: Schema = Schema::boolean("boolean");
+pub(super) static DELEGATE: Schema = Schema::string("delegate");
 pub(super) static ENDPOINT: Schema = Schema::string("endpoint");
+pub(super) static LABEL: Schema = Schema::string("label");
 pub(super) static MESSAGE: Schema = Schema::string("message");
 pub(super) static MESSAGE_ID: Schema = Schema::string("messageId");
 pub(super) static MESSAGE_STRUCTURE: Schema = Schema::string("messageStructure");

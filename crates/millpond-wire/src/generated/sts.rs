@@ -11,7 +11,8 @@ pub static SERVICE: Service = Service {
     version: "2011-06-15",
     signing_name: "sts",
     protocol: Protocol::Query { xml_namespace: "https://sts.amazonaws.com/doc/2011-06-15/" },
-    validation: Validation { code: "ValidationError", extra: &[] },
+    also_query: None,
+    validation: Validation { code: "ValidationError", missing: "ValidationError", extra: &[] },
     operations: &[
         "AssumeRole",
         "AssumeRoleWithSAML",
@@ -25,10 +26,15 @@ pub static SERVICE: Service = Service {
         "GetSessionToken",
         "GetWebIdentityToken",
     ],
+    routes: &[],
 };
 
 operations! { SERVICE;
 GetCallerIdentity: GetCallerIdentityInput = schema::GET_CALLER_IDENTITY_REQUEST, GetCallerIdentityOutput = schema::GET_CALLER_IDENTITY_RESPONSE, Some("GetCallerIdentityResult");
+AssumeRole: AssumeRoleInput = schema::ASSUME_ROLE_REQUEST, AssumeRoleOutput = schema::ASSUME_ROLE_RESPONSE, Some("AssumeRoleResult");
+AssumeRoleWithWebIdentity: AssumeRoleWithWebIdentityInput = schema::ASSUME_ROLE_WITH_WEB_IDENTITY_REQUEST, AssumeRoleWithWebIdentityOutput = schema::ASSUME_ROLE_WITH_WEB_IDENTITY_RESPONSE, Some("AssumeRoleWithWebIdentityResult");
+GetSessionToken: GetSessionTokenInput = schema::GET_SESSION_TOKEN_REQUEST, GetSessionTokenOutput = schema::GET_SESSION_TOKEN_RESPONSE, Some("GetSessionTokenResult");
+GetAccessKeyInfo: GetAccessKeyInfoInput = schema::GET_ACCESS_KEY_INFO_REQUEST, GetAccessKeyInfoOutput = schema::GET_ACCESS_KEY_INFO_RESPONSE, Some("GetAccessKeyInfoResult");
 }
 
 /// The errors that the service's model names.
@@ -50,12 +56,94 @@ pub mod error {
 }
 
 structures! {
+    AssumeRoleInput {
+        role_arn: String = "RoleArn",
+        role_session_name: String = "RoleSessionName",
+        policy_arns: Option<Vec<PolicyDescriptorType>> = "PolicyArns",
+        policy: Option<String> = "Policy",
+        duration_seconds: Option<i32> = "DurationSeconds",
+        tags: Option<Vec<Tag>> = "Tags",
+        transitive_tag_keys: Option<Vec<String>> = "TransitiveTagKeys",
+        external_id: Option<String> = "ExternalId",
+        serial_number: Option<String> = "SerialNumber",
+        token_code: Option<String> = "TokenCode",
+        source_identity: Option<String> = "SourceIdentity",
+        provided_contexts: Option<Vec<ProvidedContext>> = "ProvidedContexts",
+        minimum_session_token_size: Option<i32> = "MinimumSessionTokenSize",
+    }
+    AssumeRoleOutput {
+        credentials: Option<Credentials> = "Credentials",
+        assumed_role_user: Option<AssumedRoleUser> = "AssumedRoleUser",
+        packed_policy_size: Option<i32> = "PackedPolicySize",
+        source_identity: Option<String> = "SourceIdentity",
+        session_token_utilization: Option<i32> = "SessionTokenUtilization",
+        session_token_size: Option<i32> = "SessionTokenSize",
+    }
+    AssumeRoleWithWebIdentityInput {
+        role_arn: String = "RoleArn",
+        role_session_name: String = "RoleSessionName",
+        web_identity_token: String = "WebIdentityToken",
+        provider_id: Option<String> = "ProviderId",
+        policy_arns: Option<Vec<PolicyDescriptorType>> = "PolicyArns",
+        policy: Option<String> = "Policy",
+        duration_seconds: Option<i32> = "DurationSeconds",
+        minimum_session_token_size: Option<i32> = "MinimumSessionTokenSize",
+    }
+    AssumeRoleWithWebIdentityOutput {
+        credentials: Option<Credentials> = "Credentials",
+        subject_from_web_identity_token: Option<String> = "SubjectFromWebIdentityToken",
+        assumed_role_user: Option<AssumedRoleUser> = "AssumedRoleUser",
+        packed_policy_size: Option<i32> = "PackedPolicySize",
+        provider: Option<String> = "Provider",
+        audience: Option<String> = "Audience",
+        source_identity: Option<String> = "SourceIdentity",
+        session_token_utilization: Option<i32> = "SessionTokenUtilization",
+        session_token_size: Option<i32> = "SessionTokenSize",
+    }
+    AssumedRoleUser {
+        assumed_role_id: String = "AssumedRoleId",
+        arn: String = "Arn",
+    }
+    Credentials {
+        access_key_id: String = "AccessKeyId",
+        secret_access_key: String = "SecretAccessKey",
+        session_token: String = "SessionToken",
+        expiration: Timestamp = "Expiration",
+    }
+    GetAccessKeyInfoInput {
+        access_key_id: String = "AccessKeyId",
+    }
+    GetAccessKeyInfoOutput {
+        account: Option<String> = "Account",
+    }
     GetCallerIdentityInput {
     }
     GetCallerIdentityOutput {
         user_id: Option<String> = "UserId",
         account: Option<String> = "Account",
         arn: Option<String> = "Arn",
+    }
+    GetSessionTokenInput {
+        duration_seconds: Option<i32> = "DurationSeconds",
+        serial_number: Option<String> = "SerialNumber",
+        token_code: Option<String> = "TokenCode",
+        minimum_session_token_size: Option<i32> = "MinimumSessionTokenSize",
+    }
+    GetSessionTokenOutput {
+        credentials: Option<Credentials> = "Credentials",
+        session_token_utilization: Option<i32> = "SessionTokenUtilization",
+        session_token_size: Option<i32> = "SessionTokenSize",
+    }
+    PolicyDescriptorType {
+        arn: Option<String> = "arn",
+    }
+    ProvidedContext {
+        provider_arn: Option<String> = "ProviderArn",
+        context_assertion: Option<String> = "ContextAssertion",
+    }
+    Tag {
+        key: String = "Key",
+        value: String = "Value",
     }
 }
 

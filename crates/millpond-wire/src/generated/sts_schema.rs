@@ -2,16 +2,160 @@
 
 use crate::schema::{Member, Pattern, Schema};
 
-static PATTERN_1: Pattern = Pattern::new(
+static PATTERN_1: Pattern = Pattern::new("[\\w]*", "[0-9A-Za-z_]*");
+static PATTERN_2: Pattern = Pattern::new(
     "[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u0085\\u00A0-\\uD7FF\\uE000-\\uFFFD\\u10000-\\u10FFFF]+",
     "[\\u{9}\\u{A}\\u{D}\\u{20}-\\u{7E}\\u{85}\\u{A0}-\\u{D7FF}\\u{E000}-\\u{FFFD}\\u{10000}-\\u{10FFFF}]+",
 );
+static PATTERN_3: Pattern = Pattern::new("[\\w+=,.@:-]*", "[0-9A-Za-z_+=,.@:-]*");
+static PATTERN_4: Pattern = Pattern::new("[\\w+=,.@:\\/-]*", "[0-9A-Za-z_+=,.@:\\/-]*");
+static PATTERN_5: Pattern = Pattern::new("[\\w+=,.@-]*", "[0-9A-Za-z_+=,.@-]*");
+static PATTERN_6: Pattern = Pattern::new("[\\w+=/:,.@-]*", "[0-9A-Za-z_+=/:,.@-]*");
+static PATTERN_7: Pattern = Pattern::new("[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+", "[\\u{9}\\u{A}\\u{D}\\u{20}-\\u{FF}]+");
+static PATTERN_8: Pattern = Pattern::new("[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+", "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+");
+static PATTERN_9: Pattern = Pattern::new("[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*", "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*");
+static PATTERN_10: Pattern = Pattern::new("[\\d]*", "[0-9]*");
 
+pub(super) static ASSUME_ROLE_REQUEST: Schema = Schema::structure(
+    "AssumeRoleRequest",
+    &[
+        Member::required("RoleArn", &ARN_TYPE),
+        Member::required("RoleSessionName", &ROLE_SESSION_NAME_TYPE),
+        Member::optional("PolicyArns", &POLICY_DESCRIPTOR_LIST_TYPE),
+        Member::optional("Policy", &UNRESTRICTED_SESSION_POLICY_DOCUMENT_TYPE),
+        Member::optional("DurationSeconds", &ROLE_DURATION_SECONDS_TYPE),
+        Member::optional("Tags", &TAG_LIST_TYPE),
+        Member::optional("TransitiveTagKeys", &TAG_KEY_LIST_TYPE),
+        Member::optional("ExternalId", &EXTERNAL_ID_TYPE),
+        Member::optional("SerialNumber", &SERIAL_NUMBER_TYPE),
+        Member::optional("TokenCode", &TOKEN_CODE_TYPE),
+        Member::optional("SourceIdentity", &SOURCE_IDENTITY_TYPE),
+        Member::optional("ProvidedContexts", &PROVIDED_CONTEXTS_LIST_TYPE),
+        Member::optional("MinimumSessionTokenSize", &MINIMUM_SESSION_TOKEN_SIZE_TYPE),
+    ],
+);
+pub(super) static ASSUME_ROLE_RESPONSE: Schema = Schema::structure(
+    "AssumeRoleResponse",
+    &[
+        Member::optional("Credentials", &CREDENTIALS),
+        Member::optional("AssumedRoleUser", &ASSUMED_ROLE_USER),
+        Member::optional("PackedPolicySize", &NON_NEGATIVE_INTEGER_TYPE),
+        Member::optional("SourceIdentity", &SOURCE_IDENTITY_TYPE),
+        Member::optional("SessionTokenUtilization", &SESSION_TOKEN_UTILIZATION_TYPE),
+        Member::optional("SessionTokenSize", &SESSION_TOKEN_SIZE_TYPE),
+    ],
+);
+pub(super) static ASSUME_ROLE_WITH_WEB_IDENTITY_REQUEST: Schema = Schema::structure(
+    "AssumeRoleWithWebIdentityRequest",
+    &[
+        Member::required("RoleArn", &ARN_TYPE),
+        Member::required("RoleSessionName", &ROLE_SESSION_NAME_TYPE),
+        Member::required("WebIdentityToken", &CLIENT_TOKEN_TYPE),
+        Member::optional("ProviderId", &URL_TYPE),
+        Member::optional("PolicyArns", &POLICY_DESCRIPTOR_LIST_TYPE),
+        Member::optional("Policy", &SESSION_POLICY_DOCUMENT_TYPE),
+        Member::optional("DurationSeconds", &ROLE_DURATION_SECONDS_TYPE),
+        Member::optional("MinimumSessionTokenSize", &MINIMUM_SESSION_TOKEN_SIZE_TYPE),
+    ],
+);
+pub(super) static ASSUME_ROLE_WITH_WEB_IDENTITY_RESPONSE: Schema = Schema::structure(
+    "AssumeRoleWithWebIdentityResponse",
+    &[
+        Member::optional("Credentials", &CREDENTIALS),
+        Member::optional("SubjectFromWebIdentityToken", &WEB_IDENTITY_SUBJECT_TYPE),
+        Member::optional("AssumedRoleUser", &ASSUMED_ROLE_USER),
+        Member::optional("PackedPolicySize", &NON_NEGATIVE_INTEGER_TYPE),
+        Member::optional("Provider", &ISSUER),
+        Member::optional("Audience", &AUDIENCE),
+        Member::optional("SourceIdentity", &SOURCE_IDENTITY_TYPE),
+        Member::optional("SessionTokenUtilization", &SESSION_TOKEN_UTILIZATION_TYPE),
+        Member::optional("SessionTokenSize", &SESSION_TOKEN_SIZE_TYPE),
+    ],
+);
+pub(super) static ASSUMED_ROLE_USER: Schema = Schema::structure(
+    "AssumedRoleUser",
+    &[Member::required("AssumedRoleId", &ASSUMED_ROLE_ID_TYPE), Member::required("Arn", &ARN_TYPE)],
+);
+pub(super) static AUDIENCE: Schema = Schema::string("Audience");
+pub(super) static CREDENTIALS: Schema = Schema::structure(
+    "Credentials",
+    &[
+        Member::required("AccessKeyId", &ACCESS_KEY_ID_TYPE),
+        Member::required("SecretAccessKey", &ACCESS_KEY_SECRET_TYPE),
+        Member::required("SessionToken", &TOKEN_TYPE),
+        Member::required("Expiration", &DATE_TYPE),
+    ],
+);
+pub(super) static GET_ACCESS_KEY_INFO_REQUEST: Schema =
+    Schema::structure("GetAccessKeyInfoRequest", &[Member::required("AccessKeyId", &ACCESS_KEY_ID_TYPE)]);
+pub(super) static GET_ACCESS_KEY_INFO_RESPONSE: Schema =
+    Schema::structure("GetAccessKeyInfoResponse", &[Member::optional("Account", &ACCOUNT_TYPE)]);
 pub(super) static GET_CALLER_IDENTITY_REQUEST: Schema = Schema::structure("GetCallerIdentityRequest", &[]);
 pub(super) static GET_CALLER_IDENTITY_RESPONSE: Schema = Schema::structure(
     "GetCallerIdentityResponse",
     &[Member::optional("UserId", &USER_ID_TYPE), Member::optional("Account", &ACCOUNT_TYPE), Member::optional("Arn", &ARN_TYPE)],
 );
+pub(super) static GET_SESSION_TOKEN_REQUEST: Schema = Schema::structure(
+    "GetSessionTokenRequest",
+    &[
+        Member::optional("DurationSeconds", &DURATION_SECONDS_TYPE),
+        Member::optional("SerialNumber", &SERIAL_NUMBER_TYPE),
+        Member::optional("TokenCode", &TOKEN_CODE_TYPE),
+        Member::optional("MinimumSessionTokenSize", &MINIMUM_SESSION_TOKEN_SIZE_TYPE),
+    ],
+);
+pub(super) static GET_SESSION_TOKEN_RESPONSE: Schema = Schema::structure(
+    "GetSessionTokenResponse",
+    &[
+        Member::optional("Credentials", &CREDENTIALS),
+        Member::optional("SessionTokenUtilization", &SESSION_TOKEN_UTILIZATION_TYPE),
+        Member::optional("SessionTokenSize", &SESSION_TOKEN_SIZE_TYPE),
+    ],
+);
+pub(super) static ISSUER: Schema = Schema::string("Issuer");
+pub(super) static POLICY_DESCRIPTOR_TYPE: Schema =
+    Schema::structure("PolicyDescriptorType", &[Member::optional("arn", &ARN_TYPE)]);
+pub(super) static PROVIDED_CONTEXT: Schema = Schema::structure(
+    "ProvidedContext",
+    &[Member::optional("ProviderArn", &ARN_TYPE), Member::optional("ContextAssertion", &CONTEXT_ASSERTION_TYPE)],
+);
+pub(super) static PROVIDED_CONTEXTS_LIST_TYPE: Schema =
+    Schema::list("ProvidedContextsListType", &PROVIDED_CONTEXT).range(Some(1), Some(5));
+pub(super) static TAG: Schema =
+    Schema::structure("Tag", &[Member::required("Key", &TAG_KEY_TYPE), Member::required("Value", &TAG_VALUE_TYPE)]);
+pub(super) static ACCESS_KEY_ID_TYPE: Schema = Schema::string("accessKeyIdType").range(Some(16), Some(128)).pattern(&PATTERN_1);
+pub(super) static ACCESS_KEY_SECRET_TYPE: Schema = Schema::string("accessKeySecretType").sensitive();
 pub(super) static ACCOUNT_TYPE: Schema = Schema::string("accountType");
-pub(super) static ARN_TYPE: Schema = Schema::string("arnType").range(Some(20), Some(2048)).pattern(&PATTERN_1);
+pub(super) static ARN_TYPE: Schema = Schema::string("arnType").range(Some(20), Some(2048)).pattern(&PATTERN_2);
+pub(super) static ASSUMED_ROLE_ID_TYPE: Schema =
+    Schema::string("assumedRoleIdType").range(Some(2), Some(193)).pattern(&PATTERN_3);
+pub(super) static CLIENT_TOKEN_TYPE: Schema = Schema::string("clientTokenType").range(Some(4), Some(20000)).sensitive();
+pub(super) static CONTEXT_ASSERTION_TYPE: Schema = Schema::string("contextAssertionType").range(Some(4), Some(2048));
+pub(super) static DATE_TYPE: Schema = Schema::timestamp("dateType");
+pub(super) static DURATION_SECONDS_TYPE: Schema = Schema::integer("durationSecondsType").range(Some(900), Some(129600));
+pub(super) static EXTERNAL_ID_TYPE: Schema = Schema::string("externalIdType").range(Some(2), Some(1224)).pattern(&PATTERN_4);
+pub(super) static MINIMUM_SESSION_TOKEN_SIZE_TYPE: Schema =
+    Schema::integer("minimumSessionTokenSizeType").range(Some(0), Some(4096));
+pub(super) static NON_NEGATIVE_INTEGER_TYPE: Schema = Schema::integer("nonNegativeIntegerType").range(Some(0), None);
+pub(super) static POLICY_DESCRIPTOR_LIST_TYPE: Schema = Schema::list("policyDescriptorListType", &POLICY_DESCRIPTOR_TYPE);
+pub(super) static ROLE_DURATION_SECONDS_TYPE: Schema = Schema::integer("roleDurationSecondsType").range(Some(900), Some(43200));
+pub(super) static ROLE_SESSION_NAME_TYPE: Schema =
+    Schema::string("roleSessionNameType").range(Some(2), Some(64)).pattern(&PATTERN_5);
+pub(super) static SERIAL_NUMBER_TYPE: Schema = Schema::string("serialNumberType").range(Some(9), Some(256)).pattern(&PATTERN_6);
+pub(super) static SESSION_POLICY_DOCUMENT_TYPE: Schema =
+    Schema::string("sessionPolicyDocumentType").range(Some(1), Some(2048)).pattern(&PATTERN_7);
+pub(super) static SESSION_TOKEN_SIZE_TYPE: Schema = Schema::integer("sessionTokenSizeType").range(Some(0), None);
+pub(super) static SESSION_TOKEN_UTILIZATION_TYPE: Schema = Schema::integer("sessionTokenUtilizationType").range(Some(0), None);
+pub(super) static SOURCE_IDENTITY_TYPE: Schema =
+    Schema::string("sourceIdentityType").range(Some(2), Some(64)).pattern(&PATTERN_5);
+pub(super) static TAG_KEY_LIST_TYPE: Schema = Schema::list("tagKeyListType", &TAG_KEY_TYPE).range(None, Some(50));
+pub(super) static TAG_KEY_TYPE: Schema = Schema::string("tagKeyType").range(Some(1), Some(128)).pattern(&PATTERN_8);
+pub(super) static TAG_LIST_TYPE: Schema = Schema::list("tagListType", &TAG).range(None, Some(50));
+pub(super) static TAG_VALUE_TYPE: Schema = Schema::string("tagValueType").range(Some(0), Some(256)).pattern(&PATTERN_9);
+pub(super) static TOKEN_CODE_TYPE: Schema = Schema::string("tokenCodeType").range(Some(6), Some(6)).pattern(&PATTERN_10);
+pub(super) static TOKEN_TYPE: Schema = Schema::string("tokenType");
+pub(super) static UNRESTRICTED_SESSION_POLICY_DOCUMENT_TYPE: Schema =
+    Schema::string("unrestrictedSessionPolicyDocumentType").range(Some(1), None).pattern(&PATTERN_7);
+pub(super) static URL_TYPE: Schema = Schema::string("urlType").range(Some(4), Some(2048));
 pub(super) static USER_ID_TYPE: Schema = Schema::string("userIdType");
+pub(super) static WEB_IDENTITY_SUBJECT_TYPE: Schema = Schema::string("webIdentitySubjectType").range(Some(6), Some(255));
