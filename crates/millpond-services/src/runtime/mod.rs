@@ -2,6 +2,7 @@
 
 pub mod delivery;
 pub mod dispatcher;
+pub mod source;
 mod workers;
 
 pub use workers::{Failure, Handler, Workers};
