@@ -1,1 +1,16 @@
 //! Functions as processes that speak the Lambda Runtime API.
+//!
+//! A [`Host`] keeps the processes of all functions of a lake: it starts them in a sandbox, gives each one invocation at a time, takes their output
+//! to a log, bounds their time, memory and number, and ends those that idle. It knows nothing of how functions are kept or who may call them.
+//!
+//! The order of things for a process: `sandbox` (a launcher process shuts itself in and becomes the runtime) → `api` (the runtime asks its own
+//! listener on the loopback for work) → `process` (one invocation after the other) → `host` (which process takes which invocation).
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod error;
+mod host;
+mod spec;
+
+pub use error::{HostError, HostErrorKind, RuntimeMissing};
+pub use host::Host;
+pub use spec::{HostSettings, Invocation, IsolationWanted, Outcome, Report, SessionCredentials, Spec, Usage};
