@@ -2,7 +2,7 @@
 """Measures Millpond against DuckDB, Polars and chDB on this machine, all in one run, and prints one table with ratios.
 
     python3 bench/run.py                      everything (about 15 minutes on two cores)
-    python3 bench/run.py convert whole        some of it: convert whole latency many footprint
+    python3 bench/run.py convert whole        some of it: convert whole latency many footprint functions uploads
     python3 bench/run.py --files 1000 many    smaller
 
 It makes a virtual environment in bench/.venv with the peers, generates TPC-H lineitem at scale 1 into bench/data (tpchgen-cli), and builds
@@ -24,11 +24,9 @@ import time
 import urllib.request
 from pathlib import Path
 
-BENCH = Path(__file__).resolve().parent
-REPO = BENCH.parent
-VENV = BENCH / ".venv"
-DATA = BENCH / "data"
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target")) / "release"
+import links
+from common import BENCH, DATA, REPO, TARGET, VENV, Report, new_lake
+
 ROWS = 6_001_215
 PEERS = ("duckdb", "polars", "chdb")
 
@@ -58,21 +56,6 @@ def lineitem():
     return path
 
 
-class Report:
-    """Lines of the table: what, figure, and how it compares."""
-
-    def __init__(self):
-        self.lines = []
-
-    def add(self, what, figure, ratio=""):
-        self.lines.append((what, figure, ratio))
-        print(f"  {what:<58} {figure:>20}  {ratio}", flush=True)
-
-    def markdown(self):
-        rows = "\n".join(f"| {what} | {figure} | {ratio} |" for what, figure, ratio in self.lines)
-        return f"| measured | figure | compared |\n|---|---:|---|\n{rows}"
-
-
 def timed(command):
     """Runs a program; answers its output and its peak memory in bytes."""
     reading, writing = os.pipe()
@@ -99,7 +82,6 @@ def digest(folder):
 
 def convert(report, rounds):
     """lineitem.csv to zstd Parquet, by each in turn; the median of the rounds."""
-    sys.path.insert(0, str(BENCH))
     from peers import TYPES
 
     source = lineitem()
@@ -129,17 +111,6 @@ def convert(report, rounds):
         figure = f"{best[who]:.2f} s, {memory[who] / 1e6:.0f} MB"
         report.add(f"convert lineitem (766 MB CSV) to Parquet: {who} ({sizes[who] / 1e6:.0f} MB)", figure, ratio)
     return best
-
-
-def new_lake(config=""):
-    os.environ["MILLPOND_BIN"] = str(TARGET / "millpond")
-    sys.path.insert(0, str(REPO / "tests" / "python"))
-    import harness
-
-    # Beside the data: on the disk, and not in memory as /tmp may be.
-    DATA.mkdir(exist_ok=True)
-    tempfile.tempdir = str(DATA)
-    return harness.new_lake(config)
 
 
 def flow(name):
@@ -277,14 +248,13 @@ def footprint(report, rounds=20):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="convert whole latency many footprint (all)")
+    parser.add_argument("parts", nargs="*", help="convert whole latency many footprint functions uploads (all)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of convert")
     parser.add_argument("--files", type=int, default=None, help="files of latency and many")
     parser.add_argument("--no-build", action="store_true", help="measure the binaries that are there")
     arguments = parser.parse_args()
-    parts = arguments.parts or ["convert", "whole", "latency", "many", "footprint"]
+    parts = arguments.parts or ["convert", "whole", "latency", "many", "footprint", "functions", "uploads"]
     prepare(not arguments.no_build)
-    sys.path.insert(0, str(REPO / "tests" / "python"))
     cores = len(os.sched_getaffinity(0))
     names = json.loads(subprocess.run([VENV / "bin" / "pip", "list", "--format", "json"], capture_output=True, text=True, check=True).stdout)
     versions = ", ".join(f"{one['name']} {one['version']}" for one in names if one["name"] in (*PEERS, "tpchgen-cli"))
@@ -300,6 +270,10 @@ def main():
         many(report, [arguments.files] if arguments.files else [10_000, 50_000])
     if "footprint" in parts:
         footprint(report)
+    if "functions" in parts:
+        links.functions(report)
+    if "uploads" in parts:
+        links.uploads(report)
     print(f"\n{report.markdown()}")
 
 
