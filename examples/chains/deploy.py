@@ -171,8 +171,8 @@ class Chain:
         return topic
 
 
-def deploy(name, mail, queue=False, modules=("start_crawler",), visibility_s=60):
-    """Makes all parts; the last of `modules` holds the handler that starts the crawler."""
+def deploy(name, mail, queue=False, modules=("start_crawler",), job_modules=("start_job",), visibility_s=60):
+    """Makes all parts; the last of the `modules` holds the handler that starts the crawler, the last of the `job_modules` that of the job."""
     chain = Chain(name)
     glue_role = chain.role("glue", "service-role/AWSGlueServiceRole", "AmazonS3FullAccess")
     lambda_role = chain.role(
@@ -180,7 +180,7 @@ def deploy(name, mail, queue=False, modules=("start_crawler",), visibility_s=60)
     )
     chain.lake(glue_role)
     start_crawler = chain.function("start-crawler", lambda_role, modules, f"{modules[-1]}.handler", CRAWLER=name)
-    start_job = chain.function("start-job", lambda_role, ["start_job"], "start_job.handler", JOB=name)
+    start_job = chain.function("start-job", lambda_role, job_modules, f"{job_modules[-1]}.handler", JOB=name)
     if queue:
         chain.files_to_queue(start_crawler, visibility_s)
     else:

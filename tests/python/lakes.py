@@ -97,23 +97,7 @@ def wait_count(lake, table, rows, timeout_s=60):
 
 def settle(lake, timeout_s=120):
     """Waits until nothing is left to do, by the lake's own word."""
-    from botocore.auth import SigV4Auth
-    from botocore.awsrequest import AWSRequest
-    from botocore.credentials import Credentials
-    import urllib.request
-
-    keys = lake.credentials
-    credentials = Credentials(keys["access_key_id"], keys["secret_access_key"])
-
-    def idle():
-        body = b'{"wait_ms": 1000}'
-        request = AWSRequest("POST", f"{lake.endpoint}/_millpond/idle", data=body, headers={"content-type": "application/json"})
-        SigV4Auth(credentials, "millpond", REGION).add_auth(request)
-        sent = urllib.request.Request(request.url, body, dict(request.headers.items()), method="POST")
-        with urllib.request.urlopen(sent, timeout=30) as answer:
-            return json.load(answer)["idle"]
-
-    wait_until(idle, timeout_s, 0.05, "the end of all work")
+    wait_until(lambda: lake.own("idle", {"wait_ms": 1000})["idle"], timeout_s, 0.05, "the end of all work")
 
 
 def last_run(lake, job):
