@@ -10,3 +10,4 @@ pub mod error;
 pub mod event;
 pub mod log;
 pub mod partition_expr;
+pub mod policy;
