@@ -201,9 +201,15 @@ impl Tx<'_> {
         Ok(self.last_insert_rowid())
     }
 
-    /// Makes a dead task ready again, with its failures forgotten. Answers whether there was one.
+    /// Makes a dead task ready again, with its failures forgotten. Where one of its kind and key is ready already, that one does the work of
+    /// both. Answers whether there was a dead task.
     pub fn revive_task(&self, id: i64) -> Result<bool, StoreError> {
         self.tasks_changed.set(true);
+        let merged = "DELETE FROM task WHERE id = ?1 AND state = 2 AND key IS NOT NULL AND EXISTS
+            (SELECT 1 FROM task AS r WHERE r.kind = task.kind AND r.key = task.key AND r.state = 0)";
+        if self.prepare_cached(merged)?.execute([id])? > 0 {
+            return Ok(true);
+        }
         let mut update =
             self.prepare_cached("UPDATE task SET state = 0, failures = 0, run_at_ms = 0 WHERE id = ? AND state = 2")?;
         Ok(update.execute([id])? > 0)

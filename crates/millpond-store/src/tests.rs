@@ -131,6 +131,33 @@ async fn a_failing_task_is_retried_and_then_buried_with_its_reason() {
 }
 
 #[tokio::test]
+async fn a_dead_task_is_revived_by_the_one_that_waits_for_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let new = NewTask::new("t", 1).keyed("k");
+    let (dead, waiting) = (new.clone(), new);
+    let id = store.write(move |tx| tx.bury(&dead, "no")).await.unwrap();
+    store.write(move |tx| tx.enqueue(&waiting)).await.unwrap();
+    assert!(store.write(move |tx| tx.revive_task(id)).await.unwrap());
+    assert!(store.read(|c| task::dead_letters(c, 10)).await.unwrap().is_empty());
+    assert_eq!(lease(&store).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_failure_can_say_when_to_try_again_and_that_it_does_not_count() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    store.write(|tx| tx.enqueue(&NewTask::new("t", 1).failures_max(2))).await.unwrap();
+    for (counts, failures, dead) in [(false, 0, false), (true, 1, false), (false, 1, false), (true, 2, true)] {
+        let held = lease(&store).await.remove(0);
+        let buried = store.write(move |tx| tx.fail_task_until(&held, "not now", tx.now_ms(), counts)).await.unwrap();
+        let found: u32 =
+            store.read(|c| Ok::<_, StoreError>(c.query_row("SELECT failures FROM task", [], |row| row.get(0))?)).await.unwrap();
+        assert_eq!((buried, found), (dead, failures));
+    }
+}
+
+#[tokio::test]
 async fn leased_tasks_are_ready_again_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
