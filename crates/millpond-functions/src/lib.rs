@@ -9,6 +9,7 @@
 
 mod error;
 mod host;
+pub mod sandbox;
 mod spec;
 
 pub use error::{HostError, HostErrorKind, RuntimeMissing};
