@@ -296,3 +296,30 @@ async fn a_file_that_was_removed_while_it_was_written_is_no_blob() {
     assert_eq!(store.collect(Some(-1000)).await.unwrap().orphans, 1);
     assert!(writer.finish().await.is_err(), "else a row would name bytes that are not there");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hooks_run_after_the_commit_of_their_transaction_and_only_then() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let (told, heard) = std::sync::mpsc::channel();
+    let (kept, failed, panicked) = (told.clone(), told.clone(), told);
+    let write = store.write(move |tx| {
+        tx.execute("INSERT INTO thing VALUES (1)", [])?;
+        tx.after_commit(move || kept.send("kept").unwrap());
+        Ok::<_, StoreError>(())
+    });
+    write.await.unwrap();
+    assert_eq!(heard.try_recv(), Ok("kept"), "the hook ran before the write was answered");
+    let write = store.write(move |tx| {
+        tx.after_commit(move || failed.send("failed").unwrap());
+        Err::<(), _>(StoreError::Corrupt("on purpose".into()))
+    });
+    write.await.unwrap_err();
+    let write = store.write(move |tx| -> Result<(), StoreError> {
+        tx.after_commit(move || panicked.send("panicked").unwrap());
+        panic!("on purpose")
+    });
+    write.await.unwrap_err();
+    assert_eq!(add(&store, 2).await.ok(), Some(1));
+    assert!(heard.recv().is_err(), "what was undone runs no hooks");
+}

@@ -3,6 +3,7 @@
 //! The thread takes the first waiting closure and all that wait behind it (up to a limit), runs each in a savepoint, commits once, and then
 //! answers them all. While the disk syncs, new closures gather: the busier the lake, the fewer syncs a write costs.
 
+use crate::tx::Hooks;
 use crate::{StoreError, Tx};
 use millpond_core::env::SharedEnv;
 use rusqlite::Connection;
@@ -41,6 +42,7 @@ impl Writer {
             seq: Cell::new(seq),
             outbox_changed: Cell::new(false),
             tasks_changed: Cell::new(false),
+            hooks: Hooks::default(),
             outbox: outbox.clone(),
             tasks: tasks.clone(),
             _lock: lock,
@@ -90,6 +92,7 @@ struct Group {
     seq: Cell<i64>,
     outbox_changed: Cell<bool>,
     tasks_changed: Cell<bool>,
+    hooks: Hooks,
     outbox: Arc<watch::Sender<u64>>,
     tasks: Arc<watch::Sender<u64>>,
     /// Held until the last write is done, so that no other process opens the store before.
@@ -116,13 +119,15 @@ impl Group {
 
     fn commit(&self, works: Vec<Work>) {
         let seq_before = self.seq.get();
-        if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
+        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
             tracing::error!(%error, "no transaction could be begun");
             return; // Dropping the works answers each with an error.
         }
         let answers: Vec<Answer> = works.into_iter().filter_map(|work| self.run_one(work)).collect();
         let committed = self.finish(seq_before);
+        let hooks = self.hooks.0.take();
         if committed.is_ok() {
+            hooks.into_iter().for_each(|hook| hook());
             if self.outbox_changed.take() {
                 self.outbox.send_modify(|count| *count += 1);
             }
@@ -138,13 +143,18 @@ impl Group {
         }
     }
 
+    /// Runs a statement that answers nothing; it is compiled once.
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(drop)
+    }
+
     fn finish(&self, seq_before: i64) -> Result<(), String> {
         let write = || -> rusqlite::Result<()> {
             if self.seq.get() != seq_before {
                 let mut update = self.connection.prepare_cached("UPDATE counter SET value = ? WHERE name = 'seq'")?;
                 update.execute([self.seq.get()])?;
             }
-            self.connection.execute_batch("COMMIT")
+            self.execute("COMMIT")
         };
         write().map_err(|error| {
             tracing::error!(%error, "a commit failed; its changes are undone");
@@ -164,15 +174,20 @@ impl Group {
             seq: &self.seq,
             outbox_changed: &self.outbox_changed,
             tasks_changed: &self.tasks_changed,
+            hooks: &self.hooks,
         };
-        if let Err(error) = self.connection.execute_batch("SAVEPOINT one") {
+        let hooks_before = self.hooks.0.borrow().len();
+        if let Err(error) = self.execute("SAVEPOINT one") {
             tracing::error!(%error, "no savepoint could be made");
             return None;
         }
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&tx)));
         let keep = matches!(outcome, Ok((true, _)));
-        let end = if keep { "RELEASE one" } else { "ROLLBACK TO one; RELEASE one" };
-        let ended = self.connection.execute_batch(end);
+        if !keep {
+            self.hooks.0.borrow_mut().truncate(hooks_before);
+        }
+        let undone = if keep { Ok(()) } else { self.execute("ROLLBACK TO one") };
+        let ended = undone.and_then(|()| self.execute("RELEASE one"));
         match (outcome, ended) {
             (Ok((_, answer)), Ok(())) => Some(answer),
             (Ok((_, answer)), Err(error)) => {
