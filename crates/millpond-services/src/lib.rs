@@ -8,6 +8,7 @@ pub mod athena;
 pub mod events;
 pub mod glue;
 pub mod lake;
+pub mod logs;
 pub mod runtime;
 pub mod s3;
 pub mod sns;

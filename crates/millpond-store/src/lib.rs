@@ -64,11 +64,28 @@ impl Store {
     /// # Errors
     /// [`StoreError::InUse`] when another process has it open, [`StoreError::TooNew`] when a newer Millpond wrote it.
     pub fn open(directory: &Path, components: &[Component], env: SharedEnv) -> Result<Self, StoreError> {
+        Self::open_as(directory, components, env, false)
+    }
+
+    /// Opens a store as [`Store::open`] does, whose file gives back space that is no longer needed when it is told to
+    /// (`PRAGMA incremental_vacuum`). For what comes and goes in bulk.
+    ///
+    /// # Errors
+    /// Those of [`Store::open`].
+    pub fn open_shrinking(directory: &Path, components: &[Component], env: SharedEnv) -> Result<Self, StoreError> {
+        Self::open_as(directory, components, env, true)
+    }
+
+    fn open_as(directory: &Path, components: &[Component], env: SharedEnv, shrinking: bool) -> Result<Self, StoreError> {
         std::fs::create_dir_all(directory).map_err(|error| StoreError::io(directory, error))?;
         let lock = lock(directory)?;
         let path = directory.join(DATABASE);
         let mut connection = Connection::open(&path)?;
         configure(&connection)?;
+        if shrinking {
+            // Has an effect before the first table is made, and none later.
+            connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
+        }
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000;")?;
         migrate::migrate(&mut connection, &STORE)?;
         for component in components {
@@ -113,6 +130,14 @@ impl Store {
         let inner = self.inner.clone();
         let looked = tokio::task::spawn_blocking(move || inner.read(look)).await;
         looked.map_err(|_| StoreError::Panicked)?
+    }
+
+    /// A read-only connection of the caller's own, for lookups where no `await` is possible: in a transaction of another store.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn connect(&self) -> Result<Connection, StoreError> {
+        open_reader(&self.inner.directory.join(DATABASE))
     }
 
     /// Object bytes.

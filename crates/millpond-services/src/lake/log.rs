@@ -1,0 +1,42 @@
+//! Lines for log streams that belong to a change of the lake: they are committed with it, and written to the logs (another database) by a task,
+//! once.
+
+use crate::runtime::Failure;
+use millpond_core::log::Line;
+use millpond_store::task::{NewTask, Task};
+use millpond_store::{StoreError, Tx};
+use serde::{Deserialize, Serialize};
+
+/// Tasks that write lines.
+pub const WRITE: &str = "logs.write";
+
+/// The lines of one task.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Lines {
+    /// The group; made where it is missing, as the stream is.
+    pub group: String,
+    /// The stream.
+    pub stream: String,
+    /// Times in milliseconds since the epoch, and texts.
+    pub lines: Vec<(i64, String)>,
+}
+
+impl Lines {
+    /// Those of a task of the kind [`WRITE`].
+    ///
+    /// # Errors
+    /// It is not one.
+    pub fn of(task: &Task) -> Result<Self, Failure> {
+        serde_json::from_value(task.payload.clone()).map_err(Failure::lasting)
+    }
+}
+
+/// Commits lines with the change that they tell of. Group and stream are made where they are missing.
+pub fn write(tx: &Tx<'_>, group: &str, stream: &str, lines: &[Line]) -> Result<(), StoreError> {
+    let lines: Vec<_> = lines.iter().filter(|line| !line.text.is_empty()).map(|line| (line.time_ms, line.text.clone())).collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let lines = Lines { group: group.into(), stream: stream.into(), lines };
+    tx.enqueue(&NewTask::new(WRITE, lines).failures_max(1000)).map(|_| ())
+}
