@@ -7,11 +7,24 @@
 //! listener on the loopback for work) → `process` (one invocation after the other) → `host` (which process takes which invocation).
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod api;
+mod cgroups;
 mod error;
+mod files;
 mod host;
+mod isolation;
+mod layers;
+mod layout;
+mod memory;
+mod output;
+mod packages;
+mod pool;
+mod process;
+mod runtimes;
 pub mod sandbox;
 mod spec;
 
 pub use error::{HostError, HostErrorKind, RuntimeMissing};
 pub use host::Host;
+pub use sandbox::{Isolation, Landlock, Namespaces};
 pub use spec::{HostSettings, Invocation, IsolationWanted, Outcome, Report, SessionCredentials, Spec, Usage};

@@ -129,13 +129,20 @@ fn run_runtime(socket: &File, plan: &Plan) -> Result<u8, Trouble> {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(trouble("dying with the parent"))?;
     }
     let Some((program, arguments)) = plan.argv.split_first() else {
+        nix::unistd::chdir(&plan.directory).map_err(trouble(format_args!("entering {}", plan.directory.display())))?;
         tell(socket, &Message::Started { proc, landlock });
         return Ok(0);
     };
     let mut runtime = Command::new(program);
     runtime.args(arguments).env_clear().envs(plan.environment.iter().map(|(name, value)| (name, value)));
     runtime.current_dir(&plan.directory).stdin(Stdio::null());
-    let child = runtime.spawn().map_err(trouble(format_args!("running {program}")))?;
+    let child = match runtime.spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            tell(socket, &Message::NotRun(format!("{program}: {error}")));
+            return Ok(4);
+        }
+    };
     let runtime = Pid::from_raw(i32::try_from(child.id()).map_err(trouble("a process id"))?);
     tell(socket, &Message::Started { proc, landlock });
     leave_output();

@@ -159,8 +159,10 @@ pub enum Message {
         /// What Landlock does.
         landlock: Landlock,
     },
-    /// It could not be started.
+    /// It could not be shut in.
     Failed(String),
+    /// It is shut in, and the program cannot be run.
+    NotRun(String),
     /// The runtime ended by itself.
     Exited(i32),
     /// A signal ended it.

@@ -1,0 +1,123 @@
+//! Finds out which protections this machine offers, by rehearsing a start with each.
+
+use crate::cgroups::Cgroups;
+use crate::files::Directories;
+use crate::layout::{self, NOBODY};
+use crate::sandbox::{Isolation, Landlock, Message, Namespaces, Plan};
+use crate::spec::HostSettings;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::process::Command;
+
+/// The first of the users that functions become where the server is root: beyond what systems give to people, services and containers.
+pub const USERS_FIRST: u32 = 1_900_000_000;
+
+/// How many there are before they are used again.
+pub const USERS: u32 = 60_000;
+
+/// A rehearsal that takes longer has failed.
+const REHEARSAL_TIME: Duration = Duration::from_secs(20);
+
+/// What was found.
+#[derive(Debug)]
+pub struct Found {
+    /// What is in force.
+    pub isolation: Isolation,
+    /// Whom functions become: a range of users, one user, or nobody else.
+    pub user: Option<u32>,
+    /// The control group above all.
+    pub cgroups: Option<Cgroups>,
+}
+
+/// Tries the strongest first.
+pub async fn find(settings: &HostSettings, directories: &Directories) -> Found {
+    let mut missing = Vec::new();
+    let cgroups = match find_cgroups(settings, directories).await {
+        Ok(cgroups) => Some(cgroups),
+        Err(reason) => {
+            missing.push(format!("no control groups: {reason}"));
+            None
+        }
+    };
+    let is_root = nix::unistd::geteuid().is_root();
+    let as_root = [
+        (Namespaces::Root, Some(USERS_FIRST)),
+        (Namespaces::Root, Some(NOBODY)),
+        (Namespaces::User, None),
+        (Namespaces::None, Some(USERS_FIRST)),
+        (Namespaces::None, Some(NOBODY)),
+    ];
+    let attempts = if is_root { as_root.as_slice() } else { &[(Namespaces::User, None)] };
+    let last = [(Namespaces::None, None)];
+    for (namespaces, user) in attempts.iter().chain(&last).copied() {
+        let plan = layout::rehearsal(&settings.launcher, &directories.root, &directories.bootstraps, namespaces, user, true);
+        match rehearse(&plan).await {
+            Ok((proc, landlock)) => {
+                if !proc {
+                    missing.push("no /proc: the kernel does not let this user mount one".into());
+                }
+                if landlock != Landlock::Full {
+                    missing.push("Landlock: this kernel does not offer all of it".into());
+                }
+                let own_user = user.is_some() || namespaces == Namespaces::User;
+                let memory_cgroup = cgroups.is_some();
+                return Found {
+                    isolation: Isolation { namespaces, proc, landlock, own_user, memory_cgroup, missing },
+                    user,
+                    cgroups,
+                };
+            }
+            Err(reason) => missing.push(format!("{namespaces:?} namespaces, user {user:?}: {reason}")),
+        }
+    }
+    let isolation = Isolation {
+        namespaces: Namespaces::None,
+        proc: true,
+        landlock: Landlock::None,
+        own_user: false,
+        memory_cgroup: cgroups.is_some(),
+        missing,
+    };
+    Found { isolation, user: None, cgroups }
+}
+
+/// Control groups that a launcher can enter, too.
+async fn find_cgroups(settings: &HostSettings, directories: &Directories) -> Result<Cgroups, String> {
+    let cgroups = Cgroups::new(settings.memory_bytes_max)?;
+    let group = cgroups.make("rehearsal", 256 << 20)?;
+    let mut plan =
+        layout::rehearsal(&settings.launcher, &directories.root, &directories.bootstraps, Namespaces::None, None, false);
+    plan.cgroup_procs.push(group.procs());
+    rehearse(&plan).await.map(|_| cgroups)
+}
+
+/// Runs a launcher with a plan that starts nothing.
+async fn rehearse(plan: &Plan) -> Result<(bool, Landlock), String> {
+    let text = serde_json::to_vec(plan).map_err(|error| error.to_string())?;
+    let (ours, theirs) = StdUnixStream::pair().map_err(|error| error.to_string())?;
+    ours.set_nonblocking(true).map_err(|error| error.to_string())?;
+    let mut socket = UnixStream::from_std(ours).map_err(|error| error.to_string())?;
+    let (program, arguments) = plan.launcher.split_first().ok_or("no launcher is set")?;
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().kill_on_drop(true).stdin(OwnedFd::from(theirs));
+    let mut child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
+    drop(command);
+    let talk = async {
+        socket.write_all(&u32::try_from(text.len()).unwrap_or(0).to_le_bytes()).await?;
+        socket.write_all(&text).await?;
+        let mut heard = String::new();
+        socket.read_to_string(&mut heard).await?;
+        Ok::<_, std::io::Error>(heard)
+    };
+    let heard = tokio::time::timeout(REHEARSAL_TIME, talk).await.map_err(|_| "the launcher does not answer".to_owned())?;
+    let heard = heard.map_err(|error| error.to_string())?;
+    let _ = child.wait().await;
+    match serde_json::from_str(heard.lines().next().unwrap_or_default()) {
+        Ok(Message::Started { proc, landlock }) => Ok((proc, landlock)),
+        Ok(Message::Failed(reason)) => Err(reason),
+        _ => Err(format!("the launcher says {heard:?}")),
+    }
+}
