@@ -5,8 +5,12 @@
 
 pub mod admin;
 pub mod athena;
+pub mod authorize;
+pub mod caller;
 pub mod events;
 pub mod glue;
+pub mod lambda;
+pub mod logs;
 pub mod router;
 pub mod s3;
 pub mod server;

@@ -1,23 +1,28 @@
 //! From a verified request to the handler of its operation.
 //!
 //! What is implemented is what is registered here, and nothing else says so: the coverage table is computed from it.
+//! A call is decoded, brought to the [`Authorizer`], handled, encoded; nothing can be registered that skips a step.
 
+use crate::authorize::{Authorizer, WholeAccount};
+use crate::caller::Caller;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::Response;
-use millpond_wire::{Operation, Service, WireError};
+use http::request::Parts;
+use millpond_wire::{Operation, Protocol, Request, Service, Spoken, WireError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Who asks, and from where: what a handler may need to know of a request besides its input.
 #[derive(Debug, Clone)]
 pub struct Context {
-    /// The access key that signed the request.
-    pub access_key: String,
-    /// Twelve digits.
+    /// The lake's account: twelve digits.
     pub account: String,
-    /// The caller's ARN.
-    pub principal: String,
+    /// The lake's region.
+    pub region: String,
+    /// Who asks.
+    pub principal: Caller,
     /// The caller's address.
     pub source_ip: String,
     /// The request's id, as the answer carries it.
@@ -26,6 +31,19 @@ pub struct Context {
     pub now_ms: i64,
     /// Where this lake answers, for example `http://127.0.0.1:4566`.
     pub endpoint: String,
+    /// The host (and port) by which the caller reached it; part of what was signed, where the request was signed.
+    pub host: Option<String>,
+}
+
+impl Context {
+    /// How this caller reaches the lake: `http://HOST`, or the lake's endpoint where the request names no host.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        match &self.host {
+            Some(host) => format!("http://{host}"),
+            None => self.endpoint.clone(),
+        }
+    }
 }
 
 /// Where a request came from. The server puts it into the extensions of requests that S3 answers.
@@ -37,12 +55,69 @@ pub struct Origin {
     pub request_id: String,
 }
 
-type Handler = Arc<dyn Fn(Context, Bytes) -> BoxFuture<'static, Result<Response<Bytes>, WireError>> + Send + Sync>;
+/// A request to an operation, as the protocols read it.
+#[derive(Debug)]
+pub struct Call {
+    /// The protocol that it speaks.
+    pub protocol: Protocol,
+    /// Its head; a call from within the process has none.
+    pub parts: Option<Parts>,
+    /// Its whole body.
+    pub body: Bytes,
+    /// Its share of the memory that bodies may take, until it is decoded.
+    pub share: Option<OwnedSemaphorePermit>,
+}
+
+/// Bodies from this size on are decoded off the async threads.
+pub(crate) const LARGE_BYTES: usize = 512 * 1024;
+
+impl Call {
+    fn request(&self) -> Request<'_> {
+        let uri = self.parts.as_ref().map(|parts| &parts.uri);
+        Request {
+            protocol: self.protocol,
+            path: uri.map_or("/", |uri| uri.path()),
+            query: uri.and_then(|uri| uri.query()).unwrap_or_default(),
+            headers: self.parts.as_ref().map(|parts| &parts.headers),
+            body: &self.body,
+        }
+    }
+
+    /// The input, and the resources that it names.
+    fn decode<O: Operation>(&self, context: &Context) -> Result<(Vec<String>, O::Input), WireError> {
+        let decoded = millpond_wire::read::<O>(&self.request())?;
+        let resources = decoded.resources(O::RESOURCE, &context.account, &context.region);
+        Ok((resources, decoded.into_input::<O>(self.protocol)?))
+    }
+}
+
+/// A request to a public path.
+#[derive(Debug)]
+pub struct Visit {
+    /// The path.
+    pub path: String,
+    /// The query string; empty where there is none.
+    pub query: String,
+    /// The caller's address.
+    pub source_ip: String,
+}
+
+type Handler = Arc<dyn Fn(Arc<dyn Authorizer>, Context, Call) -> BoxFuture<'static, Answer> + Send + Sync>;
+type Answer = Result<Response<Bytes>, WireError>;
+type Public = Arc<dyn Fn(Visit) -> BoxFuture<'static, Response<Bytes>> + Send + Sync>;
 
 /// The operations that are implemented, with their handlers.
-#[derive(Default, Clone)]
+#[derive(Clone)]
 pub struct Router {
     handlers: BTreeMap<(&'static str, &'static str), Handler>,
+    public: Vec<(&'static str, Public)>,
+    authorizer: Arc<dyn Authorizer>,
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self::new(Arc::new(WholeAccount))
+    }
 }
 
 impl std::fmt::Debug for Router {
@@ -52,9 +127,42 @@ impl std::fmt::Debug for Router {
 }
 
 impl Router {
+    /// A router without operations, whose calls all come before the authorizer.
+    #[must_use]
+    pub fn new(authorizer: Arc<dyn Authorizer>) -> Self {
+        Self { handlers: BTreeMap::new(), public: Vec::new(), authorizer }
+    }
+
     /// Registers operations of one service over its state.
     pub fn service<S: Clone + Send + Sync + 'static>(&mut self, state: S) -> Routes<'_, S> {
         Routes { router: self, state }
+    }
+
+    /// Registers what anybody may GET below a prefix, without a signature: nothing that is secret, and nothing that costs. The prefix must
+    /// begin with what no bucket's name can (an upper-case letter, say), since it is taken before S3.
+    pub fn public<F>(&mut self, prefix: &'static str, handler: F)
+    where
+        F: Fn(Visit) -> BoxFuture<'static, Response<Bytes>> + Send + Sync + 'static,
+    {
+        self.public.push((prefix, Arc::new(handler)));
+    }
+
+    /// Answers a visit to a public path; `None` where there is none.
+    pub fn visit(&self, visit: Visit) -> Option<BoxFuture<'static, Response<Bytes>>> {
+        let (_, handler) = self.public.iter().find(|(prefix, _)| visit.path.starts_with(prefix))?;
+        Some(handler(visit))
+    }
+
+    /// Whether the path is a public one.
+    #[must_use]
+    pub fn is_public(&self, path: &str) -> bool {
+        self.public.iter().any(|(prefix, _)| path.starts_with(prefix))
+    }
+
+    /// Who decides whether a caller may.
+    #[must_use]
+    pub fn authorizer(&self) -> &Arc<dyn Authorizer> {
+        &self.authorizer
     }
 
     /// The (service, operation) pairs that are implemented.
@@ -62,20 +170,30 @@ impl Router {
         self.handlers.keys().copied()
     }
 
-    /// Decodes the body, calls the handler, encodes its answer.
+    /// Whether the operation is implemented.
+    #[must_use]
+    pub fn has(&self, service: &'static Service, operation: &'static str) -> bool {
+        self.handlers.contains_key(&(service.name, operation))
+    }
+
+    /// Calls an operation from within the process: with a body in the service's own protocol.
     ///
     /// # Errors
-    /// Where the input breaks the model's constraints, where the operation is not implemented, and what the handler answers.
-    pub async fn call(
-        &self,
-        service: &'static Service,
-        operation: &'static str,
-        context: Context,
-        body: Bytes,
-    ) -> Result<Response<Bytes>, WireError> {
-        match self.handlers.get(&(service.name, operation)) {
-            Some(handler) => handler(context, body).await,
-            None => Err(WireError::not_implemented(service, operation)),
+    /// As [`Router::answer`].
+    pub async fn call(&self, service: &'static Service, operation: &'static str, context: Context, body: Bytes) -> Answer {
+        let call = Call { protocol: service.protocol, parts: None, body, share: None };
+        self.answer(service.into(), operation, context, call).await
+    }
+
+    /// Decodes a verified request, authorises it, calls the handler, encodes its answer.
+    ///
+    /// # Errors
+    /// Where the input breaks the model's constraints, where the operation is not implemented, where the caller may not, and what the
+    /// handler answers.
+    pub async fn answer(&self, spoken: Spoken, operation: &'static str, context: Context, call: Call) -> Answer {
+        match self.handlers.get(&(spoken.service.name, operation)) {
+            Some(handler) => handler(self.authorizer.clone(), context, call).await,
+            None => Err(WireError::not_implemented(spoken.service, operation)),
         }
     }
 }
@@ -97,16 +215,34 @@ impl<S: Clone + Send + Sync + 'static> Routes<'_, S> {
     {
         let state = self.state.clone();
         let handler = Arc::new(handler);
-        let run: Handler = Arc::new(move |context, body| {
+        let run: Handler = Arc::new(move |authorizer, context, call| {
             let (state, handler) = (state.clone(), handler.clone());
             Box::pin(async move {
-                let input = millpond_wire::decode::<O>(&body)?;
+                let protocol = call.protocol;
+                let (resources, input) = decoded::<O>(call, &context).await?;
+                for resource in &resources {
+                    authorizer.authorize(&context, O::ACTION, resource)?;
+                }
                 let request_id = context.request_id.clone();
                 let output = handler(state, context, input).await?;
-                Ok(millpond_wire::encode::<O>(&output, &request_id))
+                Ok(millpond_wire::write::<O>(&output, protocol, &request_id))
             })
         });
         self.router.handlers.insert((O::SERVICE.name, O::NAME), run);
         self
     }
+}
+
+/// Decodes a call: a large one where it holds up nobody.
+async fn decoded<O: Operation>(call: Call, context: &Context) -> Result<(Vec<String>, O::Input), WireError> {
+    if call.body.len() < LARGE_BYTES {
+        return call.decode::<O>(context);
+    }
+    let request_id = context.request_id.clone();
+    let context = context.clone();
+    let decoding = tokio::task::spawn_blocking(move || call.decode::<O>(&context));
+    decoding.await.unwrap_or_else(|error| {
+        tracing::error!(%error, operation = O::NAME, "a large request could not be decoded");
+        Err(WireError::internal(&request_id))
+    })
 }

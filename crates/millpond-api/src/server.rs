@@ -1,14 +1,16 @@
 //! The one endpoint: takes connections, finds the service of each request, verifies who sent it, and answers.
 //!
-//! S3 requests go to `s3s` with their bodies as streams; it verifies them itself. All others are small: their bodies are read whole (up to
-//! [`BODY_MAX`]), verified, and handed to the [`Router`].
+//! S3 requests go to `s3s` with their bodies as streams; it verifies them itself. All others are small: what they say of their signature is
+//! checked, then their bodies are read whole (up to [`BODY_MAX`]; of what is not signed, little), verified, and handed to the [`Router`].
+//! All bodies that are held at the same time share [`BODIES_BYTES_MAX`].
 
-use crate::router::{Context, Origin, Router};
+use crate::caller::{Caller, KeyOf, Keys};
+use crate::router::{Call, Context, LARGE_BYTES, Origin, Router, Visit};
 use crate::s3::S3Endpoint;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -16,18 +18,40 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use millpond_core::arn::Place;
 use millpond_core::env::{EnvExt, SharedEnv};
+use millpond_wire::sigv4::{Expected, Signed, SigningKeys};
 use millpond_wire::target::{self, Target};
-use millpond_wire::{Service, WireError, sigv4};
+use millpond_wire::{Protocol, Service, Spoken, WireError};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// Bytes of a request to a service other than S3 at the most. AWS's own limits are lower (Glue's batches are the largest).
 pub const BODY_MAX: usize = 16 * 1024 * 1024;
+
+/// The operations whose requests may be larger, and how large: 50 MB of a zip in base64, and the rest of the document.
+const LARGER: &[(&str, &str, usize)] = &[
+    ("lambda", "CreateFunction", 72 * 1024 * 1024),
+    ("lambda", "UpdateFunctionCode", 72 * 1024 * 1024),
+    ("lambda", "PublishLayerVersion", 72 * 1024 * 1024),
+];
+
+/// Bytes of a request that nobody signed: a form with a link's token.
+const UNSIGNED_BODY_MAX: usize = 64 * 1024;
+
+/// Bytes of all bodies that are read or decoded at the same time; further requests wait. A body counts three times where it is large: as bytes,
+/// as text, and as what the text means.
+const BODIES_BYTES_MAX: usize = 384 * 1024 * 1024;
+
+/// What bodies are counted in.
+const BODY_UNIT: usize = 64 * 1024;
+
+/// A body that does not come in this time is given up.
+const BODY_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Connections at the same time at the most; further ones wait to be taken.
 const CONNECTIONS_MAX: usize = 4096;
@@ -43,21 +67,6 @@ pub const OWN_SERVICE: &str = "millpond";
 
 /// Operations that a link in a mail calls: they carry a secret token, and no signature.
 const BY_LINK: &[(&str, &str)] = &[("sns", "ConfirmSubscription"), ("sns", "Unsubscribe")];
-
-/// An access key that may call this lake.
-#[derive(Clone)]
-pub struct Credentials {
-    /// `AKIA…`
-    pub access_key: String,
-    /// Never shown.
-    pub secret_key: String,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials").field("access_key", &self.access_key).finish_non_exhaustive()
-    }
-}
 
 /// Millpond's own operations, below `/_millpond/`: what no AWS operation tells.
 #[async_trait]
@@ -75,13 +84,28 @@ pub struct Server {
     /// Millpond's own operations.
     pub own: Arc<dyn Own>,
     /// Who may call.
-    pub credentials: Credentials,
+    pub keys: Arc<dyn Keys>,
     /// The account and region.
     pub place: Arc<Place>,
     /// The clock.
     pub env: SharedEnv,
     /// How clients reach this server, for links: `http://127.0.0.1:4566`.
     pub endpoint: String,
+    /// What is shared by its requests.
+    pub shared: Shared,
+}
+
+/// What the requests of a server share.
+#[derive(Debug)]
+pub struct Shared {
+    signing_keys: SigningKeys,
+    bodies: Arc<Semaphore>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { signing_keys: SigningKeys::default(), bodies: Arc::new(Semaphore::new(BODIES_BYTES_MAX / BODY_UNIT)) }
+    }
 }
 
 impl std::fmt::Debug for Server {
@@ -133,22 +157,40 @@ impl Server {
         let _ = tokio::time::timeout(STOP_PATIENCE, graceful.shutdown()).await;
     }
 
-    async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Answer {
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
         let origin = Origin { source_ip: peer.ip().to_string(), request_id: self.env.uuid() };
-        if request.uri().path() == "/_millpond/health" {
+        let path = request.uri().path();
+        if path == "/_millpond/health" {
             return small(StatusCode::OK, "application/json", Bytes::from_static(b"{\"status\":\"ok\"}"));
         }
-        if !is_small(&request) {
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        if reads && self.router.is_public(path) {
+            return self.visit(&request, &origin).await;
+        }
+        let own = path.starts_with(OWN_PREFIX);
+        let (parts, body) = request.into_parts();
+        if !own && !target::is_small(&parts) {
+            let mut request = Request::from_parts(parts, body);
             request.extensions_mut().insert(origin);
             return self.answer_s3(request).await;
         }
-        let (parts, body) = request.into_parts();
-        let service = target::hint(&parts, sigv4::scope_service(&parts).as_deref());
-        let answered = match read_whole(body).await {
-            Ok(body) => self.answer_small(&parts, body, &origin).await,
-            Err(error) => Err((service, error)),
+        let answered = match own {
+            true => self.answer_own(parts, body, &origin).await.map_err(|error| (None, error)),
+            false => self.answer_small(parts, body, &origin).await,
         };
-        answered.unwrap_or_else(|(service, error)| refusal(service, error, &origin.request_id))
+        answered.unwrap_or_else(|(spoken, error)| refusal(spoken, error, &origin.request_id))
+    }
+
+    async fn visit(&self, request: &Request<Incoming>, origin: &Origin) -> Answer {
+        let visit = Visit {
+            path: request.uri().path().to_owned(),
+            query: request.uri().query().unwrap_or_default().to_owned(),
+            source_ip: origin.source_ip.clone(),
+        };
+        match self.router.visit(visit) {
+            Some(answer) => with_id(answer.await.map(s3s::Body::from), &origin.request_id),
+            None => small(StatusCode::NOT_FOUND, "text/plain", Bytes::new()),
+        }
     }
 
     async fn answer_s3(&self, request: Request<Incoming>) -> Answer {
@@ -161,100 +203,174 @@ impl Server {
         }
     }
 
-    async fn answer_small(
-        &self,
-        parts: &Parts,
-        body: Bytes,
-        origin: &Origin,
-    ) -> Result<Answer, (Option<&'static Service>, WireError)> {
-        if let Some(path) = parts.uri.path().strip_prefix("/_millpond/") {
-            let verified = self.verify(parts, &body, OWN_SERVICE, None).map_err(|error| (None, error))?;
-            let context = self.context(verified, origin);
-            let value = self.own.call(context, path, body).await.map_err(|error| (None, error))?;
-            return Ok(small(StatusCode::OK, "application/json", value.to_string().into()));
-        }
-        let scope = sigv4::scope_service(parts);
-        let hinted = target::hint(parts, scope.as_deref());
-        let found = target::find(parts, &body, scope.as_deref()).map_err(|error| (hinted, error))?;
-        let Target::Operation { service, operation } = found else {
+    async fn answer_own(&self, parts: Parts, body: Incoming, origin: &Origin) -> Result<Answer, WireError> {
+        let (signed, key) = self.signed(&parts, OWN_SERVICE, false, None)?;
+        let (body, _share) = self.read_whole(&parts, body, BODY_MAX).await?;
+        self.verify(&signed, &parts, &body, &key, None)?;
+        let path = parts.uri.path().strip_prefix(OWN_PREFIX).unwrap_or_default();
+        let value = self.own.call(self.context(key.caller, &parts, origin), path, body).await?;
+        Ok(small(StatusCode::OK, "application/json", value.to_string().into()))
+    }
+
+    async fn answer_small(&self, parts: Parts, body: Incoming, origin: &Origin) -> Result<Answer, (Option<Spoken>, WireError)> {
+        let scope = target::scope(&parts);
+        let hinted = target::hint(&parts, scope.as_deref());
+        let before = |error| (hinted, error);
+        // The signature's claims come before the body: who has no key makes nobody read.
+        let claimed = match hinted {
+            Some(Spoken { service, protocol }) if scope.is_some() => {
+                Some(self.signed(&parts, service.signing_name, service.global, Some(protocol)).map_err(before)?)
+            }
+            _ => None,
+        };
+        let limit = if claimed.is_some() { limit(&parts, scope.as_deref()) } else { UNSIGNED_BODY_MAX };
+        let (body, share) = self.read_whole(&parts, body, limit).await.map_err(before)?;
+        let found = target::find(&parts, &body, scope.as_deref()).map_err(before)?;
+        let Target::Operation { spoken, operation } = found else {
             let message = "The request is neither of S3 nor of another service that Millpond knows.";
             return Err((hinted, WireError::sender(StatusCode::BAD_REQUEST, "InvalidRequest", message)));
         };
-        let refused = |error| (Some(service), error);
-        let by_link = BY_LINK.contains(&(service.name, operation)) && scope.is_none();
-        let access_key = match by_link {
-            true => String::new(),
-            false => self.verify(parts, &body, service.signing_name, Some(service)).map_err(refused)?,
+        let refused = |error| (Some(spoken), error);
+        let protocol = Some(spoken.protocol);
+        let by_link = BY_LINK.contains(&(spoken.service.name, operation)) && scope.is_none();
+        let caller = if by_link {
+            Caller::anonymous(&self.place.account)
+        } else {
+            let (signed, key) = match claimed {
+                Some(claimed) => claimed,
+                None => self.signed(&parts, spoken.service.signing_name, spoken.service.global, protocol).map_err(refused)?,
+            };
+            // Signed for one service and meant for another: the target says that, the scope this.
+            signed.check_service(spoken.service.signing_name, protocol).map_err(refused)?;
+            self.verify(&signed, &parts, &body, &key, protocol).map_err(refused)?;
+            key.caller
         };
-        let body = if body.is_empty() { Bytes::copy_from_slice(parts.uri.query().unwrap_or_default().as_bytes()) } else { body };
-        let context = self.context(access_key, origin);
-        let response = self.router.call(service, operation, context, body).await.map_err(refused)?;
+        let context = self.context(caller, &parts, origin);
+        let call = Call { protocol: spoken.protocol, parts: Some(parts), body, share };
+        let response = self.router.answer(spoken, operation, context, call).await.map_err(refused)?;
         Ok(with_id(response.map(s3s::Body::from), &origin.request_id))
     }
 
-    /// Checks the signature; answers the access key.
-    fn verify(
+    /// What a request says of its signature, and the key that it should be made with.
+    fn signed(
         &self,
         parts: &Parts,
-        body: &[u8],
         signing_name: &str,
-        service: Option<&'static Service>,
-    ) -> Result<String, WireError> {
-        let expected = sigv4::Expected { service: signing_name, region: &self.place.region, now_ms: self.env.now_ms() };
-        let secret = |access_key: &str| (access_key == self.credentials.access_key).then(|| self.credentials.secret_key.clone());
-        let verified = sigv4::verify(parts, body, &expected, service, secret)?;
-        Ok(verified.access_key)
+        global: bool,
+        protocol: Option<Protocol>,
+    ) -> Result<(Signed, KeyOf), WireError> {
+        let now_ms = self.env.now_ms();
+        let region = (!global).then_some(self.place.region.as_str());
+        let signed = Signed::read(parts, &Expected { service: signing_name, region, now_ms }, protocol)?;
+        match self.keys.secret(signed.access_key(), signed.session_token(), now_ms) {
+            Ok(key) => Ok((signed, key)),
+            Err(error) => Err(error.into_error(protocol)),
+        }
     }
 
-    fn context(&self, access_key: String, origin: &Origin) -> Context {
+    /// Checks the signature over the whole request.
+    fn verify(
+        &self,
+        signed: &Signed,
+        parts: &Parts,
+        body: &[u8],
+        key: &KeyOf,
+        protocol: Option<Protocol>,
+    ) -> Result<(), WireError> {
+        let check = || signed.verify(parts, body, &key.secret, &self.shared.signing_keys, protocol);
+        let alone = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
+        match alone || body.len() < LARGE_BYTES {
+            true => check(),
+            // A hash of many bytes must not hold up other requests.
+            false => tokio::task::block_in_place(check),
+        }
+    }
+
+    fn context(&self, caller: Caller, parts: &Parts, origin: &Origin) -> Context {
         Context {
-            access_key,
             account: self.place.account.clone(),
-            principal: format!("arn:aws:iam::{}:root", self.place.account),
+            region: self.place.region.clone(),
+            principal: caller,
             source_ip: origin.source_ip.clone(),
             request_id: origin.request_id.clone(),
             now_ms: self.env.now_ms(),
             endpoint: self.endpoint.clone(),
+            host: host(parts),
         }
     }
+
+    /// Reads a body, with a share of the memory that all bodies have; the share goes when the permit does.
+    async fn read_whole(
+        &self,
+        parts: &Parts,
+        body: Incoming,
+        limit: usize,
+    ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), WireError> {
+        let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        if length.is_some_and(|length| length > limit) {
+            return Err(too_large(limit));
+        }
+        let reading = async {
+            let bytes = length.unwrap_or(limit);
+            let permit = match bytes {
+                0..BODY_UNIT => None,
+                _ => {
+                    let units = u32::try_from(bytes.saturating_mul(3) / BODY_UNIT).unwrap_or(u32::MAX);
+                    Some(self.shared.bodies.clone().acquire_many_owned(units).await.expect("the semaphore is never closed"))
+                }
+            };
+            match Limited::new(body, limit).collect().await {
+                Ok(collected) => Ok((collected.to_bytes(), permit)),
+                Err(error) if error.is::<LengthLimitError>() => Err(too_large(limit)),
+                Err(error) => {
+                    let message = format!("The request's body could not be read: {error}");
+                    Err(WireError::sender(StatusCode::BAD_REQUEST, "IncompleteBody", message))
+                }
+            }
+        };
+        match tokio::time::timeout(BODY_PATIENCE, reading).await {
+            Ok(read) => read,
+            Err(_) => {
+                let message = format!("The request's body did not come within {} seconds.", BODY_PATIENCE.as_secs());
+                Err(WireError::sender(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", message))
+            }
+        }
+    }
+}
+
+/// Where Millpond's own operations are.
+const OWN_PREFIX: &str = "/_millpond/";
+
+/// How large the body of a request may be: by its operation, where its path tells that.
+fn limit(parts: &Parts, scope: Option<&str>) -> usize {
+    let found =
+        if LARGER.iter().any(|(service, ..)| scope == Some(service)) { target::find(parts, b"", scope).ok() } else { None };
+    let Some(Target::Operation { spoken, operation }) = found else { return BODY_MAX };
+    let larger = LARGER.iter().find(|(service, name, _)| (*service, *name) == (spoken.service.name, operation));
+    larger.map_or(BODY_MAX, |(_, _, limit)| *limit)
+}
+
+fn too_large(limit: usize) -> WireError {
+    let message = format!("Request must be smaller than {limit} bytes.");
+    WireError::sender(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLargeException", message)
+}
+
+/// The host that a request names: letters, digits and what else stands in hosts and addresses.
+fn host(parts: &Parts) -> Option<String> {
+    let named = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    let host = named.or_else(|| parts.uri.authority().map(|authority| authority.as_str()))?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    (!host.is_empty() && host.len() <= 260 && host.bytes().all(plain)).then(|| host.to_owned())
 }
 
 const INTERNAL_S3: &[u8] = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>InternalError</Code>\
 <Message>We encountered an internal error. Please try again.</Message></Error>";
 
-/// Whether a request is for a service other than S3: it names its operation in a header or a form, or its path is Millpond's own.
-fn is_small(request: &Request<Incoming>) -> bool {
-    let headers = request.headers();
-    if headers.contains_key("x-amz-target") || request.uri().path().starts_with("/_millpond/") {
-        return true;
-    }
-    let form = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
-    let at_root = request.uri().path() == "/";
-    let action = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("Action=")));
-    at_root && (action || (form && request.method() == http::Method::POST))
-}
-
-async fn read_whole(body: Incoming) -> Result<Bytes, WireError> {
-    match Limited::new(body, BODY_MAX).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            let message = format!("The request's body is larger than {BODY_MAX} bytes.");
-            Err(WireError::sender(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLargeException", message))
-        }
-        Err(error) => {
-            let message = format!("The request's body could not be read: {error}");
-            Err(WireError::sender(StatusCode::BAD_REQUEST, "IncompleteBody", message))
-        }
-    }
-}
-
-fn refusal(service: Option<&'static Service>, error: WireError, request_id: &str) -> Answer {
+fn refusal(spoken: Option<Spoken>, error: WireError, request_id: &str) -> Answer {
     // Without a service (Millpond's own operations, or an unknown one) the answer is JSON.
-    let service = service.unwrap_or(&millpond_wire::glue::SERVICE);
-    with_id(error.into_response(service, request_id).map(s3s::Body::from), request_id)
+    let service: &'static Service = &millpond_wire::glue::SERVICE;
+    let spoken = spoken.unwrap_or(service.into());
+    with_id(error.respond(spoken, request_id).map(s3s::Body::from), request_id)
 }
 
 fn with_id(mut response: Answer, request_id: &str) -> Answer {

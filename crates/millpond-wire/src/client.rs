@@ -3,19 +3,23 @@
 //! Requests come out unsigned; [`crate::sigv4::sign`] signs them. Sending is the caller's.
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use serde_json::Value;
 
 use crate::error::WireError;
 use crate::query;
+use crate::rest;
 use crate::service::{Operation, Protocol};
 use crate::shapes::Shape;
 use crate::xml::Element;
 
-/// An operation's request, with the path `/` and no host.
+/// An operation's request, without a host.
 #[must_use]
 pub fn request<O: Operation>(input: &O::Input) -> Request<Bytes> {
     let value = input.to_value().unwrap_or_default();
+    if let (Protocol::RestJson, Some(route)) = (O::SERVICE.protocol, O::SERVICE.route(O::NAME)) {
+        return rest::request(route, O::INPUT, value);
+    }
     let (content_type, body) = match O::SERVICE.protocol {
         Protocol::Query { .. } => {
             let mut form = url::form_urlencoded::Serializer::new(String::new());
@@ -45,14 +49,23 @@ pub fn request<O: Operation>(input: &O::Input) -> Request<Bytes> {
 /// # Errors
 /// What the service answered, or the code `InvalidResponse` for an answer that cannot be read.
 pub fn response<O: Operation>(status: StatusCode, body: &[u8]) -> Result<O::Output, WireError> {
+    response_with::<O>(status, &HeaderMap::new(), body)
+}
+
+/// The same with the response's headers, where REST services put a part of their answers.
+///
+/// # Errors
+/// As [`response`].
+pub fn response_with<O: Operation>(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<O::Output, WireError> {
     if !status.is_success() {
-        return Err(error(O::SERVICE.protocol, status, body));
+        return Err(error(O::SERVICE.protocol, status, headers, body));
     }
     let value = match O::SERVICE.protocol {
         Protocol::Query { .. } => text(body).and_then(Element::parse).map(|root| {
             let result = O::RESULT.and_then(|name| root.child(name).map(|result| result.value(O::OUTPUT)));
             result.unwrap_or_else(|| Value::Object(serde_json::Map::new()))
         }),
+        Protocol::RestJson => rest::answer(O::OUTPUT, status, headers, body),
         _ if body.is_empty() => Ok(Value::Object(serde_json::Map::new())),
         _ => serde_json::from_slice(body).map_err(|error| error.to_string()),
     };
@@ -66,10 +79,11 @@ fn text(body: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(body).map_err(|error| error.to_string())
 }
 
-fn error(protocol: Protocol, status: StatusCode, body: &[u8]) -> WireError {
+fn error(protocol: Protocol, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> WireError {
     let parts = match protocol {
-        Protocol::Json { .. } => serde_json::from_slice::<Value>(body).ok().map(|body| {
-            let code = body["__type"].as_str().unwrap_or("Unknown");
+        Protocol::Json { .. } | Protocol::RestJson => serde_json::from_slice::<Value>(body).ok().map(|body| {
+            let header = headers.get("x-amzn-errortype").and_then(|code| code.to_str().ok());
+            let code = body["__type"].as_str().or(header).unwrap_or("Unknown");
             // `aws.protocoltests#FooError:http://…` is the longest form that AWS allows itself.
             let code = code.split(':').next().unwrap_or(code);
             let code = code.rsplit('#').next().unwrap_or(code).to_owned();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value};
 
-use crate::service::{Protocol, Service};
+use crate::service::{Protocol, Service, Spoken};
 use crate::xml;
 
 /// An error that a service's model names (`glue::error::ENTITY_NOT_FOUND_EXCEPTION`).
@@ -84,8 +84,8 @@ impl WireError {
 
     /// A request whose body cannot be read as the operation's input at all.
     #[must_use]
-    pub fn serialization(service: &Service, message: impl Into<String>) -> Self {
-        let code = if service.speaks_xml() { "MalformedInput" } else { "SerializationException" };
+    pub fn serialization(protocol: Protocol, message: impl Into<String>) -> Self {
+        let code = if protocol.speaks_xml() { "MalformedInput" } else { "SerializationException" };
         let mut error = Self::sender(StatusCode::BAD_REQUEST, code, message);
         error.message_member = "Message";
         error
@@ -94,7 +94,7 @@ impl WireError {
     /// An operation that AWS has and this server does not.
     #[must_use]
     pub fn not_implemented(service: &Service, operation: &str) -> Self {
-        let code = if service.speaks_xml() { "NotImplemented" } else { "NotImplementedException" };
+        let code = if service.protocol.speaks_xml() { "NotImplemented" } else { "NotImplementedException" };
         let mut error = Self::sender(
             StatusCode::NOT_IMPLEMENTED,
             code,
@@ -111,7 +111,7 @@ impl WireError {
     /// An operation that AWS does not have either.
     #[must_use]
     pub fn unknown_operation(service: Option<&Service>, operation: &str) -> Self {
-        let xml = service.is_some_and(Service::speaks_xml);
+        let xml = service.is_some_and(|service| service.protocol.speaks_xml());
         let code = if xml { "InvalidAction" } else { "UnknownOperationException" };
         let message = match service {
             Some(service) => {
@@ -134,28 +134,61 @@ impl WireError {
         error
     }
 
-    /// The error as a response of the service.
+    /// The error as a response of the service, in its own protocol.
     #[must_use]
-    pub fn into_response(self, service: &Service, request_id: &str) -> Response<Bytes> {
-        let protocol = service.protocol;
-        let (content_type, body) = match protocol {
-            Protocol::Json { version: "1.0", .. } => ("application/x-amz-json-1.0", self.json()),
-            Protocol::Json { .. } => ("application/x-amz-json-1.1", self.json()),
-            Protocol::RestJson => ("application/json", self.json()),
-            Protocol::Query { xml_namespace } => ("text/xml", self.xml(Some(xml_namespace), request_id)),
-            Protocol::Rest => ("application/xml", self.xml(None, request_id)),
+    pub fn into_response(self, service: &'static Service, request_id: &str) -> Response<Bytes> {
+        self.respond(service.into(), request_id)
+    }
+
+    /// The error as a response, in the protocol of the request.
+    #[must_use]
+    pub fn respond(self, spoken: Spoken, request_id: &str) -> Response<Bytes> {
+        let Spoken { service, protocol } = spoken;
+        let (query_code, query_status) = self.in_query(service);
+        let error_type = HeaderValue::from_str(&self.code).ok();
+        let (status, content_type, body) = match protocol {
+            Protocol::Json { version, .. } => {
+                let content_type = if version == "1.0" { "application/x-amz-json-1.0" } else { "application/x-amz-json-1.1" };
+                (self.status, content_type, self.json(service))
+            }
+            Protocol::RestJson => (self.status, "application/json", self.rest_json()),
+            Protocol::Query { xml_namespace } => {
+                (query_status, "text/xml", self.xml(query_code, Some(xml_namespace), request_id))
+            }
+            Protocol::Rest => (self.status, "application/xml", self.xml(&self.code, None, request_id)),
         };
-        let mut response = crate::protocol::response(self.status, content_type, body.into(), request_id);
-        if let (Protocol::Json { .. }, Ok(code)) = (protocol, HeaderValue::from_str(&self.code)) {
-            response.headers_mut().insert("x-amzn-errortype", code);
+        let mut response = crate::protocol::response(status, Some(content_type), body.into(), request_id);
+        let headers = response.headers_mut();
+        if let (Protocol::Json { .. } | Protocol::RestJson, Some(code)) = (protocol, error_type) {
+            headers.insert("x-amzn-errortype", code);
         }
-        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        if matches!(protocol, Protocol::Json { .. }) && service.also_query.is_some() {
+            let fault = if self.sender_fault { "Sender" } else { "Receiver" };
+            if let Ok(code) = HeaderValue::from_str(&format!("{query_code};{fault}")) {
+                headers.insert("x-amzn-query-error", code);
+            }
+        }
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         response
     }
 
-    fn json(&self) -> String {
+    /// The code and status in the Query protocol of a service that speaks JSON too.
+    fn in_query(&self, service: &Service) -> (&str, StatusCode) {
+        let errors = service.also_query.map_or(&[] as &[_], |form| form.errors);
+        match errors.binary_search_by_key(&&*self.code, |(name, ..)| name) {
+            Ok(found) => (errors[found].1, StatusCode::from_u16(errors[found].2).unwrap_or(self.status)),
+            Err(_) => (&self.code, self.status),
+        }
+    }
+
+    fn json(&self, service: &Service) -> String {
         let mut body = Map::new();
-        body.insert("__type".to_owned(), Value::from(&*self.code));
+        // Clients of a service that moved from Query to JSON look for the model's namespace.
+        let code = match service.also_query {
+            Some(_) => format!("com.amazonaws.{}#{}", service.name, self.code),
+            None => self.code.clone().into_owned(),
+        };
+        body.insert("__type".to_owned(), Value::from(code));
         body.insert(self.message_member.to_owned(), Value::from(&*self.message));
         for (name, value) in &self.extra {
             body.insert(name.clone().into_owned(), Value::from(&**value));
@@ -163,12 +196,23 @@ impl WireError {
         Value::Object(body).to_string()
     }
 
-    fn xml(&self, namespace: Option<&str>, request_id: &str) -> String {
+    /// Lambda's form: `Type` says whose fault it is; the code is in a header.
+    fn rest_json(&self) -> String {
+        let mut body = Map::new();
+        body.insert("Type".to_owned(), Value::from(if self.sender_fault { "User" } else { "Service" }));
+        body.insert(self.message_member.to_owned(), Value::from(&*self.message));
+        for (name, value) in &self.extra {
+            body.insert(name.clone().into_owned(), Value::from(&**value));
+        }
+        Value::Object(body).to_string()
+    }
+
+    fn xml(&self, code: &str, namespace: Option<&str>, request_id: &str) -> String {
         let mut writer = xml::Writer::new();
         writer.open("ErrorResponse", namespace);
         writer.open("Error", None);
         writer.text("Type", if self.sender_fault { "Sender" } else { "Receiver" });
-        writer.text("Code", &self.code);
+        writer.text("Code", code);
         writer.text("Message", &self.message);
         for (name, value) in &self.extra {
             writer.text(name, value);

@@ -4,9 +4,9 @@
 //!
 //! 1. [`target::find`] reads which operation of which service is meant;
 //! 2. [`sigv4::verify`] checks who sent it, and that nobody changed it;
-//! 3. [`decode`] turns the body into the operation's input type, after the checks that the service's
+//! 3. [`read`] turns the request into the operation's input type, after the checks that the service's
 //!    model asks for;
-//! 4. [`encode`] or [`WireError::into_response`] turn the handler's answer into a response.
+//! 4. [`write`] or [`WireError::respond`] turn the handler's answer into a response.
 //!
 //! [`client`] goes the other way with the same types, for Millpond's own command line.
 //!
@@ -29,6 +29,8 @@ mod error;
 mod generated;
 mod protocol;
 mod query;
+pub mod resource;
+mod rest;
 pub mod schema;
 mod service;
 pub mod shapes;
@@ -40,6 +42,6 @@ mod xml;
 
 pub use error::{ErrorShape, WireError};
 pub use generated::{SERVICES, athena, events, glue, iam, lambda, logs, s3, sns, sqs, sts};
-pub use protocol::{decode, encode};
-pub use service::{Operation, Protocol, QueryForm, Route, Service, Validation};
+pub use protocol::{Decoded, Request, decode, encode, read, write};
+pub use service::{Operation, Protocol, QueryForm, Route, Service, Spoken, Validation};
 pub use shapes::{Blob, Document, Timestamp};

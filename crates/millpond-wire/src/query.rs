@@ -37,7 +37,14 @@ pub(crate) fn parse(body: &[u8], schema: &Schema) -> Result<Value, String> {
         }
         node.text = Some(text);
     }
-    to_value(&root, schema)
+    to_value(&root, schema, false)
+}
+
+/// The value of one field, without looking at the others' values.
+pub(crate) fn field(body: &[u8], name: &str) -> Option<String> {
+    let mut pairs = body.split(|byte| *byte == b'&');
+    let value = pairs.find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+    unescape(value).ok()
 }
 
 /// The fields of a form-encoded body or query string, in their order.
@@ -66,25 +73,25 @@ fn unescape(text: &[u8]) -> Result<String, String> {
     })
 }
 
-fn to_value(node: &Node<'_>, schema: &Schema) -> Result<Value, String> {
+fn to_value(node: &Node<'_>, schema: &Schema, flat: bool) -> Result<Value, String> {
     match schema.kind {
         Kind::Structure(members) => {
             let mut object = Map::new();
             for member in members {
-                if let Some(node) = node.parts.get(member.name) {
-                    object.insert(member.name.to_owned(), to_value(node, member.schema)?);
+                if let Some(node) = node.parts.get(member.query_name) {
+                    object.insert(member.name.to_owned(), to_value(node, member.schema, member.flattened)?);
                 }
             }
             Ok(Value::Object(object))
         }
-        Kind::List { member, member_name, flattened } => entries(node, member_name, flattened)?
+        Kind::List { member, member_name, flattened } => entries(node, member_name, flattened || flat)?
             .into_iter()
-            .map(|node| to_value(node, member))
+            .map(|node| to_value(node, member, false))
             .collect::<Result<_, _>>()
             .map(Value::Array),
         Kind::Map { value, key_name, value_name, flattened, .. } => {
             let mut object = Map::new();
-            for node in entries(node, "entry", flattened)? {
+            for node in entries(node, "entry", flattened || flat)? {
                 let name = node
                     .parts
                     .get(key_name)
@@ -93,7 +100,7 @@ fn to_value(node: &Node<'_>, schema: &Schema) -> Result<Value, String> {
                 let Some(node) = node.parts.get(value_name) else {
                     return Err(format!("The entry {name:?} of the map {} has no \"{value_name}\".", schema.name));
                 };
-                object.insert(name.to_owned(), to_value(node, value)?);
+                object.insert(name.to_owned(), to_value(node, value, false)?);
             }
             Ok(Value::Object(object))
         }
@@ -123,7 +130,7 @@ fn entries<'n, 'a>(node: &'n Node<'a>, element: &str, flattened: bool) -> Result
     Ok(entries.into_iter().map(|(_, entry)| entry).collect())
 }
 
-fn scalar(kind: Kind, text: &str, schema: &Schema) -> Result<Value, String> {
+pub(crate) fn scalar(kind: Kind, text: &str, schema: &Schema) -> Result<Value, String> {
     let value = match kind {
         Kind::Integer | Kind::Long => text.parse::<i64>().ok().map(Value::from),
         Kind::Double => text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from),
@@ -143,17 +150,17 @@ fn scalar(kind: Kind, text: &str, schema: &Schema) -> Result<Value, String> {
 /// Writes an input as form fields (without `Action` and `Version`).
 pub(crate) fn write(value: &Value, schema: &Schema) -> Vec<(String, String)> {
     let mut fields = Vec::new();
-    write_into(value, schema, String::new(), &mut fields);
+    write_into(value, schema, String::new(), false, &mut fields);
     fields
 }
 
-fn write_into(value: &Value, schema: &Schema, name: String, fields: &mut Vec<(String, String)>) {
+fn write_into(value: &Value, schema: &Schema, name: String, flat: bool, fields: &mut Vec<(String, String)>) {
     let under = |part: &str| if name.is_empty() { part.to_owned() } else { format!("{name}.{part}") };
     match (schema.kind, value) {
         (Kind::Structure(members), Value::Object(object)) => {
             for member in members {
                 if let Some(value) = object.get(member.name) {
-                    write_into(value, member.schema, under(member.name), fields);
+                    write_into(value, member.schema, under(member.query_name), member.flattened, fields);
                 }
             }
         }
@@ -162,16 +169,16 @@ fn write_into(value: &Value, schema: &Schema, name: String, fields: &mut Vec<(St
                 fields.push((name, String::new()));
                 return;
             }
-            let list = if flattened { name } else { under(member_name) };
+            let list = if flattened || flat { name } else { under(member_name) };
             for (i, value) in values.iter().enumerate() {
-                write_into(value, member, format!("{list}.{}", i + 1), fields);
+                write_into(value, member, format!("{list}.{}", i + 1), false, fields);
             }
         }
         (Kind::Map { value: schema, key_name, value_name, flattened, .. }, Value::Object(object)) => {
-            let map = if flattened { name } else { under("entry") };
+            let map = if flattened || flat { name } else { under("entry") };
             for (i, (key, value)) in object.iter().enumerate() {
                 fields.push((format!("{map}.{}.{key_name}", i + 1), key.clone()));
-                write_into(value, schema, format!("{map}.{}.{value_name}", i + 1), fields);
+                write_into(value, schema, format!("{map}.{}.{value_name}", i + 1), false, fields);
             }
         }
         (Kind::Timestamp, value) => {

@@ -74,6 +74,8 @@ pub struct Member {
     pub name: &'static str,
     /// Its shape.
     pub schema: &'static Schema,
+    /// Its name in messages: the model's, which differs from that on the wire for headers.
+    pub title: &'static str,
     /// Whether it must be there.
     pub required: bool,
     /// Its name in the Query protocol; the same as on the wire where the service speaks no other.
@@ -145,11 +147,11 @@ impl Pattern {
 
 impl Member {
     pub(crate) const fn required(name: &'static str, schema: &'static Schema) -> Self {
-        Self { name, schema, required: true, query_name: name, flattened: false, location: Location::Body }
+        Self { name, title: name, schema, required: true, query_name: name, flattened: false, location: Location::Body }
     }
 
     pub(crate) const fn optional(name: &'static str, schema: &'static Schema) -> Self {
-        Self { name, schema, required: false, query_name: name, flattened: false, location: Location::Body }
+        Self { name, title: name, schema, required: false, query_name: name, flattened: false, location: Location::Body }
     }
 
     pub(crate) const fn in_query(mut self, name: &'static str) -> Self {
@@ -159,6 +161,11 @@ impl Member {
 
     pub(crate) const fn flattened(mut self) -> Self {
         self.flattened = true;
+        self
+    }
+
+    pub(crate) const fn titled(mut self, title: &'static str) -> Self {
+        self.title = title;
         self
     }
 

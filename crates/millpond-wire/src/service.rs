@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::resource::Part;
 use crate::schema::Schema;
 use crate::shapes::Shape;
 
@@ -28,6 +29,29 @@ pub enum Protocol {
     Rest,
 }
 
+impl Protocol {
+    /// Whether errors are written in XML.
+    #[must_use]
+    pub fn speaks_xml(self) -> bool {
+        matches!(self, Self::Query { .. } | Self::Rest)
+    }
+}
+
+/// A service, and the protocol in which a request speaks to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spoken {
+    /// The service.
+    pub service: &'static Service,
+    /// Its own protocol, or Query where it speaks that too.
+    pub protocol: Protocol,
+}
+
+impl From<&'static Service> for Spoken {
+    fn from(service: &'static Service) -> Self {
+        Self { service, protocol: service.protocol }
+    }
+}
+
 /// The Query protocol of a service that speaks JSON too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueryForm {
@@ -44,7 +68,7 @@ pub struct Route {
     pub operation: &'static str,
     /// `POST`.
     pub method: &'static str,
-    /// `/2015-03-31/functions/{FunctionName}/aliases/{Name}`; `{Name+}` takes slashes too.
+    /// `/2015-03-31/functions/{FunctionName}/aliases/{Name}`
     pub path: &'static str,
     /// What must be in the query string besides: `find=LayerVersion`, mostly nothing.
     pub query: &'static str,
@@ -74,6 +98,8 @@ pub struct Service {
     pub version: &'static str,
     /// The service in a credential scope.
     pub signing_name: &'static str,
+    /// Whether it is the same in all regions, so that any region may stand in a credential scope.
+    pub global: bool,
     /// How it speaks.
     pub protocol: Protocol,
     /// The Query protocol, where it speaks that beside JSON.
@@ -99,10 +125,20 @@ impl Service {
         self.operations.binary_search(&name).ok().map(|found| self.operations[found])
     }
 
-    /// Whether the service answers in XML.
+    /// How its operation is asked for, if it is a REST service.
     #[must_use]
-    pub fn speaks_xml(&self) -> bool {
-        !matches!(self.protocol, Protocol::Json { .. } | Protocol::RestJson)
+    pub fn route(&self, operation: &str) -> Option<&'static Route> {
+        self.routes.binary_search_by_key(&operation, |route| route.operation).ok().map(|found| &self.routes[found])
+    }
+
+    /// The Query protocol, if it speaks that first or beside JSON.
+    #[must_use]
+    pub fn query_protocol(&self) -> Option<Protocol> {
+        match (self.protocol, self.also_query) {
+            (Protocol::Query { .. }, _) => Some(self.protocol),
+            (_, Some(QueryForm { xml_namespace, .. })) => Some(Protocol::Query { xml_namespace }),
+            _ => None,
+        }
     }
 }
 
@@ -122,4 +158,8 @@ pub trait Operation: Send + Sync + 'static {
     const OUTPUT: &'static Schema;
     /// The element around a Query response's members; `None` where there are no members to hold.
     const RESULT: Option<&'static str>;
+    /// What a policy must allow: `glue:CreateTable`.
+    const ACTION: &'static str;
+    /// To which resource.
+    const RESOURCE: &'static [Part];
 }

@@ -439,7 +439,7 @@ macro_rules! serde_of {
 
 macro_rules! operations {
     ($service:ident; $($name:ident:
-        $input:ident = $input_schema:path, $output:ident = $output_schema:path, $result:expr;)*) => {
+        $input:ident = $input_schema:path, $output:ident = $output_schema:path, $result:expr, $action:literal, $resource:expr;)*) => {
         /// The operations with types, in the order of `services.toml`.
         pub const TYPED: &[&str] = &[$(stringify!($name),)*];
 
@@ -455,6 +455,8 @@ macro_rules! operations {
                 const INPUT: &'static $crate::schema::Schema = &$input_schema;
                 const OUTPUT: &'static $crate::schema::Schema = &$output_schema;
                 const RESULT: Option<&'static str> = $result;
+                const ACTION: &'static str = $action;
+                const RESOURCE: &'static [$crate::resource::Part] = $resource;
             }
         )*
 

@@ -4,28 +4,31 @@
 //! `X-Amz-Target`, Query services in the form fields `Action` and `Version`; what is left belongs to
 //! the service of its credential scope, or to S3, whose requests may come without credentials.
 
+use std::borrow::Cow;
+
 use http::{Method, header, request::Parts};
 
 use crate::error::WireError;
 use crate::query;
-use crate::service::{Protocol, Service};
+use crate::rest;
+use crate::service::{Protocol, Service, Spoken};
 
 /// What a request means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// An operation of a JSON or Query service.
+    /// An operation.
     Operation {
-        /// The service.
-        service: &'static Service,
+        /// The service, and the protocol that the request speaks.
+        spoken: Spoken,
         /// The operation's name, as in the service's model.
         operation: &'static str,
     },
-    /// A request that method and path explain, to this service.
+    /// A request that method and path explain, to S3.
     Rest(&'static Service),
 }
 
 /// Finds what a request means. `scope` is the service of its credential scope, if it has one
-/// ([`crate::sigv4::scope_service`]); `body` is looked at only where it is a form.
+/// ([`scope`]); `body` is looked at only where it is a form.
 ///
 /// # Errors
 /// `UnknownOperationException` or `InvalidAction` for operations and services that do not exist.
@@ -36,25 +39,55 @@ pub fn find(parts: &Parts, body: &[u8], scope: Option<&str>) -> Result<Target, W
     if let Some(target) = by_action(parts, body, scope)? {
         return Ok(target);
     }
+    let (method, path) = (&parts.method, parts.uri.path());
+    let shown = || format!("{method} {}", path.chars().take(256).collect::<String>());
     let service = match scope {
-        Some(scope) => by_signing_name(scope)
-            .ok_or_else(|| WireError::unknown_operation(None, &format!("{} {} of {scope}", parts.method, parts.uri.path())))?,
+        Some(scope) => by_signing_name(scope).ok_or_else(|| {
+            let scope: String = scope.chars().take(64).collect();
+            WireError::unknown_operation(None, &format!("{} of {scope}", shown()))
+        })?,
         None => &crate::s3::SERVICE,
     };
     match service.protocol {
         Protocol::Rest => Ok(Target::Rest(service)),
+        Protocol::RestJson => match rest::route(service, method, path, parts.uri.query().unwrap_or_default()) {
+            Some(route) => Ok(Target::Operation { spoken: service.into(), operation: route.operation }),
+            None => Err(WireError::unknown_operation(Some(service), &shown())),
+        },
         _ => Err(WireError::unknown_operation(Some(service), "")),
     }
 }
 
-/// The service that a request seems to be for, so that a refusal that comes before [`find`]'s answer has that
-/// service's form too.
+/// The service of a request's credential scope, unverified: of the `Authorization` header, else of a presigned URL.
 #[must_use]
-pub fn hint(parts: &Parts, scope: Option<&str>) -> Option<&'static Service> {
+pub fn scope(parts: &Parts) -> Option<String> {
+    let credential = match parts.headers.get(header::AUTHORIZATION) {
+        Some(value) => {
+            let text = value.to_str().ok()?;
+            Cow::Borrowed(text.split_once("Credential=")?.1.split([',', ' ']).next()?)
+        }
+        None => {
+            let mut pairs = parts.uri.query()?.split('&');
+            let text = pairs.find_map(|pair| pair.strip_prefix("X-Amz-Credential="))?;
+            percent_encoding::percent_decode_str(text).decode_utf8().ok()?
+        }
+    };
+    let mut elements = credential.split('/').skip(3);
+    let service = elements.next().filter(|service| !service.is_empty())?;
+    elements.next().map(|_| service.to_owned())
+}
+
+/// The service that a request seems to be for and how it seems to speak, so that a refusal that comes before [`find`]'s answer has
+/// that form too.
+#[must_use]
+pub fn hint(parts: &Parts, scope: Option<&str>) -> Option<Spoken> {
     let prefix = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()?.rsplit_once('.'));
     match prefix {
-        Some((prefix, _)) => by_prefix(prefix),
-        None => scope.and_then(by_signing_name),
+        Some((prefix, _)) => by_prefix(prefix).map(Spoken::from),
+        None => scope.and_then(by_signing_name).map(|service| match service.query_protocol() {
+            Some(protocol) => Spoken { service, protocol },
+            None => service.into(),
+        }),
     }
 }
 
@@ -66,6 +99,19 @@ pub fn is_form(parts: &Parts) -> bool {
             let kind = value.split(';').next().unwrap_or_default();
             kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
         })
+}
+
+/// Whether a request is for a service other than S3: it names its operation in a header or a form, or is signed for another service.
+#[must_use]
+pub fn is_small(parts: &Parts) -> bool {
+    if parts.headers.contains_key("x-amz-target") {
+        return true;
+    }
+    if let Some(scope) = scope(parts) {
+        return scope != crate::s3::SERVICE.signing_name;
+    }
+    let action = parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("Action=")));
+    parts.uri.path() == "/" && (action || is_form(parts))
 }
 
 fn by_signing_name(name: &str) -> Option<&'static Service> {
@@ -84,46 +130,43 @@ fn by_target(target: &str) -> Result<Target, WireError> {
     let shown: String = target.chars().take(128).collect();
     let service = service.ok_or_else(|| WireError::unknown_operation(None, &shown))?;
     match service.operation(operation) {
-        Some(operation) => Ok(Target::Operation { service, operation }),
+        Some(operation) => Ok(Target::Operation { spoken: service.into(), operation }),
         None => Err(WireError::unknown_operation(Some(service), &shown)),
     }
 }
 
-/// A Query request has `Action` in its form, or in the query string of a GET to `/`.
+/// A Query request has `Action` in its form, or in the query string of a GET: to `/`, or to a queue's URL.
 fn by_action(parts: &Parts, body: &[u8], scope: Option<&str>) -> Result<Option<Target>, WireError> {
     let scope_service = scope.and_then(by_signing_name);
-    if scope_service.is_some_and(|service| !matches!(service.protocol, Protocol::Query { .. })) {
+    if scope_service.is_some_and(|service| service.query_protocol().is_none()) {
         return Ok(None);
     }
-    let form = if is_form(parts) {
+    let anywhere = scope_service.is_some_and(|service| service.also_query.is_some());
+    let form = if is_form(parts) && !body.is_empty() {
         body
-    } else if parts.uri.path() == "/" {
+    } else if parts.uri.path() == "/" || anywhere {
         parts.uri.query().unwrap_or_default().as_bytes()
     } else {
         return Ok(None);
     };
-    let Ok(fields) = query::fields(form) else {
-        return Ok(None);
-    };
-    let field = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
-    let Some(action) = field("Action") else {
+    let Some(action) = query::field(form, "Action") else {
         return Ok(None);
     };
     let shown: String = action.chars().take(128).collect();
-    let version = field("Version");
+    let version = query::field(form, "Version");
     let service = scope_service.or_else(|| {
         // A link in a mail carries neither a scope nor a version: then the operation's name must do.
-        let is_meant = |service: &&Service| match version {
-            _ if !matches!(service.protocol, Protocol::Query { .. }) => false,
+        let is_meant = |service: &&Service| match &version {
+            _ if service.query_protocol().is_none() => false,
             Some(version) => version == service.version,
-            None => service.operation(action).is_some(),
+            None => service.operation(&action).is_some(),
         };
         crate::SERVICES.iter().copied().find(is_meant)
     });
     let service = service.ok_or_else(|| WireError::unknown_operation(None, &shown))?;
-    match service.operation(action) {
-        Some(operation) if version.is_none_or(|version| version == service.version) => {
-            Ok(Some(Target::Operation { service, operation }))
+    match (service.operation(&action), service.query_protocol()) {
+        (Some(operation), Some(protocol)) if version.is_none_or(|version| version == service.version) => {
+            Ok(Some(Target::Operation { spoken: Spoken { service, protocol }, operation }))
         }
         _ => Err(WireError::unknown_operation(Some(service), &shown)),
     }
@@ -147,7 +190,7 @@ mod tests {
 
     #[test]
     fn each_protocol_names_its_operation() {
-        let operation = |service, operation| Ok(Target::Operation { service, operation });
+        let operation = |service: &'static Service, operation| Ok(Target::Operation { spoken: service.into(), operation });
         for (parts, body, scope, expected) in [
             (
                 parts("POST", "/", &[("x-amz-target", "AWSGlue.CreateTable")]),
@@ -193,8 +236,8 @@ mod tests {
     #[test]
     fn a_refusal_can_have_the_form_of_the_service_that_was_meant() {
         let glue = parts("POST", "/", &[("x-amz-target", "AWSGlue.MakeTea")]);
-        assert_eq!(hint(&glue, None), Some(&glue::SERVICE));
-        assert_eq!(hint(&parts("POST", "/", FORM), Some("sns")), Some(&sns::SERVICE));
+        assert_eq!(hint(&glue, None), Some((&glue::SERVICE).into()));
+        assert_eq!(hint(&parts("POST", "/", FORM), Some("sns")), Some((&sns::SERVICE).into()));
         assert_eq!(hint(&parts("POST", "/", FORM), None), None);
         assert_eq!(hint(&parts("POST", "/", &[("x-amz-target", "Tea")]), Some("tea")), None);
     }

@@ -64,7 +64,7 @@ pub(crate) fn conform(value: Value, schema: &Schema) -> Result<Value, Mismatch> 
                     None | Some((_, Value::Null)) => {}
                     Some((name, value)) => {
                         let value =
-                            conform(value, member.schema).map_err(|mismatch| mismatch.within(lower_camel(member.name)))?;
+                            conform(value, member.schema).map_err(|mismatch| mismatch.within(lower_camel(member.title)))?;
                         conformed.insert(name, value);
                     }
                 }
@@ -100,7 +100,7 @@ fn conform_scalar(kind: Kind, value: Value, range: Range) -> Result<Value, Misma
         (Kind::String { .. }, Value::String(_)) | (Kind::Boolean, Value::Bool(_)) | (Kind::Double, Value::Number(_)) => {
             return Ok(value);
         }
-        (Kind::Blob, Value::String(text)) if BASE64.decode(text).is_ok() => return Ok(value),
+        (Kind::Blob, Value::String(text)) if is_base64(text) => return Ok(value),
         (Kind::Boolean, Value::String(text)) if text.eq_ignore_ascii_case("true") => Some(Value::Bool(true)),
         (Kind::Boolean, Value::String(text)) if text.eq_ignore_ascii_case("false") => Some(Value::Bool(false)),
         (Kind::Integer | Kind::Long, Value::Number(number)) => {
@@ -134,6 +134,15 @@ fn conform_scalar(kind: Kind, value: Value, range: Range) -> Result<Value, Misma
     })
 }
 
+/// Whether the text can be decoded; only its end is, since blobs may be large.
+fn is_base64(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let (head, end) = bytes.split_at(bytes.len() - bytes.len().min(4));
+    bytes.len() % 4 == 0
+        && head.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+        && BASE64.decode(end).is_ok()
+}
+
 /// The whole part of a number, at the nearest end of the 64 bits where it lies beyond.
 fn whole(number: &serde_json::Number) -> i64 {
     number
@@ -146,6 +155,11 @@ impl Range {
     fn excludes(&self, number: i64) -> bool {
         self.min.is_some_and(|min| number < min) || self.max.is_some_and(|max| number > max)
     }
+}
+
+/// The first required member of the input itself that is not there.
+pub(crate) fn missing(value: &Value, schema: &Schema) -> Option<&'static str> {
+    schema.members().iter().find(|member| member.required && value.get(member.name).is_none()).map(|member| member.name)
 }
 
 /// What breaks a constraint, as AWS's message; `None` if all is well.
@@ -187,7 +201,7 @@ impl<'a> Violations<'a> {
         match (schema.kind, value) {
             (Kind::Structure(members), Value::Object(object)) => {
                 for member in members {
-                    self.path.push(Step::Member(member.name));
+                    self.path.push(Step::Member(member.title));
                     match object.get(member.name) {
                         Some(value) => self.visit(value, member.schema),
                         None if member.required => self.add("Value null", "Member must not be null"),

@@ -67,12 +67,12 @@ pub(crate) fn write_members(writer: &mut Writer, value: &Value, schema: &Schema)
     };
     for member in schema.members() {
         if let Some(value) = object.get(member.name) {
-            write(writer, member.name, value, member.schema);
+            write(writer, member.query_name, value, member.schema, member.flattened);
         }
     }
 }
 
-fn write(writer: &mut Writer, name: &str, value: &Value, schema: &Schema) {
+fn write(writer: &mut Writer, name: &str, value: &Value, schema: &Schema, flat: bool) {
     match (schema.kind, value) {
         (Kind::Structure(_), _) => {
             writer.open(name, None);
@@ -80,17 +80,19 @@ fn write(writer: &mut Writer, name: &str, value: &Value, schema: &Schema) {
             writer.close(name);
         }
         (Kind::List { member, member_name, flattened }, Value::Array(values)) => {
+            let flattened = flattened || flat;
             if !flattened {
                 writer.open(name, None);
             }
             for value in values {
-                write(writer, if flattened { name } else { member_name }, value, member);
+                write(writer, if flattened { name } else { member_name }, value, member, false);
             }
             if !flattened {
                 writer.close(name);
             }
         }
         (Kind::Map { value: schema, key_name, value_name, flattened, .. }, Value::Object(object)) => {
+            let flattened = flattened || flat;
             let entry = if flattened { name } else { "entry" };
             if !flattened {
                 writer.open(name, None);
@@ -98,7 +100,7 @@ fn write(writer: &mut Writer, name: &str, value: &Value, schema: &Schema) {
             for (key, value) in object {
                 writer.open(entry, None);
                 writer.text(key_name, key);
-                write(writer, value_name, value, schema);
+                write(writer, value_name, value, schema, false);
                 writer.close(entry);
             }
             if !flattened {
@@ -196,12 +198,10 @@ impl Element {
             Kind::Structure(members) => {
                 let mut object = Map::new();
                 for member in members {
-                    let flattened =
-                        matches!(member.schema.kind, Kind::List { flattened: true, .. } | Kind::Map { flattened: true, .. });
-                    if flattened {
-                        let same = self.children.iter().filter(|child| child.name == member.name);
+                    if member.is_flattened() {
+                        let same = self.children.iter().filter(|child| child.name == member.query_name);
                         object.insert(member.name.to_owned(), entries_value(same, member.schema));
-                    } else if let Some(child) = self.child(member.name) {
+                    } else if let Some(child) = self.child(member.query_name) {
                         object.insert(member.name.to_owned(), child.value(member.schema));
                     }
                 }

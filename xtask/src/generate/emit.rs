@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::ServiceEntry;
 use super::model::{Model, Operation, Reference, Shape};
-use super::{names, pattern};
+use super::{names, pattern, resource};
 
 /// The generated text of one service; `schema` only where operations have types.
 pub(super) struct Emitted {
@@ -157,7 +157,7 @@ impl<'a> Emitter<'a> {
         if !self.entry.operations.is_empty() {
             writeln!(out, "use super::{}_schema as schema;", self.name)?;
             out.push_str(
-                "use crate::shapes::{BTreeMap, Blob, Document, Timestamp, enumerations, errors, operations, structures};\n",
+                "use crate::resource::{Form, Part};\nuse crate::shapes::{BTreeMap, Blob, Document, Timestamp, enumerations, errors, operations, structures};\n",
             );
         }
         let routes = if self.model.metadata.protocol == "rest-json" { "Route, " } else { "" };
@@ -185,7 +185,7 @@ impl<'a> Emitter<'a> {
         writeln!(
             out,
             "/// The facts of {title}.\npub static SERVICE: Service = Service {{\n\
-             name: {name:?}, title: {title:?}, version: {version:?}, signing_name: {signing:?},\n\
+             name: {name:?}, title: {title:?}, version: {version:?}, signing_name: {signing:?}, global: {global:?},\n\
              protocol: {protocol},\n\
              also_query: {also_query},\n\
              validation: Validation {{ code: {code:?}, missing: {missing:?}, extra: &[{extra}] }},\n\
@@ -195,6 +195,7 @@ impl<'a> Emitter<'a> {
             name = self.name,
             version = metadata.api_version,
             signing = metadata.endpoint_prefix,
+            global = self.entry.global,
             code = self.entry.validation_error,
         )?;
         Ok(out)
@@ -258,7 +259,14 @@ impl<'a> Emitter<'a> {
             }
             let query = self.query.and_then(|query| query.operations.get(name)).unwrap_or(operation);
             let wrapper = query.output.as_ref().and_then(|output| output.result_wrapper.as_ref());
-            writeln!(out, "{line} {wrapper:?};")?;
+            let action = match self.entry.actions.get(name) {
+                Some(action) => action.clone(),
+                None => format!("{}:{name}", self.name),
+            };
+            let template = resource::of(name, self.entry)?;
+            let resource = resource::emit(template, self.model, operation.input.as_ref().map(|input| input.shape.as_str()))
+                .with_context(|| format!("the resource of {name}"))?;
+            writeln!(out, "{line} {wrapper:?}, {action:?}, {resource};")?;
         }
         out.push_str("}\n\n");
         out.push_str(&aliases);
@@ -432,6 +440,9 @@ impl<'a> Emitter<'a> {
                 Some(other) => bail!("{name}.{member_name} has the unknown location {other}"),
             };
             write!(out, ".at(Location::{location})")?;
+            if wire_name != member_name {
+                write!(out, ".titled({member_name:?})")?;
+            }
         }
         Ok(out)
     }

@@ -10,6 +10,7 @@ mod emit;
 mod model;
 mod names;
 mod pattern;
+mod resource;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -33,10 +34,16 @@ pub(crate) struct ServiceEntry {
     #[serde(default)]
     pub(crate) also_query: bool,
     #[serde(default)]
+    pub(crate) global: bool,
+    #[serde(default)]
     pub(crate) opaque: Vec<String>,
     #[serde(default)]
     pub(crate) open: Vec<String>,
     pub(crate) operations: Vec<String>,
+    #[serde(default)]
+    pub(crate) actions: IndexMap<String, String>,
+    #[serde(default)]
+    pub(crate) resources: IndexMap<String, Vec<String>>,
 }
 
 /// Reads `services.toml`: the services by name.

@@ -146,7 +146,7 @@ async fn create_table(service: Glue, context: Context, input: CreateTableInput) 
         return Err(wire(GlueError::InvalidInput(text.into())));
     }
     let mut table = defined(input.database_name, input.name, input.table_input)?;
-    table.kept.insert("CreatedBy".into(), json!(context.principal));
+    table.kept.insert("CreatedBy".into(), json!(context.principal.arn));
     if let Some(indexes) = input.partition_indexes.filter(|indexes| !indexes.is_empty()) {
         table.kept.insert("PartitionIndexes".into(), json!(indexes));
     }

@@ -2,47 +2,102 @@
 //!
 //! `s3s` has verified the signature over the headers that it names; that it names all that matter is checked here.
 
-use crate::server::Credentials;
+use crate::authorize::Authorizer;
+use crate::caller::{Caller, KeyError};
+use crate::router::{Context, Origin};
 use async_trait::async_trait;
 use http::HeaderMap;
+use millpond_core::arn::Place;
+use millpond_core::env::SharedEnv;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Error, S3ErrorCode, S3Result};
+use std::sync::{Arc, OnceLock};
+
+tokio::task_local! {
+    /// What the edge knows of the request that `s3s` is answering, which does not hand it on to where the key is looked up.
+    pub(super) static SESSION: Session;
+}
+
+/// The session token of a request, and who it turns out to be of.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Session {
+    pub token: Option<String>,
+    pub caller: Arc<OnceLock<Caller>>,
+}
+
+/// Who a verified S3 request is of: in the extensions of every request that reaches its handler.
+#[derive(Debug, Clone)]
+pub(super) struct Identified(pub Arc<Caller>);
 
 /// The access keys of the lake.
 pub(super) struct Keys {
-    access_key: String,
-    secret_key: SecretKey,
-}
-
-impl Keys {
-    pub(super) fn new(credentials: &Credentials) -> Self {
-        Self { access_key: credentials.access_key.clone(), secret_key: SecretKey::from(credentials.secret_key.clone()) }
-    }
+    pub keys: Arc<dyn crate::caller::Keys>,
+    pub env: SharedEnv,
 }
 
 #[async_trait]
 impl S3Auth for Keys {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
-        if access_key == self.access_key {
-            return Ok(self.secret_key.clone());
+        let session = SESSION.try_with(Session::clone).unwrap_or_default();
+        match self.keys.secret(access_key, session.token.as_deref(), self.env.now_ms()) {
+            Ok(key) => {
+                let _ = session.caller.set(key.caller);
+                Ok(SecretKey::from(key.secret))
+            }
+            Err(KeyError::Unknown) => {
+                let message = "The AWS Access Key Id you provided does not exist in our records.";
+                Err(S3Error::with_message(S3ErrorCode::InvalidAccessKeyId, message))
+            }
+            Err(KeyError::InvalidToken) => {
+                let message = "The provided token is malformed or otherwise invalid.";
+                Err(S3Error::with_message(S3ErrorCode::InvalidToken, message))
+            }
+            Err(KeyError::Expired) => Err(S3Error::with_message(S3ErrorCode::ExpiredToken, "The provided token has expired.")),
         }
-        let message = "The AWS Access Key Id you provided does not exist in our records.";
-        Err(S3Error::with_message(S3ErrorCode::InvalidAccessKeyId, message))
     }
 }
 
-/// Lets the owner do everything that the lake can do as it is asked.
+/// Brings every request before the authorizer, and lets through what the lake can do as it is asked.
 pub(super) struct Access {
-    pub account: String,
+    pub place: Arc<Place>,
+    pub env: SharedEnv,
+    pub authorizer: Arc<dyn Authorizer>,
+}
+
+impl Access {
+    fn authorize(&self, request: &S3AccessContext<'_>, caller: &Caller, origin: Option<Origin>) -> S3Result<()> {
+        let operation = request.s3_op().name();
+        let source = text(request.headers(), "x-amz-copy-source");
+        let Some(actions) = super::actions::of(operation, request.s3_path(), source) else {
+            return Err(denied(format!("Access Denied: the operation {operation} has no action that could be allowed")));
+        };
+        let Origin { source_ip, request_id } =
+            origin.unwrap_or_else(|| Origin { source_ip: String::new(), request_id: String::new() });
+        let context = Context {
+            account: self.place.account.clone(),
+            region: self.place.region.clone(),
+            principal: caller.clone(),
+            source_ip,
+            request_id,
+            now_ms: self.env.now_ms(),
+            endpoint: String::new(),
+            host: text(request.headers(), "host").map(str::to_owned),
+        };
+        for (action, resource) in actions {
+            self.authorizer.authorize(&context, action, &resource).map_err(|error| denied(error.message))?;
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl S3Access for Access {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-        if context.credentials().is_none() {
+        let caller = SESSION.try_with(|session| session.caller.get().cloned()).ok().flatten();
+        let (Some(_), Some(caller)) = (context.credentials(), caller) else {
             return Err(denied("Access Denied: requests must be signed (anonymous access is not allowed)"));
-        }
+        };
         let operation = context.s3_op().name();
         if !super::IMPLEMENTED.contains(&operation) {
             return Err(not_implemented(format!("{operation} is not implemented yet")));
@@ -52,11 +107,15 @@ impl S3Access for Access {
             true => check_version_2(query)?,
             false => check_signed_headers(context.headers(), query)?,
         }
-        check_owner(context.headers(), &self.account)?;
+        check_owner(context.headers(), &self.place.account)?;
         check_parameters(operation, query)?;
         check_encryption(context.headers())?;
         check_acl(operation, context.headers())?;
-        check_lock(context.headers())
+        check_lock(context.headers())?;
+        let origin = context.extensions_mut().get::<Origin>().cloned();
+        self.authorize(context, &caller, origin)?;
+        context.extensions_mut().insert(Identified(Arc::new(caller)));
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Between the wire's types and the service's.
 
+use super::auth::Identified;
 use super::error::{body_error, wire};
 use crate::router::Origin;
 use futures::{Stream, StreamExt};
@@ -34,8 +35,9 @@ pub(super) fn invalid(message: impl Into<String>) -> s3s::S3Error {
 /// Who asks.
 pub(super) fn caller<T>(s3: &S3, request: &S3Request<T>) -> Caller {
     let origin = request.extensions.get::<Origin>();
+    let account = request.extensions.get::<Identified>().map(|identified| identified.0.account.clone());
     Caller {
-        account: s3.lake().place.account.clone(),
+        account: account.unwrap_or_else(|| s3.lake().place.account.clone()),
         source_ip: origin.map(|origin| origin.source_ip.clone()).unwrap_or_default(),
         request_id: origin.map(|origin| origin.request_id.clone()).unwrap_or_default(),
     }

@@ -1,5 +1,6 @@
 //! Before `s3s` and after it: what is refused unread, and the form of answers.
 
+use super::auth::{SESSION, Session};
 use super::chunked::{self, Kind};
 use super::drain::Drained;
 use crate::router::Origin;
@@ -55,7 +56,7 @@ impl S3Endpoint {
         let request = with_bounded_body(request);
         let response = match refusal {
             Some(error) => error.to_http_response().map_err(|error| HttpError::new(Box::new(error)))?,
-            None => self.service.call(request).await?,
+            None => SESSION.scope(session(&request), self.service.call(request)).await?,
         };
         Ok(finished(response, &method, &uri, &origin))
     }
@@ -97,6 +98,17 @@ where
 
 fn in_frames(chunks: impl Stream<Item = Result<Bytes, StdError>> + Send + 'static) -> Body {
     Body::http_body_unsync(StreamBody::new(chunks.map_ok(Frame::data)))
+}
+
+/// The session token that a request carries, in a header or in its URL.
+fn session(request: &Request<Body>) -> Session {
+    let header = request.headers().get("x-amz-security-token").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let in_url = || {
+        let mut pairs = request.uri().query()?.split('&').filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.find(|(name, _)| name.eq_ignore_ascii_case("x-amz-security-token"))?;
+        percent_encoding::percent_decode_str(value).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+    };
+    Session { token: header.or_else(in_url), ..Session::default() }
 }
 
 /// What is refused before `s3s` sees it, because it would take it in another way.

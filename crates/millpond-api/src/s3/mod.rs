@@ -4,6 +4,7 @@
 //! route, document), [`auth`] (who may, and what may not be asked), [`ops`] (the operations), and back through [`edge`] (request ids, errors in
 //! AWS's form).
 
+mod actions;
 mod auth;
 mod buckets;
 mod chunked;
@@ -24,7 +25,8 @@ pub use edge::S3Endpoint;
 pub use hosts::Hosts;
 pub use ops::IMPLEMENTED;
 
-use crate::server::Credentials;
+use crate::authorize::Authorizer;
+use crate::caller::Keys;
 use millpond_services::s3::S3;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::S3ServiceBuilder;
@@ -33,13 +35,14 @@ use std::sync::Arc;
 /// Bytes of a request's XML document at the most: a DeleteObjects of a thousand long keys, with room for escapes.
 const DOCUMENT_MAX: usize = 8 * 1024 * 1024;
 
-/// S3 over HTTP. `hosts` are the domains under which buckets may be named in the host (`bucket.localhost`).
-pub fn service(s3: S3, credentials: &Credentials, hosts: Hosts) -> S3Endpoint {
-    let account = s3.lake().place.account.clone();
+/// S3 over HTTP. `keys` say who asks and `authorizer` whether they may; `hosts` are the domains under which buckets may be named in the host
+/// (`bucket.localhost`).
+pub fn service(s3: S3, keys: Arc<dyn Keys>, authorizer: Arc<dyn Authorizer>, hosts: Hosts) -> S3Endpoint {
+    let place = s3.lake().place.clone();
     let env = s3.lake().store.env().clone();
     let mut builder = S3ServiceBuilder::new(ops::Handlers { s3 });
-    builder.set_auth(auth::Keys::new(credentials));
-    builder.set_access(auth::Access { account });
+    builder.set_auth(auth::Keys { keys, env: env.clone() });
+    builder.set_access(auth::Access { place, env: env.clone(), authorizer });
     builder.set_host(hosts);
     builder.set_validation(hosts::AnyName);
     let mut config = S3Config::default();

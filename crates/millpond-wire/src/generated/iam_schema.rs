@@ -23,6 +23,7 @@ pub(super) static ADD_ROLE_TO_INSTANCE_PROFILE_REQUEST: Schema = Schema::structu
     "AddRoleToInstanceProfileRequest",
     &[Member::required("InstanceProfileName", &INSTANCE_PROFILE_NAME_TYPE), Member::required("RoleName", &ROLE_NAME_TYPE)],
 );
+pub(super) static ARN_LIST_TYPE: Schema = Schema::list("ArnListType", &ARN_TYPE);
 pub(super) static ATTACH_ROLE_POLICY_REQUEST: Schema = Schema::structure(
     "AttachRolePolicyRequest",
     &[Member::required("RoleName", &ROLE_NAME_TYPE), Member::required("PolicyArn", &ARN_TYPE)],
@@ -143,6 +144,17 @@ pub(super) static DELETE_ROLE_POLICY_REQUEST: Schema = Schema::structure(
 );
 pub(super) static DELETE_ROLE_REQUEST: Schema =
     Schema::structure("DeleteRoleRequest", &[Member::required("RoleName", &ROLE_NAME_TYPE)]);
+pub(super) static DELETE_SERVICE_LINKED_ROLE_REQUEST: Schema =
+    Schema::structure("DeleteServiceLinkedRoleRequest", &[Member::required("RoleName", &ROLE_NAME_TYPE)]);
+pub(super) static DELETE_SERVICE_LINKED_ROLE_RESPONSE: Schema =
+    Schema::structure("DeleteServiceLinkedRoleResponse", &[Member::required("DeletionTaskId", &DELETION_TASK_ID_TYPE)]);
+pub(super) static DELETION_TASK_FAILURE_REASON_TYPE: Schema = Schema::structure(
+    "DeletionTaskFailureReasonType",
+    &[Member::optional("Reason", &REASON_TYPE), Member::optional("RoleUsageList", &ROLE_USAGE_LIST_TYPE)],
+);
+pub(super) static DELETION_TASK_ID_TYPE: Schema = Schema::string("DeletionTaskIdType").range(Some(1), Some(1000));
+pub(super) static DELETION_TASK_STATUS_TYPE: Schema =
+    Schema::enumeration("DeletionTaskStatusType", &["SUCCEEDED", "IN_PROGRESS", "FAILED", "NOT_STARTED"]);
 pub(super) static DETACH_ROLE_POLICY_REQUEST: Schema = Schema::structure(
     "DetachRolePolicyRequest",
     &[Member::required("RoleName", &ROLE_NAME_TYPE), Member::required("PolicyArn", &ARN_TYPE)],
@@ -194,6 +206,12 @@ pub(super) static GET_ROLE_POLICY_RESPONSE: Schema = Schema::structure(
 pub(super) static GET_ROLE_REQUEST: Schema =
     Schema::structure("GetRoleRequest", &[Member::required("RoleName", &ROLE_NAME_TYPE)]);
 pub(super) static GET_ROLE_RESPONSE: Schema = Schema::structure("GetRoleResponse", &[Member::required("Role", &ROLE)]);
+pub(super) static GET_SERVICE_LINKED_ROLE_DELETION_STATUS_REQUEST: Schema =
+    Schema::structure("GetServiceLinkedRoleDeletionStatusRequest", &[Member::required("DeletionTaskId", &DELETION_TASK_ID_TYPE)]);
+pub(super) static GET_SERVICE_LINKED_ROLE_DELETION_STATUS_RESPONSE: Schema = Schema::structure(
+    "GetServiceLinkedRoleDeletionStatusResponse",
+    &[Member::required("Status", &DELETION_TASK_STATUS_TYPE), Member::optional("Reason", &DELETION_TASK_FAILURE_REASON_TYPE)],
+);
 pub(super) static GET_USER_REQUEST: Schema =
     Schema::structure("GetUserRequest", &[Member::optional("UserName", &EXISTING_USER_NAME_TYPE)]);
 pub(super) static GET_USER_RESPONSE: Schema = Schema::structure("GetUserResponse", &[Member::required("User", &USER)]);
@@ -264,6 +282,22 @@ pub(super) static LIST_ENTITIES_FOR_POLICY_RESPONSE: Schema = Schema::structure(
         Member::optional("PolicyGroups", &POLICY_GROUP_LIST_TYPE),
         Member::optional("PolicyUsers", &POLICY_USER_LIST_TYPE),
         Member::optional("PolicyRoles", &POLICY_ROLE_LIST_TYPE),
+        Member::optional("IsTruncated", &BOOLEAN_TYPE),
+        Member::optional("Marker", &RESPONSE_MARKER_TYPE),
+    ],
+);
+pub(super) static LIST_INSTANCE_PROFILE_TAGS_REQUEST: Schema = Schema::structure(
+    "ListInstanceProfileTagsRequest",
+    &[
+        Member::required("InstanceProfileName", &INSTANCE_PROFILE_NAME_TYPE),
+        Member::optional("Marker", &MARKER_TYPE),
+        Member::optional("MaxItems", &MAX_ITEMS_TYPE),
+    ],
+);
+pub(super) static LIST_INSTANCE_PROFILE_TAGS_RESPONSE: Schema = Schema::structure(
+    "ListInstanceProfileTagsResponse",
+    &[
+        Member::required("Tags", &TAG_LIST_TYPE),
         Member::optional("IsTruncated", &BOOLEAN_TYPE),
         Member::optional("Marker", &RESPONSE_MARKER_TYPE),
     ],
@@ -415,6 +449,12 @@ pub(super) static LIST_USERS_RESPONSE: Schema = Schema::structure(
         Member::optional("Marker", &RESPONSE_MARKER_TYPE),
     ],
 );
+pub(super) static ORDERED_ORGANIZATION_POLICY_TYPE: Schema = Schema::structure(
+    "OrderedOrganizationPolicyType",
+    &[Member::optional("ServiceControlPolicyInputList", &SIMULATION_POLICY_LIST_TYPE)],
+);
+pub(super) static ORGANIZATION_POLICY_LIST_TYPE: Schema =
+    Schema::list("OrganizationPolicyListType", &ORDERED_ORGANIZATION_POLICY_TYPE).range(None, Some(7));
 pub(super) static ORGANIZATIONS_DECISION_DETAIL: Schema =
     Schema::structure("OrganizationsDecisionDetail", &[Member::optional("AllowedByOrganizations", &BOOLEAN_TYPE)]);
 pub(super) static PERMISSIONS_BOUNDARY_ATTACHMENT_TYPE: Schema =
@@ -491,6 +531,8 @@ pub(super) static PUT_ROLE_POLICY_REQUEST: Schema = Schema::structure(
         Member::required("PolicyDocument", &POLICY_DOCUMENT_TYPE),
     ],
 );
+pub(super) static REASON_TYPE: Schema = Schema::string("ReasonType").range(None, Some(1000));
+pub(super) static REGION_NAME_TYPE: Schema = Schema::string("RegionNameType").range(Some(1), Some(100));
 pub(super) static REMOVE_ROLE_FROM_INSTANCE_PROFILE_REQUEST: Schema = Schema::structure(
     "RemoveRoleFromInstanceProfileRequest",
     &[Member::required("InstanceProfileName", &INSTANCE_PROFILE_NAME_TYPE), Member::required("RoleName", &ROLE_NAME_TYPE)],
@@ -530,9 +572,31 @@ pub(super) static ROLE: Schema = Schema::structure(
 );
 pub(super) static ROLE_LAST_USED: Schema =
     Schema::structure("RoleLastUsed", &[Member::optional("LastUsedDate", &DATE_TYPE), Member::optional("Region", &STRING_TYPE)]);
+pub(super) static ROLE_USAGE_LIST_TYPE: Schema = Schema::list("RoleUsageListType", &ROLE_USAGE_TYPE);
+pub(super) static ROLE_USAGE_TYPE: Schema = Schema::structure(
+    "RoleUsageType",
+    &[Member::optional("Region", &REGION_NAME_TYPE), Member::optional("Resources", &ARN_LIST_TYPE)],
+);
 pub(super) static SET_DEFAULT_POLICY_VERSION_REQUEST: Schema = Schema::structure(
     "SetDefaultPolicyVersionRequest",
     &[Member::required("PolicyArn", &ARN_TYPE), Member::required("VersionId", &POLICY_VERSION_ID_TYPE)],
+);
+pub(super) static SIMULATE_CUSTOM_POLICY_REQUEST: Schema = Schema::structure(
+    "SimulateCustomPolicyRequest",
+    &[
+        Member::required("PolicyInputList", &SIMULATION_POLICY_LIST_TYPE),
+        Member::optional("PermissionsBoundaryPolicyInputList", &SIMULATION_POLICY_LIST_TYPE),
+        Member::optional("OrderedOrganizationPolicyInputList", &ORGANIZATION_POLICY_LIST_TYPE),
+        Member::required("ActionNames", &ACTION_NAME_LIST_TYPE),
+        Member::optional("ResourceArns", &RESOURCE_NAME_LIST_TYPE),
+        Member::optional("ResourcePolicy", &POLICY_DOCUMENT_TYPE),
+        Member::optional("ResourceOwner", &RESOURCE_NAME_TYPE),
+        Member::optional("CallerArn", &RESOURCE_NAME_TYPE),
+        Member::optional("ContextEntries", &CONTEXT_ENTRY_LIST_TYPE),
+        Member::optional("ResourceHandlingOption", &RESOURCE_HANDLING_OPTION_TYPE),
+        Member::optional("MaxItems", &MAX_ITEMS_TYPE),
+        Member::optional("Marker", &MARKER_TYPE),
+    ],
 );
 pub(super) static SIMULATE_POLICY_RESPONSE: Schema = Schema::structure(
     "SimulatePolicyResponse",
@@ -577,11 +641,19 @@ pub(super) static STATEMENT: Schema = Schema::structure(
 pub(super) static STATEMENT_LIST_TYPE: Schema = Schema::list("StatementListType", &STATEMENT);
 pub(super) static TAG: Schema =
     Schema::structure("Tag", &[Member::required("Key", &TAG_KEY_TYPE), Member::required("Value", &TAG_VALUE_TYPE)]);
+pub(super) static TAG_INSTANCE_PROFILE_REQUEST: Schema = Schema::structure(
+    "TagInstanceProfileRequest",
+    &[Member::required("InstanceProfileName", &INSTANCE_PROFILE_NAME_TYPE), Member::required("Tags", &TAG_LIST_TYPE)],
+);
 pub(super) static TAG_POLICY_REQUEST: Schema =
     Schema::structure("TagPolicyRequest", &[Member::required("PolicyArn", &ARN_TYPE), Member::required("Tags", &TAG_LIST_TYPE)]);
 pub(super) static TAG_ROLE_REQUEST: Schema = Schema::structure(
     "TagRoleRequest",
     &[Member::required("RoleName", &ROLE_NAME_TYPE), Member::required("Tags", &TAG_LIST_TYPE)],
+);
+pub(super) static UNTAG_INSTANCE_PROFILE_REQUEST: Schema = Schema::structure(
+    "UntagInstanceProfileRequest",
+    &[Member::required("InstanceProfileName", &INSTANCE_PROFILE_NAME_TYPE), Member::required("TagKeys", &TAG_KEY_LIST_TYPE)],
 );
 pub(super) static UNTAG_POLICY_REQUEST: Schema = Schema::structure(
     "UntagPolicyRequest",

@@ -722,24 +722,28 @@ pub(super) static INVOCATION_REQUEST: Schema = Schema::structure(
     "InvocationRequest",
     &[
         Member::required("FunctionName", &NAMESPACED_FUNCTION_NAME).at(Location::Label),
-        Member::optional("X-Amz-Invocation-Type", &INVOCATION_TYPE).at(Location::Header),
-        Member::optional("X-Amz-Log-Type", &LOG_TYPE).at(Location::Header),
-        Member::optional("X-Amz-Client-Context", &STRING).at(Location::Header),
-        Member::optional("X-Amz-Durable-Execution-Name", &DURABLE_EXECUTION_NAME).at(Location::Header),
+        Member::optional("X-Amz-Invocation-Type", &INVOCATION_TYPE).at(Location::Header).titled("InvocationType"),
+        Member::optional("X-Amz-Log-Type", &LOG_TYPE).at(Location::Header).titled("LogType"),
+        Member::optional("X-Amz-Client-Context", &STRING).at(Location::Header).titled("ClientContext"),
+        Member::optional("X-Amz-Durable-Execution-Name", &DURABLE_EXECUTION_NAME)
+            .at(Location::Header)
+            .titled("DurableExecutionName"),
         Member::optional("Payload", &BLOB).at(Location::Payload),
         Member::optional("Qualifier", &NUMERIC_LATEST_PUBLISHED_OR_ALIAS_QUALIFIER).at(Location::Query),
-        Member::optional("X-Amz-Tenant-Id", &TENANT_ID).at(Location::Header),
+        Member::optional("X-Amz-Tenant-Id", &TENANT_ID).at(Location::Header).titled("TenantId"),
     ],
 );
 pub(super) static INVOCATION_RESPONSE: Schema = Schema::structure(
     "InvocationResponse",
     &[
         Member::optional("StatusCode", &INTEGER).at(Location::Status),
-        Member::optional("X-Amz-Function-Error", &STRING).at(Location::Header),
-        Member::optional("X-Amz-Log-Result", &STRING).at(Location::Header),
+        Member::optional("X-Amz-Function-Error", &STRING).at(Location::Header).titled("FunctionError"),
+        Member::optional("X-Amz-Log-Result", &STRING).at(Location::Header).titled("LogResult"),
         Member::optional("Payload", &BLOB).at(Location::Payload),
-        Member::optional("X-Amz-Executed-Version", &VERSION).at(Location::Header),
-        Member::optional("X-Amz-Durable-Execution-Arn", &DURABLE_EXECUTION_ARN).at(Location::Header),
+        Member::optional("X-Amz-Executed-Version", &VERSION).at(Location::Header).titled("ExecutedVersion"),
+        Member::optional("X-Amz-Durable-Execution-Arn", &DURABLE_EXECUTION_ARN)
+            .at(Location::Header)
+            .titled("DurableExecutionArn"),
     ],
 );
 pub(super) static INVOCATION_TYPE: Schema = Schema::enumeration("InvocationType", &["Event", "RequestResponse", "DryRun"]);
@@ -1330,7 +1334,7 @@ pub(super) static UNTAG_RESOURCE_REQUEST: Schema = Schema::structure(
     "UntagResourceRequest",
     &[
         Member::required("Resource", &TAGGABLE_RESOURCE).at(Location::Label),
-        Member::required("tagKeys", &TAG_KEY_LIST).at(Location::Query),
+        Member::required("tagKeys", &TAG_KEY_LIST).at(Location::Query).titled("TagKeys"),
     ],
 );
 pub(super) static UPDATE_ALIAS_REQUEST: Schema = Schema::structure(

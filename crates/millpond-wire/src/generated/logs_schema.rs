@@ -315,6 +315,13 @@ pub(super) static PUT_LOG_EVENTS_RESPONSE: Schema = Schema::structure(
         Member::optional("rejectedEntityInfo", &REJECTED_ENTITY_INFO),
     ],
 );
+pub(super) static PUT_LOG_GROUP_DELETION_PROTECTION_REQUEST: Schema = Schema::structure(
+    "PutLogGroupDeletionProtectionRequest",
+    &[
+        Member::required("logGroupIdentifier", &LOG_GROUP_IDENTIFIER),
+        Member::required("deletionProtectionEnabled", &DELETION_PROTECTION_ENABLED),
+    ],
+);
 pub(super) static PUT_RETENTION_POLICY_REQUEST: Schema = Schema::structure(
     "PutRetentionPolicyRequest",
     &[Member::required("logGroupName", &LOG_GROUP_NAME), Member::required("retentionInDays", &DAYS)],

@@ -8,6 +8,7 @@ pub static SERVICE: Service = Service {
     title: "S3",
     version: "2006-03-01",
     signing_name: "s3",
+    global: false,
     protocol: Protocol::Rest,
     also_query: None,
     validation: Validation { code: "InvalidArgument", missing: "InvalidArgument", extra: &[] },

@@ -94,7 +94,7 @@ fn reescape(text: &str) -> String {
 }
 
 /// Escapes everything but RFC 3986's unreserved characters.
-pub(super) fn escape(bytes: &[u8]) -> String {
+pub(crate) fn escape(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for &byte in bytes {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -1,6 +1,6 @@
 //! Signature Version 4: who sent a request, and that nobody changed it.
 //!
-//! For all services but S3, whose requests `s3s` verifies. [`verify`] takes requests signed by header
+//! For all services but S3, whose requests `s3s` verifies. [`Signed`] and [`verify`] take requests signed by header
 //! and presigned ones; [`Signer`] signs for our own client, also for S3.
 //!
 //! What is checked, in this order, so that the first thing that is wrong is what the answer names:
@@ -19,6 +19,9 @@
 mod canonical;
 mod read;
 
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDateTime};
 use hmac::{Hmac, Mac};
@@ -28,8 +31,9 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::error::WireError;
-use crate::service::Service;
+use crate::service::Protocol;
 use canonical::Canonical;
+pub(crate) use canonical::escape;
 use read::Claim;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -46,8 +50,8 @@ const SHOWN_BYTES_MAX: usize = 4096;
 pub struct Expected<'a> {
     /// The service's signing name.
     pub service: &'a str,
-    /// The lake's region.
-    pub region: &'a str,
+    /// The lake's region; `None` for services that are the same in all regions (IAM, STS).
+    pub region: Option<&'a str>,
     /// The time now, in milliseconds since 1970.
     pub now_ms: i64,
 }
@@ -63,14 +67,108 @@ pub struct Verified {
     pub presigned: bool,
 }
 
-/// The service in the credential scope of a signed or presigned request, unverified.
-#[must_use]
-pub fn scope_service(parts: &Parts) -> Option<String> {
-    let claim = Claim::read(parts).ok()?;
-    Some(claim.scope.service)
+/// Why an access key cannot sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyError {
+    /// There is no such key.
+    Unknown,
+    /// The session token is not the key's, or was changed, or its role is no more.
+    InvalidToken,
+    /// The session has ended.
+    Expired,
 }
 
-/// Verifies a request. `service` chooses the form of the error (JSON's, where there is none); `secret`
+impl KeyError {
+    /// The error in the protocol's form (JSON's, where there is none).
+    #[must_use]
+    pub fn into_error(self, protocol: Option<Protocol>) -> WireError {
+        Refusal::Key(self).into_error(protocol)
+    }
+}
+
+/// A request that is signed for this service, this place and this time, by whoever has the secret of its access key. Nothing of it is
+/// verified yet: it is read before the body is.
+#[derive(Debug)]
+pub struct Signed {
+    claim: Claim,
+    signing_name: String,
+}
+
+impl Signed {
+    /// Reads and checks what the request says of its signature.
+    ///
+    /// # Errors
+    /// With AWS's codes for what is wrong, in the protocol's form (JSON's, where there is none).
+    pub fn read(parts: &Parts, expected: &Expected<'_>, protocol: Option<Protocol>) -> Result<Self, WireError> {
+        Self::check(parts, expected).map_err(|refusal| refusal.into_error(protocol))
+    }
+
+    fn check(parts: &Parts, expected: &Expected<'_>) -> Result<Self, Refusal> {
+        let claim = Claim::read(parts)?;
+        check_scope(&claim, expected)?;
+        check_time(&claim, expected.now_ms)?;
+        check_signed_headers(parts, &claim)?;
+        Ok(Self { claim, signing_name: expected.service.to_owned() })
+    }
+
+    /// The access key that is said to have signed it.
+    #[must_use]
+    pub fn access_key(&self) -> &str {
+        &self.claim.access_key
+    }
+
+    /// The session token that came along.
+    #[must_use]
+    pub fn session_token(&self) -> Option<&str> {
+        self.claim.session_token.as_deref()
+    }
+
+    /// Checks that it is signed for this service too.
+    ///
+    /// # Errors
+    /// As [`Signed::read`].
+    pub fn check_service(&self, signing_name: &str, protocol: Option<Protocol>) -> Result<(), WireError> {
+        check_service(&self.claim, signing_name).map_err(|refusal| refusal.into_error(protocol))
+    }
+
+    /// Verifies the signature over the whole request with the key's secret.
+    ///
+    /// # Errors
+    /// With AWS's codes for what is wrong, in the protocol's form (JSON's, where there is none).
+    pub fn verify(
+        &self,
+        parts: &Parts,
+        body: &[u8],
+        secret: &str,
+        keys: &SigningKeys,
+        protocol: Option<Protocol>,
+    ) -> Result<(), WireError> {
+        self.check_signature(parts, body, secret, keys).map_err(|refusal| refusal.into_error(protocol))
+    }
+
+    fn check_signature(&self, parts: &Parts, body: &[u8], secret: &str, keys: &SigningKeys) -> Result<(), Refusal> {
+        let claim = &self.claim;
+        let payload_hash = hex::encode(Sha256::digest(body));
+        check_payload(parts, &payload_hash)?;
+        let headers = read::signed_header_values(parts, &claim.signed_headers)?;
+        let canonical = Canonical {
+            method: parts.method.as_str(),
+            path: &canonical::path(parts.uri.path(), &self.signing_name),
+            query: &canonical::query(parts.uri.query().unwrap_or_default()),
+            headers: &headers,
+            payload_hash: &payload_hash,
+        };
+        let request = canonical.request();
+        let to_sign = string_to_sign(&claim.date, &claim.scope.text(), &request);
+        let signature = hex::encode(hmac(&keys.key(secret, &claim.scope), to_sign.as_bytes()));
+        if !bool::from(signature.as_bytes().ct_eq(claim.signature.as_bytes())) {
+            return Err(Refusal::mismatch(&request, &to_sign));
+        }
+        Ok(())
+    }
+}
+
+/// Verifies a request. `protocol` chooses the form of the error (JSON's, where there is none); `secret`
 /// knows the secret of an access key.
 ///
 /// # Errors
@@ -79,58 +177,53 @@ pub fn verify(
     parts: &Parts,
     body: &[u8],
     expected: &Expected<'_>,
-    service: Option<&Service>,
+    protocol: Option<Protocol>,
     secret: impl Fn(&str) -> Option<String>,
 ) -> Result<Verified, WireError> {
-    check(parts, body, expected, secret).map_err(|refusal| refusal.into_error(service))
+    let signed = Signed::read(parts, expected, protocol)?;
+    let secret = secret(signed.access_key()).ok_or_else(|| KeyError::Unknown.into_error(protocol))?;
+    signed.verify(parts, body, &secret, &SigningKeys::default(), protocol)?;
+    let claim = signed.claim;
+    Ok(Verified { access_key: claim.access_key, session_token: claim.session_token, presigned: claim.expires_s.is_some() })
 }
 
-fn check(
-    parts: &Parts,
-    body: &[u8],
-    expected: &Expected<'_>,
-    secret: impl Fn(&str) -> Option<String>,
-) -> Result<Verified, Refusal> {
-    let claim = Claim::read(parts)?;
-    check_scope(&claim, expected)?;
-    check_time(&claim, expected.now_ms)?;
-    check_signed_headers(parts, &claim)?;
-    let payload_hash = hex::encode(Sha256::digest(body));
-    check_payload(parts, &payload_hash)?;
-    let secret = secret(&claim.access_key).ok_or(Refusal::UnknownKey)?;
+/// Signing keys that were derived before: four of a signature's five hashes are the same for a day. Bounded.
+#[derive(Default)]
+pub struct SigningKeys(RwLock<HashMap<Box<str>, Vec<u8>>>);
 
-    let headers = read::signed_header_values(parts, &claim.signed_headers)?;
-    let canonical = Canonical {
-        method: parts.method.as_str(),
-        path: &canonical::path(parts.uri.path(), expected.service),
-        query: &canonical::query(parts.uri.query().unwrap_or_default()),
-        headers: &headers,
-        payload_hash: &payload_hash,
-    };
-    let request = canonical.request();
-    let to_sign = string_to_sign(&claim.date, &claim.scope.text(), &request);
-    let signature = signature(&secret, &claim.scope, &to_sign);
-    if !bool::from(signature.as_bytes().ct_eq(claim.signature.as_bytes())) {
-        return Err(Refusal::mismatch(&request, &to_sign));
+/// Derived keys that are kept at most: many sessions, each for some services.
+const SIGNING_KEYS_MAX: usize = 4096;
+
+impl std::fmt::Debug for SigningKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SigningKeys").finish_non_exhaustive()
     }
-    Ok(Verified { access_key: claim.access_key, session_token: claim.session_token, presigned: claim.expires_s.is_some() })
+}
+
+impl SigningKeys {
+    fn key(&self, secret: &str, scope: &Scope) -> Vec<u8> {
+        let name = format!("{secret}\n{}", scope.text());
+        if let Some(key) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(name.as_str()) {
+            return key.clone();
+        }
+        let key = signing_key(secret, scope);
+        let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= SIGNING_KEYS_MAX {
+            kept.clear();
+        }
+        kept.insert(name.into(), key.clone());
+        key
+    }
 }
 
 fn check_scope(claim: &Claim, expected: &Expected<'_>) -> Result<(), Refusal> {
     let scope = &claim.scope;
-    if scope.service != expected.service {
+    check_service(claim, expected.service)?;
+    if let Some(region) = expected.region.filter(|region| scope.region != *region) {
         return Err(Refusal::Mismatch(format!(
-            "Credential should be scoped to correct service: '{}', not '{}'.",
-            expected.service,
-            read::shown(&scope.service)
-        )));
-    }
-    if scope.region != expected.region {
-        return Err(Refusal::Mismatch(format!(
-            "Credential should be scoped to a valid region, not '{}'. This lake's region is '{}': \
+            "Credential should be scoped to a valid region, not '{}'. This lake's region is '{region}': \
              set AWS_DEFAULT_REGION to it.",
             read::shown(&scope.region),
-            expected.region
         )));
     }
     if claim.date.get(..8) != Some(scope.date.as_str()) {
@@ -142,6 +235,14 @@ fn check_scope(claim: &Claim, expected: &Expected<'_>) -> Result<(), Refusal> {
         )));
     }
     Ok(())
+}
+
+fn check_service(claim: &Claim, service: &str) -> Result<(), Refusal> {
+    if claim.scope.service == service {
+        return Ok(());
+    }
+    let found = read::shown(&claim.scope.service);
+    Err(Refusal::Mismatch(format!("Credential should be scoped to correct service: '{service}', not '{found}'.")))
 }
 
 fn check_time(claim: &Claim, now_ms: i64) -> Result<(), Refusal> {
@@ -205,8 +306,8 @@ enum Refusal {
     Missing,
     /// The signature lacks a part, or has one that cannot be read.
     Incomplete(String),
-    /// No such access key.
-    UnknownKey,
+    /// The access key cannot sign.
+    Key(KeyError),
     /// It is not the signature of this request, at this time, for this service.
     Mismatch(String),
     /// A presigned request came after its time.
@@ -228,9 +329,12 @@ impl Refusal {
         Self::Mismatch(message)
     }
 
-    fn into_error(self, service: Option<&Service>) -> WireError {
-        let xml = service.is_some_and(Service::speaks_xml);
-        let forbidden = if xml { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
+    fn into_error(self, protocol: Option<Protocol>) -> WireError {
+        let xml = protocol.is_some_and(Protocol::speaks_xml);
+        let forbidden = match protocol {
+            Some(Protocol::Query { .. } | Protocol::Rest | Protocol::RestJson) => StatusCode::FORBIDDEN,
+            _ => StatusCode::BAD_REQUEST,
+        };
         let (status, query_code, json_code, message) = match self {
             Self::Missing => (
                 forbidden,
@@ -241,13 +345,27 @@ impl Refusal {
             Self::Incomplete(message) => {
                 (StatusCode::BAD_REQUEST, "IncompleteSignature", "IncompleteSignatureException", message)
             }
-            Self::UnknownKey => (
+            Self::Key(KeyError::Unknown) => (
                 forbidden,
                 "InvalidClientTokenId",
                 "UnrecognizedClientException",
                 "The security token included in the request is invalid: this lake has no such access key. \
                  `millpond env` prints credentials."
                     .to_owned(),
+            ),
+            Self::Key(KeyError::InvalidToken) => (
+                forbidden,
+                "InvalidClientTokenId",
+                "UnrecognizedClientException",
+                "The security token included in the request is invalid: the session token is not of this access key, \
+                 or the role that it is of does not exist any more."
+                    .to_owned(),
+            ),
+            Self::Key(KeyError::Expired) => (
+                forbidden,
+                "ExpiredToken",
+                "ExpiredTokenException",
+                "The security token included in the request is expired".to_owned(),
             ),
             Self::Mismatch(message) => (forbidden, "SignatureDoesNotMatch", "InvalidSignatureException", message),
             Self::Expired(message) => (StatusCode::BAD_REQUEST, "RequestExpired", "InvalidSignatureException", message),
@@ -274,12 +392,17 @@ fn string_to_sign(date: &str, scope: &str, request: &[u8]) -> String {
     format!("{ALGORITHM}\n{date}\n{scope}\n{}", hex::encode(Sha256::digest(request)))
 }
 
-fn signature(secret: &str, scope: &Scope, to_sign: &str) -> String {
+/// The key of a secret for a scope.
+fn signing_key(secret: &str, scope: &Scope) -> Vec<u8> {
     let mut key = hmac(format!("AWS4{secret}").as_bytes(), scope.date.as_bytes());
     for part in [&scope.region, &scope.service, TERMINATOR] {
         key = hmac(&key, part.as_bytes());
     }
-    hex::encode(hmac(&key, to_sign.as_bytes()))
+    key
+}
+
+fn signature(secret: &str, scope: &Scope, to_sign: &str) -> String {
+    hex::encode(hmac(&signing_key(secret, scope), to_sign.as_bytes()))
 }
 
 fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {

@@ -222,7 +222,7 @@ fn with_headers(request: Builder, headers: &[(&str, &str)]) -> Builder {
 }
 
 fn expected(now_ms: i64) -> Expected<'static> {
-    Expected { service: "service", region: "us-east-1", now_ms }
+    Expected { service: "service", region: Some("us-east-1"), now_ms }
 }
 
 fn secret(key: &str) -> Option<String> {
@@ -273,7 +273,7 @@ fn the_published_requests_are_verified_as_they_arrive() {
         let result = result.unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(result.access_key, "AKIDEXAMPLE");
         assert_eq!(result.session_token.is_some(), names.iter().any(|name| name == "x-amz-security-token"), "{name}");
-        assert_eq!(scope_service(&parts).as_deref(), Some("service"));
+        assert_eq!(crate::target::scope(&parts).as_deref(), Some("service"));
         verified += 1;
     }
     assert!(verified >= 29, "{verified}");
@@ -296,7 +296,7 @@ fn signed() -> (Parts, &'static [u8]) {
 }
 
 fn refused(parts: &Parts, body: &[u8], expected: &Expected<'_>) -> WireError {
-    verify(parts, body, expected, Some(&glue::SERVICE), secret).expect_err("the request is wrong")
+    verify(parts, body, expected, Some(glue::SERVICE.protocol), secret).expect_err("the request is wrong")
 }
 
 #[test]
@@ -387,7 +387,7 @@ fn a_scope_must_name_this_service_region_and_day() {
     for (expected, message) in [
         (Expected { service: "glue", ..expected(NOW_MS) }, "correct service: 'glue', not 'service'"),
         (
-            Expected { region: "eu-central-1", ..expected(NOW_MS) },
+            Expected { region: Some("eu-central-1"), ..expected(NOW_MS) },
             "valid region, not 'us-east-1'. This lake's region is 'eu-central-1'",
         ),
     ] {
@@ -430,9 +430,9 @@ fn presigned_requests_are_good_for_their_time() {
     let result = verify(&parts, b"", &expected(NOW_MS + 60_000), None, secret).unwrap();
     assert!(result.presigned);
     assert_eq!(result.session_token.as_deref(), Some("a+b/="));
-    assert_eq!(scope_service(&parts).as_deref(), Some("service"));
+    assert_eq!(crate::target::scope(&parts).as_deref(), Some("service"));
 
-    let error = verify(&parts, b"", &expected(NOW_MS + 60_001), Some(&sns::SERVICE), secret).unwrap_err();
+    let error = verify(&parts, b"", &expected(NOW_MS + 60_001), Some(sns::SERVICE.protocol), secret).unwrap_err();
     assert_eq!((&*error.code, error.status), ("RequestExpired", StatusCode::BAD_REQUEST));
     assert_eq!(refused(&parts, b"", &expected(NOW_MS + 60_001)).code, "InvalidSignatureException");
     assert_eq!(refused(&parts, b"x", &expected(NOW_MS)).code, "InvalidSignatureException");
@@ -467,7 +467,7 @@ fn each_kind_of_service_has_its_own_codes() {
         (&broken, body, ("IncompleteSignatureException", 400), ("IncompleteSignature", 400)),
     ] {
         for (service, (code, status)) in [(&glue::SERVICE, json), (&sns::SERVICE, query)] {
-            let error = verify(parts, body, &expected(NOW_MS), Some(service), secret).unwrap_err();
+            let error = verify(parts, body, &expected(NOW_MS), Some(service.protocol), secret).unwrap_err();
             assert_eq!((&*error.code, error.status.as_u16()), (code, status), "{error}");
         }
     }
@@ -555,7 +555,7 @@ fn a_request_of_our_own_client_is_verified() {
     assert_eq!(request.uri(), "http://127.0.0.1:4566/");
     let (parts, body) = request.into_parts();
     let expected = Expected { service: "glue", ..expected(NOW_MS) };
-    assert!(verify(&parts, &body, &expected, Some(&glue::SERVICE), secret).is_ok());
+    assert!(verify(&parts, &body, &expected, Some(glue::SERVICE.protocol), secret).is_ok());
     assert!(sign(crate::client::request::<glue::GetDatabase>(&input), "not an address", &signer, NOW_MS).is_err());
 }
 
@@ -579,7 +579,7 @@ fn requests_signed_by_botocore_are_verified() {
     let (parts, ()) = request.body(()).unwrap().into_parts();
     let body = b"Action=Publish&Version=2010-03-31&Message=a+%26+b";
     let sns_expected = Expected { service: "sns", ..expected(NOW_MS) };
-    let result = verify(&parts, body, &sns_expected, Some(&sns::SERVICE), secret).unwrap();
+    let result = verify(&parts, body, &sns_expected, Some(sns::SERVICE.protocol), secret).unwrap();
     assert_eq!(result.session_token.as_deref(), Some("tok/en+=="));
 
     let uri = "/?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Algorithm=AWS4-HMAC-SHA256\

@@ -1,0 +1,40 @@
+//! The one place where it is decided whether a caller may do what it asks.
+//!
+//! Every operation names its IAM action and the resources that it touches as data (`services.toml`); the [`crate::router::Router`] and S3's
+//! access hook bring both here before the handler runs, and nothing can be registered that does not come by.
+
+use crate::router::Context;
+use http::StatusCode;
+use millpond_wire::WireError;
+
+/// Decides about requests.
+pub trait Authorizer: Send + Sync {
+    /// Whether the context's caller may do `action` (`glue:GetTable`) to `resource` (an ARN, or `*`). Asked once for each resource that a
+    /// request names.
+    ///
+    /// # Errors
+    /// The service's answer where it may not.
+    fn authorize(&self, context: &Context, action: &'static str, resource: &str) -> Result<(), WireError>;
+}
+
+/// Lets every authenticated principal of the account do everything: the policies of roles are kept, simulated and asked for `iam:PassRole`,
+/// and not enforced for calls yet. Sessions end at their time, which [`crate::caller::Keys`] sees to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WholeAccount;
+
+impl Authorizer for WholeAccount {
+    fn authorize(&self, context: &Context, action: &'static str, _: &str) -> Result<(), WireError> {
+        match context.principal.account == context.account {
+            true => Ok(()),
+            false => Err(denied(context, action)),
+        }
+    }
+}
+
+fn denied(context: &Context, action: &str) -> WireError {
+    let message = format!(
+        "User: {} is not authorized to perform: {action}: this lake is of the account {}",
+        context.principal.arn, context.account
+    );
+    WireError::sender(StatusCode::FORBIDDEN, "AccessDeniedException", message)
+}
