@@ -1,0 +1,328 @@
+//! Packages: their bytes in the store, and their unpacked form as a cache beside it.
+//!
+//! A package's bytes are a blob that the transaction of its function names. Unpacked it is a directory named by its SHA-256, made under another
+//! name and renamed when it is whole, so that there is never half of one. The directories are a cache: one that is missing is unpacked again,
+//! and when they are too large together, those go that nobody used for long. One that an invocation uses is pinned.
+
+use super::LambdaError;
+use super::archive::{self, PACKED_MAX, UNPACKED_MAX, Unpacked};
+use super::sql::{self, CodeRow};
+use crate::lake::{Lake, objects};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures::StreamExt;
+use millpond_core::env::EnvExt;
+use millpond_store::blobs::{BlobId, NewBlob};
+use millpond_store::{StoreError, Tx};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::io::{Cursor, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// Packages that are unpacked at the same time.
+const UNPACKING_MAX: usize = 2;
+
+/// An unpacked package that was used within this time stays, however large all are together: a warm process may still have it open.
+const KEEP: Duration = Duration::from_secs(30 * 60);
+
+/// Where a package comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// In the request.
+    Zip(Bytes),
+    /// An object of this lake.
+    Object {
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+        /// The version that was asked for.
+        version: Option<String>,
+    },
+}
+
+/// A package that was looked at and unpacked, and is not named by any row yet.
+#[derive(Debug)]
+pub(super) struct Package {
+    sha256: String,
+    size: u64,
+    unpacked: u64,
+    bytes: Kept,
+}
+
+#[derive(Debug)]
+enum Kept {
+    New(NewBlob),
+    /// The object's own bytes: they never change, and get one more name.
+    Object(BlobId),
+}
+
+impl Package {
+    /// Hexadecimal.
+    pub(super) fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// In bytes, as it is.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// In bytes, when unpacked.
+    pub(super) fn unpacked(&self) -> u64 {
+        self.unpacked
+    }
+
+    /// Names it in this transaction: once more where it is there already.
+    pub(super) fn name(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        if sql::code(tx, &self.sha256)?.is_some() {
+            return sql::hold_code(tx, &self.sha256);
+        }
+        let blob = match &self.bytes {
+            Kept::New(new) => tx.adopt(new)?,
+            Kept::Object(blob) => {
+                tx.retain(blob)?;
+                blob.clone()
+            }
+        };
+        let row = CodeRow { sha256: self.sha256.clone(), blob, size: self.size, unpacked: self.unpacked };
+        sql::insert_code(tx, &row)
+    }
+}
+
+/// `CodeSha256` of a package.
+pub(super) fn base64_of(sha256: &str) -> String {
+    STANDARD.encode(hex::decode(sha256).unwrap_or_default())
+}
+
+/// An unpacked package; it stays as long as this is held.
+#[derive(Debug, Clone)]
+pub(super) struct Pin {
+    directory: Arc<PathBuf>,
+}
+
+impl Pin {
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+#[derive(Debug)]
+struct Known {
+    pins: Weak<PathBuf>,
+    used: Instant,
+}
+
+/// The unpacked packages of a lake.
+#[derive(Debug)]
+pub(super) struct CodeStore {
+    lake: Lake,
+    directory: PathBuf,
+    size_max: u64,
+    known: Mutex<HashMap<String, Known>>,
+    unpacking: Semaphore,
+}
+
+impl CodeStore {
+    /// Packages unpacked below `directory`, `size_max` bytes of them at the most (as far as they are not in use).
+    pub(super) fn new(lake: Lake, directory: PathBuf, size_max: u64) -> Self {
+        Self { lake, directory, size_max, known: Mutex::default(), unpacking: Semaphore::new(UNPACKING_MAX) }
+    }
+
+    /// Takes a package in: looks at it, unpacks it, and has its bytes safe for the transaction that names it.
+    pub(super) async fn take(&self, source: Source) -> Result<Package, LambdaError> {
+        match source {
+            Source::Zip(bytes) => self.take_bytes(bytes).await,
+            Source::Object { bucket, key, version } => self.take_object(bucket, key, version).await,
+        }
+    }
+
+    async fn take_bytes(&self, bytes: Bytes) -> Result<Package, LambdaError> {
+        let size = bytes.len() as u64;
+        if size > PACKED_MAX {
+            return Err(LambdaError::TooLarge(format!("Zipped size must be smaller than {PACKED_MAX} bytes")));
+        }
+        let held = bytes.clone();
+        let sha256 = blocking(move || Ok(hex::encode(Sha256::digest(&held)))).await?;
+        let held = bytes.clone();
+        let unpacked = self.unpack(&sha256, move || Ok(Cursor::new(held))).await?;
+        let mut writer = self.lake.store.blobs().writer();
+        for chunk in bytes.chunks(1 << 20) {
+            writer.write(chunk).await?;
+        }
+        let bytes = Kept::New(writer.finish().await?);
+        Ok(Package { sha256, size, unpacked: unpacked.size, bytes })
+    }
+
+    async fn take_object(&self, bucket: String, key: String, version: Option<String>) -> Result<Package, LambdaError> {
+        let (blob, size) = self.lake.store.read(move |connection| find_object(connection, &bucket, &key, version)).await?;
+        if size > UNPACKED_MAX {
+            return Err(LambdaError::invalid(format!("Unzipped size must be smaller than {UNPACKED_MAX} bytes")));
+        }
+        let (file, sha256) = self.copy(&blob, size).await?;
+        let unpacked = self.unpack(&sha256, move || Ok(file)).await?;
+        Ok(Package { sha256, size, unpacked: unpacked.size, bytes: Kept::Object(blob) })
+    }
+
+    /// The bytes of a blob in a file without a name, and their hash.
+    async fn copy(&self, blob: &BlobId, size: u64) -> Result<(std::fs::File, String), LambdaError> {
+        let directory = self.directory.clone();
+        let mut file = blocking(move || {
+            std::fs::create_dir_all(&directory).map_err(|error| of_io(&directory, &error))?;
+            tempfile::tempfile_in(&directory).map_err(|error| of_io(&directory, &error))
+        })
+        .await?;
+        let mut hash = Sha256::new();
+        let mut chunks = self.lake.store.blobs().stream(blob, 0..size).await?;
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk?;
+            (file, hash) = blocking(move || {
+                hash.update(&chunk);
+                file.write_all(&chunk).map_err(|error| of_io(Path::new("a package's copy"), &error))?;
+                Ok((file, hash))
+            })
+            .await?;
+        }
+        file.seek(SeekFrom::Start(0)).map_err(|error| of_io(Path::new("a package's copy"), &error))?;
+        Ok((file, hex::encode(hash.finalize())))
+    }
+
+    /// Unpacks a package under its hash; where it is there already, it is only looked at again.
+    async fn unpack<R, F>(&self, sha256: &str, open: F) -> Result<Unpacked, LambdaError>
+    where
+        R: std::io::Read + Seek,
+        F: FnOnce() -> Result<R, LambdaError> + Send + 'static,
+    {
+        let _turn = self.unpacking.acquire().await.map_err(|_| StoreError::Closed)?;
+        let whole = self.directory.join(sha256);
+        let half = self.directory.join(format!("{sha256}.{}", self.lake.store.env().random_hex(8)));
+        let unpacked = blocking(move || {
+            std::fs::create_dir_all(&half).map_err(|error| of_io(&half, &error))?;
+            let outcome = open().and_then(|source| archive::unpack(source, &half)).and_then(|unpacked| {
+                match std::fs::rename(&half, &whole) {
+                    // Another request was faster with the same bytes.
+                    Err(_) if whole.is_dir() => archive::remove(&half).map_err(|error| of_io(&half, &error))?,
+                    Err(error) => return Err(of_io(&whole, &error)),
+                    Ok(()) => {}
+                }
+                Ok(unpacked)
+            });
+            if outcome.is_err()
+                && let Err(error) = archive::remove(&half)
+            {
+                tracing::warn!(%error, directory = %half.display(), "half of a package could not be removed; the next start does it");
+            }
+            outcome
+        })
+        .await?;
+        self.touch(sha256);
+        Ok(unpacked)
+    }
+
+    fn touch(&self, sha256: &str) -> Pin {
+        let mut known = self.known.lock().expect("nobody panics while holding the list");
+        let entry = known.entry(sha256.to_owned()).or_insert_with(|| Known { pins: Weak::new(), used: Instant::now() });
+        entry.used = Instant::now();
+        let directory = entry.pins.upgrade().unwrap_or_else(|| Arc::new(self.directory.join(sha256)));
+        entry.pins = Arc::downgrade(&directory);
+        Pin { directory }
+    }
+
+    /// The unpacked package; it is unpacked now where it is not there.
+    pub(super) async fn pin(&self, sha256: &str) -> Result<Pin, LambdaError> {
+        let pin = self.touch(sha256);
+        let directory = pin.directory.clone();
+        if blocking(move || Ok(directory.is_dir())).await? {
+            return Ok(pin);
+        }
+        let wanted = sha256.to_owned();
+        let row = self.lake.store.read(move |connection| sql::code(connection, &wanted)).await?;
+        let row = row.ok_or_else(|| StoreError::Corrupt(format!("the package {sha256} is missing")))?;
+        let (file, found) = self.copy(&row.blob, row.size).await?;
+        if found != sha256 {
+            return Err(StoreError::Corrupt(format!("the package {sha256} has other bytes, with the hash {found}")).into());
+        }
+        self.unpack(sha256, move || Ok(file)).await?;
+        Ok(pin)
+    }
+
+    /// Removes what a former process left half done, what no function has any more, and, where the rest is too large, what was not used for long.
+    pub(super) async fn sweep(&self) -> Result<(), LambdaError> {
+        let rows = self.lake.store.read(sql::codes).await?;
+        let mut sizes: HashMap<String, u64> = rows.into_iter().map(|row| (row.sha256, row.unpacked)).collect();
+        let directory = self.directory.clone();
+        let names = blocking(move || {
+            let entries = match std::fs::read_dir(&directory) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+                Err(error) => return Err(of_io(&directory, &error)),
+            };
+            Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+        });
+        let mut present = Vec::new();
+        let mut unwanted = Vec::new();
+        for name in names.await? {
+            match sizes.remove(&name) {
+                Some(size) => present.push((name, size)),
+                None => unwanted.push(name),
+            }
+        }
+        unwanted.retain(|name| !self.is_fresh(name.split('.').next().unwrap_or(name)));
+        let mut total: u64 = present.iter().map(|(_, size)| size).sum();
+        present.sort_by_key(|(name, _)| self.last_used(name));
+        for (name, size) in present {
+            if total <= self.size_max || self.is_fresh(&name) {
+                continue;
+            }
+            total -= size;
+            unwanted.push(name);
+        }
+        for name in unwanted {
+            let directory = self.directory.join(&name);
+            self.known.lock().expect("nobody panics while holding the list").remove(&name);
+            blocking(move || archive::remove(&directory).map_err(|error| of_io(&directory, &error))).await?;
+        }
+        Ok(())
+    }
+
+    /// Since when nobody used it; those that nobody used since the start come first.
+    fn last_used(&self, sha256: &str) -> Option<Instant> {
+        self.known.lock().expect("nobody panics while holding the list").get(sha256).map(|known| known.used)
+    }
+
+    fn is_fresh(&self, sha256: &str) -> bool {
+        let known = self.known.lock().expect("nobody panics while holding the list");
+        known.get(sha256).is_some_and(|known| known.pins.strong_count() > 0 || known.used.elapsed() < KEEP)
+    }
+}
+
+fn find_object(
+    connection: &rusqlite::Connection,
+    bucket: &str,
+    key: &str,
+    version: Option<String>,
+) -> Result<(BlobId, u64), LambdaError> {
+    let failed = |code: &str, message: &str| {
+        LambdaError::invalid(format!("Error occurred while GetObject. S3 Error Code: {code}. S3 Error Message: {message}"))
+    };
+    let found = objects::bucket(connection, bucket)?;
+    let found = found.ok_or_else(|| failed("NoSuchBucket", "The specified bucket does not exist"))?;
+    if version.is_some_and(|version| version != "null") {
+        return Err(failed("NoSuchVersion", "The specified version does not exist."));
+    }
+    let object = objects::get(connection, found.id, key)?;
+    let object = object.ok_or_else(|| failed("NoSuchKey", "The specified key does not exist."))?;
+    Ok((object.blob, object.size))
+}
+
+fn of_io(path: &Path, error: &std::io::Error) -> LambdaError {
+    LambdaError::Store(StoreError::Corrupt(format!("{}: {error}", path.display())))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, LambdaError> + Send + 'static) -> Result<T, LambdaError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Panicked)?
+}
