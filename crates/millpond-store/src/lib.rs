@@ -68,7 +68,7 @@ impl Store {
     }
 
     /// Opens a store as [`Store::open`] does, whose file gives back space that is no longer needed when it is told to
-    /// (`PRAGMA incremental_vacuum`). For what comes and goes in bulk.
+    /// (`PRAGMA incremental_vacuum`). For rows that come and go in bulk: it has no folders for blobs.
     ///
     /// # Errors
     /// Those of [`Store::open`].
@@ -93,7 +93,7 @@ impl Store {
         }
         task::release_all(&connection, env.now_ms())?;
         let writer = writer::Writer::start(connection, env.clone(), lock)?;
-        let blobs = BlobStore::open(directory, path, writer.clone(), env.clone())?;
+        let blobs = BlobStore::open(directory, path, writer.clone(), env.clone(), !shrinking)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 directory: directory.to_owned(),

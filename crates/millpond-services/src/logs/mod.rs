@@ -109,12 +109,9 @@ impl Logs {
         self.sink.flush().await;
     }
 
-    /// Starts what removes deleted and expired events.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn start_sweeping(&self) -> Result<Workers, StoreError> {
-        sweep::start(&self.own).await
+    /// Starts what removes deleted and expired events. Must be called in a tokio runtime.
+    pub fn start_sweeping(&self) -> Workers {
+        sweep::start(&self.own)
     }
 
     pub(super) fn store(&self) -> &Store {

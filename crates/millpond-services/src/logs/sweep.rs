@@ -54,9 +54,14 @@ pub(super) fn soon(tx: &Tx<'_>) -> Result<(), StoreError> {
 }
 
 /// Starts the workers over the store of the logs.
-pub(super) async fn start(own: &Lake) -> Result<Workers, StoreError> {
-    own.store.write(soon).await?;
-    Ok(Workers::start(own, vec![Arc::new(Purge), Arc::new(Expire)]))
+pub(super) fn start(own: &Lake) -> Workers {
+    let store = own.store.clone();
+    tokio::spawn(async move {
+        if let Err(error) = store.write(soon).await {
+            tracing::error!(%error, "expired log events are not looked for until the next start");
+        }
+    });
+    Workers::start(own, vec![Arc::new(Purge), Arc::new(Expire)])
 }
 
 /// Which events one step removes: those of a group before a time, or those of a stream.

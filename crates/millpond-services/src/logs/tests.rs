@@ -67,7 +67,7 @@ impl Fixture {
     }
 
     async fn sweep(&self) {
-        let workers = self.logs.start_sweeping().await.unwrap();
+        let workers = self.logs.start_sweeping();
         for _ in 0..500 {
             let left = self.logs.store().read(|connection| {
                 let count = "SELECT count(*) FROM task WHERE kind = 'logs.purge' OR run_at_ms <= ?";

@@ -139,10 +139,17 @@ struct Inner {
 }
 
 impl BlobStore {
-    pub(crate) fn open(directory: &Path, database: PathBuf, writer: Writer, env: SharedEnv) -> Result<Self, StoreError> {
+    /// `with_files`: whether blobs that are too large for the database may come, for which folders are made.
+    pub(crate) fn open(
+        directory: &Path,
+        database: PathBuf,
+        writer: Writer,
+        env: SharedEnv,
+        with_files: bool,
+    ) -> Result<Self, StoreError> {
         let directory = directory.join("blobs");
         let last = directory.join("ff");
-        if !last.exists() {
+        if with_files && !last.exists() {
             for folder in 0..=255u8 {
                 let folder = directory.join(format!("{folder:02x}"));
                 std::fs::create_dir_all(&folder).map_err(|error| StoreError::io(&folder, error))?;

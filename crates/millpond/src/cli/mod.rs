@@ -5,6 +5,7 @@ mod demo;
 mod doctor;
 mod env;
 mod flow;
+mod logs;
 mod ls;
 mod mail;
 mod out;
@@ -83,6 +84,8 @@ enum Command {
     Flow(flow::Flow),
     /// Crawls, job runs and queries, the latest first, with the reasons of failures
     Runs(runs::Runs),
+    /// Log groups and their lines: what functions, crawls and job runs say
+    Logs(logs::Logs),
     /// Messages that were kept because no SMTP server is configured
     Mail(mail::Mail),
     /// Check the lake's directory and say what is wrong
@@ -124,6 +127,7 @@ async fn run(cli: Cli) -> Result<u8> {
         Command::Sql(command) => command.run(&global).await,
         Command::Flow(command) => command.run(&global).await,
         Command::Runs(command) => command.run(&global).await,
+        Command::Logs(command) => command.run(&global).await,
         Command::Mail(command) => command.run(&global).await,
         Command::Doctor(command) => return command.run(&global).await,
     };

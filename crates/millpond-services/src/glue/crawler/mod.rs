@@ -6,6 +6,7 @@
 mod crawl;
 mod events;
 pub mod history;
+mod logging;
 pub mod page;
 pub mod rows;
 pub mod schedule;

@@ -6,6 +6,7 @@
 //! ([`run`] does it); Glue's own commands can be defined, and are refused when they are started.
 
 mod events;
+mod logging;
 pub mod rows;
 mod run;
 pub mod spec;

@@ -6,7 +6,7 @@ use super::plan::{Notes, TablePlan, UNCLASSIFIED, UNLIKE};
 use super::tables;
 use crate::glue::crawler::rows::{self, Crawl, CrawlState, CrawlSummary, Crawler, CrawlerState};
 use crate::glue::crawler::spec::{Configuration, RecrawlBehavior, UpdateBehavior};
-use crate::glue::crawler::{crawl_task, events};
+use crate::glue::crawler::{crawl_task, events, logging};
 use crate::lake::catalog::{self, Archive};
 use millpond_core::arn::Place;
 use millpond_core::catalog::{Partition, Table};
@@ -78,6 +78,7 @@ fn finish(tx: &Tx<'_>, work: Work, summary: &CrawlSummary) -> Result<(), CrawlEr
     rows::end_crawl(tx, crawl.seq, CrawlState::Completed, summary, warning.as_deref(), &log)?;
     rows::set_state(tx, name, CrawlerState::Ready)?;
     rows::set_bookmark(tx, name, work.until)?;
+    logging::succeeded(tx, &work.crawler, &crawl, summary, &log)?;
     events::succeeded(tx, &work.place, &crawl, summary, warning.as_deref())?;
     if work.more {
         tx.enqueue(&crawl_task(name))?;

@@ -20,7 +20,7 @@ mod tables;
 mod tests;
 
 use super::rows::{self, Crawl, CrawlState, CrawlSummary, Crawler, CrawlerState};
-use super::{CRAWL, events};
+use super::{CRAWL, events, logging};
 use crate::glue::{Glue, GlueError, classifier};
 use crate::lake::{Lake, catalog};
 use crate::runtime::{Failure, Handler};
@@ -131,6 +131,7 @@ impl Handler for CrawlHandler {
             if let Some(crawl) = rows::running_crawl(tx, &name)? {
                 rows::end_crawl(tx, crawl.seq, CrawlState::Failed, &crawl.summary, Some(&reason), &crawl.log)?;
                 rows::set_state(tx, &name, CrawlerState::Ready)?;
+                logging::ended(tx, &crawl, &reason)?;
                 events::failed(tx, &place, &crawl, &reason)?;
             }
             Ok::<_, StoreError>(())
@@ -168,6 +169,7 @@ async fn end(lake: &Lake, task: &Task, crawl: Crawl, state: CrawlState, reason: 
         let log = reason.as_deref().unwrap_or("The crawl was stopped.");
         rows::end_crawl(tx, crawl.seq, state, &CrawlSummary::default(), reason.as_deref(), log)?;
         rows::set_state(tx, &crawl.crawler, CrawlerState::Ready)?;
+        logging::ended(tx, &crawl, log)?;
         events::failed(tx, &place, &crawl, log)
     });
     ended.await

@@ -1,7 +1,7 @@
 //! The end of a run that worked: one transaction.
 
 use super::select::Selection;
-use super::{RunError, events, follow_up};
+use super::{RunError, events, follow_up, logging};
 use crate::glue::job::rows::{self, JobRun, RunState, RunStats};
 use crate::glue::job::spec::ConvertArguments;
 use crate::lake::catalog::{self, Archive};
@@ -59,6 +59,7 @@ pub(super) fn commit(tx: &Tx<'_>, work: Work) -> Result<(), RunError> {
         message = describe(&stats, &entries, work.selected.outside).or(message);
     }
     rows::end_run(tx, &work.run.id, RunState::Succeeded, message.as_deref(), &stats)?;
+    logging::ended(tx, &work.run, RunState::Succeeded, message.as_deref(), &stats)?;
     events::ended(tx, &work.place, &work.run, RunState::Succeeded, message.as_deref(), &stats)?;
     if work.selected.more {
         let waits =

@@ -15,7 +15,7 @@ mod select;
 
 use super::rows::{self, JobRun, RunState, RunStats};
 use super::spec::{Arguments, ConvertArguments};
-use super::{RUN, events, run_task};
+use super::{RUN, events, logging, run_task};
 use crate::glue::{Glue, GlueError};
 use crate::lake::Lake;
 use crate::runtime::{Failure, Handler};
@@ -176,6 +176,7 @@ async fn end(lake: &Lake, task: Option<&Task>, run: JobRun, state: RunState, rea
         let elapsed_ms = run.begun_ms.map_or(0, |begun| (tx.now_ms() - begun).max(0)) as u64;
         let stats = RunStats { elapsed_ms, ..run.stats.clone() };
         rows::end_run(tx, &run.id, state, reason.as_deref(), &stats)?;
+        logging::ended(tx, &run, state, reason.as_deref(), &stats)?;
         events::ended(tx, &place, &run, state, reason.as_deref(), &stats)?;
         if state == RunState::Failed && run.attempt < run.spec.max_retries.unwrap_or(0) {
             retry(tx, &run)?;
