@@ -2,10 +2,11 @@
 
 use crate::router::{Context, Router};
 use millpond_services::events::{
-    Events, EventsError, NewEntry, NewRule, Rule as DomainRule, RuleState as State, Target as DomainTarget, Transformer,
+    Bus, BusSettings, Events, EventsError, NewBus, NewEntry, NewRule, Permission, Rule as DomainRule, RuleState as State,
+    Target as DomainTarget, Transformer,
 };
 use millpond_services::runtime::delivery::RetryPolicy as Retries;
-use millpond_wire::WireError;
+use millpond_wire::{Timestamp, WireError};
 use millpond_wire::events::*;
 use serde_json::{Map, Value};
 
@@ -25,8 +26,13 @@ pub fn register(router: &mut Router, events: Events) {
         .on(ListRuleNamesByTarget, list_rule_names_by_target)
         .on(PutEvents, put_events)
         .on(TestEventPattern, test_event_pattern)
+        .on(CreateEventBus, create_event_bus)
+        .on(UpdateEventBus, update_event_bus)
+        .on(DeleteEventBus, delete_event_bus)
         .on(DescribeEventBus, describe_event_bus)
         .on(ListEventBuses, list_event_buses)
+        .on(PutPermission, put_permission)
+        .on(RemovePermission, remove_permission)
         .on(TagResource, tag_resource)
         .on(UntagResource, untag_resource)
         .on(ListTagsForResource, list_tags_for_resource);
@@ -37,7 +43,11 @@ type Answer<T> = Result<T, WireError>;
 fn refused(error: EventsError) -> WireError {
     let message = error.to_string();
     match error {
-        EventsError::NoSuchRule(_) | EventsError::NoSuchBus(_) => WireError::of(&error::RESOURCE_NOT_FOUND_EXCEPTION, message),
+        EventsError::NoSuchRule { .. } | EventsError::NoSuchBus(_) | EventsError::Missing(_) => {
+            WireError::of(&error::RESOURCE_NOT_FOUND_EXCEPTION, message)
+        }
+        EventsError::Exists(_) => WireError::of(&error::RESOURCE_ALREADY_EXISTS_EXCEPTION, message),
+        EventsError::PolicyLength(_) => WireError::of(&error::POLICY_LENGTH_EXCEEDED_EXCEPTION, message),
         EventsError::Pattern(_) => WireError::of(&error::INVALID_EVENT_PATTERN_EXCEPTION, message),
         EventsError::Invalid(_) => WireError::sender(http::StatusCode::BAD_REQUEST, "ValidationException", message),
         EventsError::Limit(_) => WireError::of(&error::LIMIT_EXCEEDED_EXCEPTION, message),
@@ -69,7 +79,7 @@ fn wire_state(state: State) -> RuleState {
 }
 
 async fn put_rule(events: Events, _: Context, input: PutRuleInput) -> Answer<PutRuleOutput> {
-    events.check_bus(input.event_bus_name.as_deref()).map_err(refused)?;
+    let bus = input.event_bus_name;
     let rule = NewRule {
         name: input.name,
         // An empty text is how some clients leave a member out.
@@ -79,13 +89,13 @@ async fn put_rule(events: Events, _: Context, input: PutRuleInput) -> Answer<Put
         description: input.description,
         role_arn: input.role_arn,
     };
-    let arn = events.put_rule(rule, pairs(input.tags.unwrap_or_default())).await.map_err(refused)?;
+    let arn = events.put_rule(bus.as_deref(), rule, pairs(input.tags.unwrap_or_default())).await.map_err(refused)?;
     Ok(PutRuleOutput { rule_arn: Some(arn) })
 }
 
 async fn describe_rule(events: Events, context: Context, input: DescribeRuleInput) -> Answer<DescribeRuleOutput> {
-    events.check_bus(input.event_bus_name.as_deref()).map_err(refused)?;
-    let DomainRule { arn, spec } = events.describe_rule(&input.name).await.map_err(refused)?;
+    let DomainRule { arn, bus, spec } =
+        events.describe_rule(input.event_bus_name.as_deref(), &input.name).await.map_err(refused)?;
     Ok(DescribeRuleOutput {
         name: Some(spec.name),
         arn: Some(arn),
@@ -94,17 +104,19 @@ async fn describe_rule(events: Events, context: Context, input: DescribeRuleInpu
         state: Some(wire_state(spec.state)),
         description: spec.description,
         role_arn: spec.role_arn,
-        event_bus_name: Some("default".into()),
+        event_bus_name: Some(bus),
         created_by: Some(context.account),
         managed_by: None,
     })
 }
 
 async fn list_rules(events: Events, _: Context, input: ListRulesInput) -> Answer<ListRulesOutput> {
-    events.check_bus(input.event_bus_name.as_deref()).map_err(refused)?;
     let prefix = input.name_prefix.unwrap_or_default();
-    let page = events.list_rules(&prefix, input.next_token.as_deref(), input.limit).await.map_err(refused)?;
-    let rules = page.items.into_iter().map(|DomainRule { arn, spec }| Rule {
+    let page = events
+        .list_rules(input.event_bus_name.as_deref(), &prefix, input.next_token.as_deref(), input.limit)
+        .await
+        .map_err(refused)?;
+    let rules = page.items.into_iter().map(|DomainRule { arn, bus, spec }| Rule {
         name: Some(spec.name),
         arn: Some(arn),
         event_pattern: spec.pattern,
@@ -112,27 +124,24 @@ async fn list_rules(events: Events, _: Context, input: ListRulesInput) -> Answer
         state: Some(wire_state(spec.state)),
         description: spec.description,
         role_arn: spec.role_arn,
-        event_bus_name: Some("default".into()),
+        event_bus_name: Some(bus),
         managed_by: None,
     });
     Ok(ListRulesOutput { rules: Some(rules.collect()), next_token: page.next })
 }
 
 async fn delete_rule(events: Events, _: Context, input: DeleteRuleInput) -> Answer<DeleteRuleOutput> {
-    events.check_bus(input.event_bus_name.as_deref()).map_err(refused)?;
-    events.delete_rule(&input.name).await.map_err(refused)?;
+    events.delete_rule(input.event_bus_name.as_deref(), &input.name).await.map_err(refused)?;
     Ok(DeleteRuleOutput {})
 }
 
 async fn enable_rule(events: Events, _: Context, input: EnableRuleInput) -> Answer<EnableRuleOutput> {
-    events.check_bus(input.event_bus_name.as_deref()).map_err(refused)?;
-    events.set_rule_state(&input.name, State::Enabled).await.map_err(refused)?;
+    events.set_rule_state(input.event_bus_name.as_deref(), &input.name, State::Enabled).await.map_err(refused)?;
     Ok(EnableRuleOutput {})
 }
 
 async fn disable_rule(events: Events, _: Context, input: DisableRuleInput) -> Answer<DisableRuleOutput> {
-    events.check_bus(input.event_bus_name.as_deref()).map_err(refused)?;
-    events.set_rule_state(&input.name, State::Disabled).await.map_err(refused)?;
+    events.set_rule_state(input.event_bus_name.as_deref(), &input.name, State::Disabled).await.map_err(refused)?;
     Ok(DisableRuleOutput {})
 }
 
@@ -191,15 +200,13 @@ fn wire_target(target: DomainTarget) -> Answer<Target> {
 }
 
 async fn put_targets(events: Events, _: Context, input: PutTargetsInput) -> Answer<PutTargetsOutput> {
-    events.check_bus(input.event_bus_name.as_deref()).map_err(refused)?;
     let targets = input.targets.into_iter().map(target).collect::<Answer<Vec<_>>>()?;
-    events.put_targets(&input.rule, targets).await.map_err(refused)?;
+    events.put_targets(input.event_bus_name.as_deref(), &input.rule, targets).await.map_err(refused)?;
     Ok(PutTargetsOutput { failed_entry_count: Some(0), failed_entries: Some(Vec::new()) })
 }
 
 async fn remove_targets(events: Events, _: Context, input: RemoveTargetsInput) -> Answer<RemoveTargetsOutput> {
-    events.check_bus(input.event_bus_name.as_deref()).map_err(refused)?;
-    let missing = events.remove_targets(&input.rule, input.ids).await.map_err(refused)?;
+    let missing = events.remove_targets(input.event_bus_name.as_deref(), &input.rule, input.ids).await.map_err(refused)?;
     let failed: Vec<_> = missing
         .into_iter()
         .map(|id| RemoveTargetsResultEntry {
@@ -212,8 +219,8 @@ async fn remove_targets(events: Events, _: Context, input: RemoveTargetsInput) -
 }
 
 async fn list_targets_by_rule(events: Events, _: Context, input: ListTargetsByRuleInput) -> Answer<ListTargetsByRuleOutput> {
-    events.check_bus(input.event_bus_name.as_deref()).map_err(refused)?;
-    let page = events.list_targets_by_rule(&input.rule, input.next_token.as_deref(), input.limit).await.map_err(refused)?;
+    let (bus, token) = (input.event_bus_name.as_deref(), input.next_token.as_deref());
+    let page = events.list_targets_by_rule(bus, &input.rule, token, input.limit).await.map_err(refused)?;
     let targets = page.items.into_iter().map(wire_target).collect::<Answer<Vec<_>>>()?;
     Ok(ListTargetsByRuleOutput { targets: Some(targets), next_token: page.next })
 }
@@ -223,13 +230,15 @@ async fn list_rule_names_by_target(
     _: Context,
     input: ListRuleNamesByTargetInput,
 ) -> Answer<ListRuleNamesByTargetOutput> {
-    events.check_bus(input.event_bus_name.as_deref()).map_err(refused)?;
-    let page =
-        events.list_rule_names_by_target(&input.target_arn, input.next_token.as_deref(), input.limit).await.map_err(refused)?;
+    let (bus, token) = (input.event_bus_name.as_deref(), input.next_token.as_deref());
+    let page = events.list_rule_names_by_target(bus, &input.target_arn, token, input.limit).await.map_err(refused)?;
     Ok(ListRuleNamesByTargetOutput { rule_names: Some(page.items), next_token: page.next })
 }
 
-async fn put_events(events: Events, _: Context, input: PutEventsInput) -> Answer<PutEventsOutput> {
+async fn put_events(events: Events, context: Context, input: PutEventsInput) -> Answer<PutEventsOutput> {
+    if input.endpoint_id.is_some() {
+        return Err(refused(EventsError::Invalid("Global endpoints (EndpointId) are not implemented.".into())));
+    }
     let entries = input.entries.into_iter().map(|entry| NewEntry {
         time_ms: entry.time.map(|time| time.0),
         source: entry.source,
@@ -237,8 +246,9 @@ async fn put_events(events: Events, _: Context, input: PutEventsInput) -> Answer
         detail_type: entry.detail_type,
         detail: entry.detail,
         bus: entry.event_bus_name,
+        trace: entry.trace_header,
     });
-    let results = events.put_events(entries.collect()).await.map_err(refused)?;
+    let results = events.put_events(&context.principal.arn, entries.collect()).await.map_err(refused)?;
     let failed = results.iter().filter(|result| result.is_err()).count();
     let entries = results.into_iter().map(|result| match result {
         Ok(id) => PutEventsResultEntry { event_id: Some(id), ..PutEventsResultEntry::default() },
@@ -256,15 +266,114 @@ async fn test_event_pattern(events: Events, _: Context, input: TestEventPatternI
     Ok(TestEventPatternOutput { result: Some(result) })
 }
 
+fn without_key(kms_key: Option<String>) -> Answer<()> {
+    match kms_key.filter(|key| !key.is_empty()) {
+        None => Ok(()),
+        Some(_) => Err(refused(EventsError::Invalid("KmsKeyIdentifier: this lake has no KMS; leave it out.".into()))),
+    }
+}
+
+fn settings(dead_letter: Option<DeadLetterConfig>, log: Option<LogConfig>) -> BusSettings {
+    BusSettings {
+        dead_letter_arn: dead_letter.and_then(|config| config.arn),
+        log_config: log.and_then(|config| serde_json::to_value(config).ok()),
+    }
+}
+
+fn wire_settings(settings: BusSettings) -> (Option<DeadLetterConfig>, Option<LogConfig>) {
+    let log = settings.log_config.and_then(|config| serde_json::from_value(config).ok());
+    (settings.dead_letter_arn.map(|arn| DeadLetterConfig { arn: Some(arn) }), log)
+}
+
+async fn create_event_bus(events: Events, _: Context, input: CreateEventBusInput) -> Answer<CreateEventBusOutput> {
+    without_key(input.kms_key_identifier)?;
+    if input.event_source_name.is_some() {
+        return Err(refused(EventsError::Invalid("EventSourceName: partner event sources are not implemented.".into())));
+    }
+    let settings = settings(input.dead_letter_config, input.log_config);
+    let new = NewBus { name: input.name, description: input.description, settings };
+    let bus = events.create_event_bus(new, pairs(input.tags.unwrap_or_default())).await.map_err(refused)?;
+    let (dead_letter_config, log_config) = wire_settings(bus.settings);
+    let (event_bus_arn, description) = (Some(bus.arn), bus.description);
+    Ok(CreateEventBusOutput { event_bus_arn, description, kms_key_identifier: None, dead_letter_config, log_config })
+}
+
+async fn update_event_bus(events: Events, _: Context, input: UpdateEventBusInput) -> Answer<UpdateEventBusOutput> {
+    without_key(input.kms_key_identifier)?;
+    let settings = settings(input.dead_letter_config, input.log_config);
+    let change = NewBus { name: String::new(), description: input.description, settings };
+    let bus = events.update_event_bus(input.name.as_deref(), change).await.map_err(refused)?;
+    let (dead_letter_config, log_config) = wire_settings(bus.settings);
+    Ok(UpdateEventBusOutput {
+        arn: Some(bus.arn),
+        name: Some(bus.name),
+        kms_key_identifier: None,
+        description: bus.description,
+        dead_letter_config,
+        log_config,
+    })
+}
+
+async fn delete_event_bus(events: Events, _: Context, input: DeleteEventBusInput) -> Answer<DeleteEventBusOutput> {
+    events.delete_event_bus(&input.name).await.map_err(refused)?;
+    Ok(DeleteEventBusOutput {})
+}
+
 async fn describe_event_bus(events: Events, _: Context, input: DescribeEventBusInput) -> Answer<DescribeEventBusOutput> {
-    let bus = events.describe_event_bus(input.name.as_deref()).map_err(refused)?;
-    Ok(DescribeEventBusOutput { name: Some(bus.name), arn: Some(bus.arn), ..DescribeEventBusOutput::default() })
+    let bus = events.describe_event_bus(input.name.as_deref()).await.map_err(refused)?;
+    let (dead_letter_config, log_config) = wire_settings(bus.settings);
+    Ok(DescribeEventBusOutput {
+        name: Some(bus.name),
+        arn: Some(bus.arn),
+        description: bus.description,
+        kms_key_identifier: None,
+        dead_letter_config,
+        policy: bus.policy,
+        log_config,
+        creation_time: bus.created_ms.map(Timestamp),
+        last_modified_time: bus.modified_ms.map(Timestamp),
+        managed_by: None,
+    })
 }
 
 async fn list_event_buses(events: Events, _: Context, input: ListEventBusesInput) -> Answer<ListEventBusesOutput> {
-    let page = events.list_event_buses(input.name_prefix.as_deref());
-    let buses = page.items.into_iter().map(|bus| EventBus { name: Some(bus.name), arn: Some(bus.arn), ..EventBus::default() });
+    let (prefix, token) = (input.name_prefix.as_deref(), input.next_token.as_deref());
+    let page = events.list_event_buses(prefix, token, input.limit).await.map_err(refused)?;
+    let buses = page.items.into_iter().map(|bus: Bus| EventBus {
+        name: Some(bus.name),
+        arn: Some(bus.arn),
+        description: bus.description,
+        policy: bus.policy,
+        creation_time: bus.created_ms.map(Timestamp),
+        last_modified_time: bus.modified_ms.map(Timestamp),
+        managed_by: None,
+    });
     Ok(ListEventBusesOutput { event_buses: Some(buses.collect()), next_token: page.next })
+}
+
+async fn put_permission(events: Events, _: Context, input: PutPermissionInput) -> Answer<PutPermissionOutput> {
+    let missing = |name: &str| refused(EventsError::Invalid(format!("Parameter(s) {name} must be specified, or Policy.")));
+    let permission = match input.policy {
+        Some(policy) => Permission::Policy(policy),
+        None => Permission::Account {
+            statement_id: input.statement_id.ok_or_else(|| missing("StatementId"))?,
+            action: input.action.ok_or_else(|| missing("Action"))?,
+            principal: input.principal.ok_or_else(|| missing("Principal"))?,
+            condition: input.condition.map(|condition| (condition.r#type, condition.key, condition.value)),
+        },
+    };
+    events.put_permission(input.event_bus_name.as_deref(), permission).await.map_err(refused)?;
+    Ok(PutPermissionOutput {})
+}
+
+async fn remove_permission(events: Events, _: Context, input: RemovePermissionInput) -> Answer<RemovePermissionOutput> {
+    let statement = match (input.remove_all_permissions, &input.statement_id) {
+        (Some(true), _) => None,
+        (_, Some(id)) => Some(id.as_str()),
+        _ => return Err(refused(EventsError::Invalid("Parameter(s) StatementId must be specified.".into()))),
+    };
+    events.remove_permission(input.event_bus_name.as_deref(), statement).await.map_err(refused)?;
+    Ok(RemovePermissionOutput {})
 }
 
 async fn tag_resource(events: Events, _: Context, input: TagResourceInput) -> Answer<TagResourceOutput> {

@@ -33,7 +33,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, watch};
 
 /// The store's own tables.
-const STORE: Component = Component { name: "store", migrations: &[include_str!("schema.sql")] };
+const STORE: Component = Component { name: "store", migrations: &[include_str!("schema.sql"), include_str!("outbox.sql")] };
 
 /// Read connections kept open at the most. Each holds a page cache of 2 MiB at the most.
 const READERS_MAX: usize = 8;

@@ -14,7 +14,7 @@ fn code(error: &S3Error) -> Code {
         S3Error::BucketNotEmpty(_) => Code::BucketNotEmpty,
         S3Error::InvalidBucketName { .. } => Code::InvalidBucketName,
         S3Error::InvalidLocationConstraint(_) => Code::InvalidLocationConstraint,
-        S3Error::InvalidArgument(_) => Code::InvalidArgument,
+        S3Error::InvalidArgument(_) | S3Error::Destinations(_) => Code::InvalidArgument,
         S3Error::InvalidRequest(_) => Code::InvalidRequest,
         S3Error::MalformedXml(_) => Code::MalformedXML,
         S3Error::InvalidTag(_) => Code::InvalidTag,

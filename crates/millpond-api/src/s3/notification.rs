@@ -1,13 +1,14 @@
 //! The notification configuration of a bucket.
 
+use super::convert::caller;
 use super::error::wire;
 use millpond_services::s3::S3;
-use millpond_services::s3::notification::{FilterRule, Notification, Notifications, TargetKind};
+use millpond_services::s3::notification::{DestinationKind, FilterRule, Notification, Notifications};
 use s3s::dto;
 use s3s::{S3Request, S3Response, S3Result};
 
 fn notification(
-    kind: TargetKind,
+    kind: DestinationKind,
     arn: String,
     id: Option<String>,
     events: dto::EventList,
@@ -31,16 +32,17 @@ pub(super) async fn put(
     s3: &S3,
     request: S3Request<dto::PutBucketNotificationConfigurationInput>,
 ) -> S3Result<S3Response<dto::PutBucketNotificationConfigurationOutput>> {
+    let (caller, unchecked) = (caller(s3, &request), request.input.skip_destination_validation.unwrap_or(false));
     let new = request.input.notification_configuration;
     let functions = new.lambda_function_configurations.unwrap_or_default().into_iter();
     let queues = new.queue_configurations.unwrap_or_default().into_iter();
     let topics = new.topic_configurations.unwrap_or_default().into_iter();
     let targets = functions
-        .map(|of| notification(TargetKind::Function, of.lambda_function_arn, of.id, of.events, of.filter))
-        .chain(queues.map(|of| notification(TargetKind::Queue, of.queue_arn, of.id, of.events, of.filter)))
-        .chain(topics.map(|of| notification(TargetKind::Topic, of.topic_arn, of.id, of.events, of.filter)));
+        .map(|of| notification(DestinationKind::Function, of.lambda_function_arn, of.id, of.events, of.filter))
+        .chain(queues.map(|of| notification(DestinationKind::Queue, of.queue_arn, of.id, of.events, of.filter)))
+        .chain(topics.map(|of| notification(DestinationKind::Topic, of.topic_arn, of.id, of.events, of.filter)));
     let new = Notifications { event_bridge: new.event_bridge_configuration.is_some(), targets: targets.collect() };
-    s3.set_notifications(&request.input.bucket, new).await.map_err(wire)?;
+    s3.set_notifications(&caller, &request.input.bucket, new, unchecked).await.map_err(wire)?;
     Ok(S3Response::new(dto::PutBucketNotificationConfigurationOutput::default()))
 }
 
@@ -66,15 +68,15 @@ pub(super) async fn get(
     for of in &found.targets {
         let (events, filter, id) = (events(of), filter(of), Some(of.id.clone()));
         match of.kind {
-            TargetKind::Function => {
+            DestinationKind::Function => {
                 let function = dto::LambdaFunctionConfiguration { events, filter, id, lambda_function_arn: of.arn.clone() };
                 output.lambda_function_configurations.get_or_insert_default().push(function);
             }
-            TargetKind::Queue => {
+            DestinationKind::Queue => {
                 let queue = dto::QueueConfiguration { events, filter, id, queue_arn: of.arn.clone() };
                 output.queue_configurations.get_or_insert_default().push(queue);
             }
-            TargetKind::Topic => {
+            DestinationKind::Topic => {
                 let topic = dto::TopicConfiguration { events, filter, id, topic_arn: of.arn.clone() };
                 output.topic_configurations.get_or_insert_default().push(topic);
             }

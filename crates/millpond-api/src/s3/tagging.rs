@@ -1,5 +1,6 @@
 //! Tags of buckets and objects.
 
+use super::convert::caller;
 use super::error::wire;
 use millpond_services::s3::S3;
 use millpond_services::s3::delete::check_version;
@@ -53,8 +54,9 @@ pub(super) async fn put_of_object(
     request: S3Request<dto::PutObjectTaggingInput>,
 ) -> S3Result<S3Response<dto::PutObjectTaggingOutput>> {
     check_version(request.input.version_id.as_deref()).map_err(wire)?;
+    let caller = caller(s3, &request);
     let tags = tags(request.input.tagging);
-    s3.set_object_tags(&request.input.bucket, &request.input.key, tags).await.map_err(wire)?;
+    s3.set_object_tags(&caller, &request.input.bucket, &request.input.key, tags).await.map_err(wire)?;
     Ok(S3Response::new(dto::PutObjectTaggingOutput::default()))
 }
 
@@ -63,6 +65,7 @@ pub(super) async fn delete_of_object(
     request: S3Request<dto::DeleteObjectTaggingInput>,
 ) -> S3Result<S3Response<dto::DeleteObjectTaggingOutput>> {
     check_version(request.input.version_id.as_deref()).map_err(wire)?;
-    s3.set_object_tags(&request.input.bucket, &request.input.key, Tags::new()).await.map_err(wire)?;
+    let caller = caller(s3, &request);
+    s3.delete_object_tags(&caller, &request.input.bucket, &request.input.key).await.map_err(wire)?;
     Ok(S3Response::new(dto::DeleteObjectTaggingOutput::default()))
 }

@@ -45,8 +45,10 @@ pub struct NewRule {
 /// A rule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
-    /// `arn:aws:events:REGION:ACCOUNT:rule/NAME`.
+    /// `arn:aws:events:REGION:ACCOUNT:rule/NAME`, or `…:rule/BUS/NAME`.
     pub arn: String,
+    /// The name of its bus.
+    pub bus: String,
     /// What was put.
     pub spec: NewRule,
 }
@@ -69,10 +71,24 @@ pub struct Target {
     pub transformer: Option<Transformer>,
     /// How failed deliveries are tried again; absent: EventBridge's default.
     pub retry: Option<RetryPolicy>,
-    /// Kept; what cannot be delivered is in the lake's dead letters in any case.
+    /// The queue for what cannot be delivered; where there is none, that is in the lake's dead letters.
     pub dead_letter_arn: Option<String>,
-    /// Parameters for kinds of target that the lake does not have, by their wire names.
+    /// Parameters that some kinds of target take, by their wire names.
     pub parameters: Map<String, Value>,
+}
+
+/// What queues take besides the text: a target's parameter of this name.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct SqsParameters {
+    /// Of the messages; a FIFO queue needs it.
+    pub(super) message_group_id: Option<String>,
+}
+
+impl SqsParameters {
+    pub(super) fn of(target: &Target) -> Option<Self> {
+        serde_json::from_value(target.parameters.get("SqsParameters")?.clone()).ok()
+    }
 }
 
 /// A template with its variables.

@@ -1,11 +1,15 @@
-use super::{Events, EventsError};
+use super::heard::Route;
+use super::{Events, EventsError, buses, permissions, sql};
 use millpond_core::env::{EnvExt, iso8601};
 use millpond_core::event::Event;
-use millpond_store::StoreError;
+use millpond_store::Tx;
 use serde_json::Value;
 
 /// All entries of a request together, in bytes.
 const SIZE_MAX: usize = 1024 * 1024;
+
+/// Characters of `DetailType`, by the API reference, "PutEventsRequestEntry".
+const DETAIL_TYPE_MAX: usize = 128;
 
 /// An entry of `PutEvents`, as it was given.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -22,6 +26,8 @@ pub struct NewEntry {
     pub detail: Option<String>,
     /// A name or an ARN; absent: the default bus.
     pub bus: Option<String>,
+    /// An X-Ray trace header, for queues.
+    pub trace: Option<String>,
 }
 
 impl NewEntry {
@@ -38,26 +44,30 @@ impl NewEntry {
 pub type EntryResult = Result<String, (&'static str, String)>;
 
 impl Events {
-    /// `PutEvents`. The entries that are right are kept together in one transaction; the others say what is wrong.
-    pub async fn put_events(&self, entries: Vec<NewEntry>) -> Result<Vec<EntryResult>, EventsError> {
+    /// `PutEvents`, by the principal of this ARN. The entries that are right are kept together in one transaction; the others say what is wrong.
+    pub async fn put_events(&self, caller: &str, entries: Vec<NewEntry>) -> Result<Vec<EntryResult>, EventsError> {
         if entries.iter().map(NewEntry::size).sum::<usize>() > SIZE_MAX {
             return Err(EventsError::invalid("Total size of the entries in the request is over the limit."));
         }
         let env = self.lake.store.env();
-        let events: Vec<Result<Event, (&'static str, String)>> =
-            entries.into_iter().map(|entry| self.event(entry, env.now_ms(), env.uuid())).collect();
-        let results = events.iter().map(|event| event.as_ref().map(|event| event.id.clone()).map_err(Clone::clone)).collect();
+        let made = entries.into_iter().map(|entry| self.event(entry, env.now_ms(), env.uuid())).collect::<Vec<_>>();
+        let (events, caller) = (self.clone(), caller.to_owned());
         self.lake
             .store
             .write(move |tx| {
-                events.iter().flatten().try_for_each(|event| tx.emit(event))?;
-                Ok::<_, StoreError>(())
+                let mut results = Vec::with_capacity(made.len());
+                for made in made {
+                    results.push(match made {
+                        Ok((event, route)) => events.put_one(tx, &caller, &event, &route)?,
+                        Err(refused) => Err(refused),
+                    });
+                }
+                Ok(results)
             })
-            .await?;
-        Ok(results)
+            .await
     }
 
-    fn event(&self, entry: NewEntry, now_ms: i64, id: String) -> Result<Event, (&'static str, String)> {
+    fn event(&self, entry: NewEntry, now_ms: i64, id: String) -> Result<(Event, Route), (&'static str, String)> {
         let required = |name: &str, value: Option<String>| {
             let message = format!("Parameter {name} is not valid. Reason: {name} is a required argument.");
             value.filter(|value| !value.is_empty()).ok_or(("InvalidArgument", message))
@@ -68,9 +78,13 @@ impl Events {
         if source.starts_with("aws.") {
             return Err(("NotAuthorizedForSourceException", "Not authorized for the source.".into()));
         }
-        self.check_bus(entry.bus.as_deref()).map_err(|error| ("ResourceNotFoundException", error.to_string()))?;
+        if detail_type.encode_utf16().count() > DETAIL_TYPE_MAX {
+            let message = format!("Parameter DetailType is not valid. Reason: it may have {DETAIL_TYPE_MAX} characters.");
+            return Err(("InvalidArgument", message));
+        }
+        let bus = self.bus_name(entry.bus.as_deref()).map_err(|error| ("ResourceNotFoundException", error.to_string()))?;
         let detail = object(&detail).ok_or(("MalformedDetail", "Detail is malformed.".to_owned()))?;
-        Ok(Event {
+        let event = Event {
             version: "0".into(),
             id,
             detail_type,
@@ -80,7 +94,27 @@ impl Events {
             region: self.lake.place.region.clone(),
             resources: entry.resources,
             detail,
-        })
+        };
+        Ok((event, Route { bus, via: None, trace: entry.trace }))
+    }
+
+    /// Puts an event on its bus, where there is such a bus and its policy does not deny it.
+    fn put_one(&self, tx: &Tx<'_>, caller: &str, event: &Event, route: &Route) -> Result<EntryResult, EventsError> {
+        let bus = match buses::find(tx, &route.bus) {
+            Ok(bus) => bus,
+            Err(EventsError::Store(error)) => return Err(error.into()),
+            Err(error) => return Ok(Err(("ResourceNotFoundException", error.to_string()))),
+        };
+        let arn = self.bus_arn(&route.bus);
+        if permissions::denies(&bus, &arn, caller, &self.lake.place.account) {
+            let message = format!(
+                "User: {caller} is not authorized to perform: events:PutEvents on resource: {arn} with an explicit deny in a \
+                 resource-based policy"
+            );
+            return Ok(Err(("AccessDeniedException", message)));
+        }
+        sql::emit(tx, event, route)?;
+        Ok(Ok(event.id.clone()))
     }
 }
 

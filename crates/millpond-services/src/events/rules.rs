@@ -1,12 +1,12 @@
 use super::model::{NewRule, Page, Rule, RuleState};
-use super::{Events, EventsError, schedule, sql};
+use super::{DEFAULT_BUS, Events, EventsError, buses, schedule, sql};
 use millpond_core::event::pattern::Pattern;
 use millpond_core::event::schedule::Schedule;
 use millpond_store::Tx;
 use rusqlite::Connection;
 use serde_json::Value;
 
-/// More than EventBridge's default (300): each costs memory in the dispatcher.
+/// Of one bus. More than EventBridge's default quota (300), which AWS raises when asked: each costs memory in the dispatcher.
 const RULES_MAX: i64 = 10_000;
 
 /// What an operation answers at the most in one page.
@@ -23,87 +23,103 @@ pub(super) fn page<T>(mut items: Vec<T>, size: usize, name: impl Fn(&T) -> Strin
     Page { next: more.then(|| items.last().map(name)).flatten(), items }
 }
 
-pub(super) fn find(connection: &Connection, name: &str) -> Result<(i64, NewRule), EventsError> {
-    sql::rule(connection, name)?.ok_or_else(|| EventsError::NoSuchRule(name.into()))
+/// A rule with its row's id.
+///
+/// # Errors
+/// There is no such bus, or no such rule on it.
+pub(super) fn find(connection: &Connection, bus: &str, name: &str) -> Result<(i64, NewRule), EventsError> {
+    if let Some(found) = sql::rule(connection, bus, name)? {
+        return Ok(found);
+    }
+    buses::find(connection, bus)?;
+    Err(EventsError::NoSuchRule { rule: name.into(), bus: bus.into() })
 }
 
 impl Events {
     /// `PutRule`: in the place of the rule of that name, of which only the targets and tags stay. `tags` are for a new rule. Answers its ARN.
-    pub async fn put_rule(&self, rule: NewRule, tags: Vec<(String, String)>) -> Result<String, EventsError> {
-        if let Some(pattern) = &rule.pattern {
-            Pattern::parse(pattern)?;
-        }
-        if let Some(schedule) = &rule.schedule {
-            let reason = |error| EventsError::invalid(format!("Parameter ScheduleExpression is not valid. Reason: {error}."));
-            Schedule::parse(schedule).map_err(reason)?;
-        }
-        if rule.pattern.is_none() && rule.schedule.is_none() {
-            return Err(EventsError::invalid("Parameter(s) EventPattern or ScheduleExpression must be specified."));
-        }
-        let arn = self.rule_arn(&rule.name);
+    pub async fn put_rule(&self, bus: Option<&str>, rule: NewRule, tags: Vec<(String, String)>) -> Result<String, EventsError> {
+        let bus = self.bus_name(bus)?;
+        check_rule(&bus, &rule)?;
+        let arn = self.rule_arn(&bus, &rule.name);
         let answer = arn.clone();
         self.lake
             .store
             .write(move |tx| {
-                let is_new = sql::rule(tx, &rule.name)?.is_none();
-                if is_new && sql::count_rules(tx)? >= RULES_MAX {
-                    return Err(EventsError::Limit(format!("a lake has up to {RULES_MAX} rules")));
+                buses::find(tx, &bus)?;
+                let is_new = sql::rule(tx, &bus, &rule.name)?.is_none();
+                if is_new && sql::count_rules(tx, &bus)? >= RULES_MAX {
+                    return Err(EventsError::Limit(format!("an event bus has up to {RULES_MAX} rules")));
                 }
-                sql::put_rule(tx, &rule)?;
-                schedule::plan(tx, &rule)?;
+                sql::put_rule(tx, &bus, &rule)?;
+                schedule::plan(tx, &rule, &bus)?;
                 for (key, value) in tags.iter().filter(|_| is_new) {
                     sql::put_tag(tx, &arn, key, value)?;
                 }
-                Ok(())
+                super::tags::check_count(tx, &arn)
             })
             .await?;
         Ok(answer)
     }
 
     /// `DescribeRule`.
-    pub async fn describe_rule(&self, name: &str) -> Result<Rule, EventsError> {
-        let (arn, name) = (self.rule_arn(name), name.to_owned());
-        let (_, spec) = self.lake.store.read(move |connection| find(connection, &name)).await?;
-        Ok(Rule { arn, spec })
+    pub async fn describe_rule(&self, bus: Option<&str>, name: &str) -> Result<Rule, EventsError> {
+        let (bus, name) = (self.bus_name(bus)?, name.to_owned());
+        let arn = self.rule_arn(&bus, &name);
+        let at = bus.clone();
+        let (_, spec) = self.lake.store.read(move |connection| find(connection, &at, &name)).await?;
+        Ok(Rule { arn, bus, spec })
     }
 
     /// `ListRules`, by name.
-    pub async fn list_rules(&self, prefix: &str, token: Option<&str>, limit: Option<i32>) -> Result<Page<Rule>, EventsError> {
+    pub async fn list_rules(
+        &self,
+        bus: Option<&str>,
+        prefix: &str,
+        token: Option<&str>,
+        limit: Option<i32>,
+    ) -> Result<Page<Rule>, EventsError> {
         let (prefix, after, size) = (prefix.to_owned(), token.unwrap_or_default().to_owned(), page_size(limit));
-        let found = self
-            .lake
-            .store
-            .read(move |connection| Ok::<_, EventsError>(sql::rules(connection, &prefix, &after, size + 1)?))
-            .await?;
-        let rules = found.into_iter().map(|(_, spec)| Rule { arn: self.rule_arn(&spec.name), spec }).collect();
-        Ok(page(rules, size, |rule: &Rule| rule.spec.name.clone()))
+        let bus = self.bus_name(bus)?;
+        let at = bus.clone();
+        let look = move |connection: &Connection| {
+            buses::find(connection, &at)?;
+            Ok::<_, EventsError>(sql::rules(connection, &at, &prefix, &after, size + 1)?)
+        };
+        let found = self.lake.store.read(look).await?;
+        let rule = |(_, spec): (i64, NewRule)| Rule { arn: self.rule_arn(&bus, &spec.name), bus: bus.clone(), spec };
+        Ok(page(found.into_iter().map(rule).collect(), size, |rule: &Rule| rule.spec.name.clone()))
     }
 
     /// `DeleteRule`. A rule that is not there is deleted already; one with targets is not deleted.
-    pub async fn delete_rule(&self, name: &str) -> Result<(), EventsError> {
-        let (arn, name) = (self.rule_arn(name), name.to_owned());
+    pub async fn delete_rule(&self, bus: Option<&str>, name: &str) -> Result<(), EventsError> {
+        let (bus, name) = (self.bus_name(bus)?, name.to_owned());
+        let arn = self.rule_arn(&bus, &name);
         self.lake
             .store
             .write(move |tx| {
-                let Some((id, _)) = sql::rule(tx, &name)? else { return Ok(()) };
+                buses::find(tx, &bus)?;
+                let Some((id, _)) = sql::rule(tx, &bus, &name)? else { return Ok(()) };
                 if sql::count_targets(tx, id)? > 0 {
                     return Err(EventsError::invalid("Rule can't be deleted since it has targets."));
                 }
                 sql::delete_rule(tx, id)?;
                 sql::remove_tags(tx, &arn)?;
-                schedule::forget(tx, &name)
+                schedule::forget(tx, &name, &bus)
             })
             .await
     }
 
     /// `EnableRule` and `DisableRule`.
-    pub async fn set_rule_state(&self, name: &str, state: RuleState) -> Result<(), EventsError> {
-        let name = name.to_owned();
+    pub async fn set_rule_state(&self, bus: Option<&str>, name: &str, state: RuleState) -> Result<(), EventsError> {
+        let (bus, name) = (self.bus_name(bus)?, name.to_owned());
         let change = move |tx: &Tx<'_>| {
-            let (_, mut rule) = find(tx, &name)?;
+            let (_, mut rule) = find(tx, &bus, &name)?;
+            if rule.state == state {
+                return Ok(());
+            }
             rule.state = state;
-            sql::put_rule(tx, &rule)?;
-            schedule::plan(tx, &rule)
+            sql::put_rule(tx, &bus, &rule)?;
+            schedule::plan(tx, &rule, &bus)
         };
         self.lake.store.write(change).await
     }
@@ -119,4 +135,21 @@ impl Events {
             None => Ok(pattern.matches(&event)),
         }
     }
+}
+
+fn check_rule(bus: &str, rule: &NewRule) -> Result<(), EventsError> {
+    if let Some(pattern) = &rule.pattern {
+        Pattern::parse(pattern)?;
+    }
+    if let Some(schedule) = &rule.schedule {
+        if bus != DEFAULT_BUS {
+            return Err(EventsError::invalid("ScheduleExpression is supported only on the default event bus."));
+        }
+        let reason = |error| EventsError::invalid(format!("Parameter ScheduleExpression is not valid. Reason: {error}."));
+        Schedule::parse(schedule).map_err(reason)?;
+    }
+    if rule.pattern.is_none() && rule.schedule.is_none() {
+        return Err(EventsError::invalid("Parameter(s) EventPattern or ScheduleExpression must be specified."));
+    }
+    Ok(())
 }

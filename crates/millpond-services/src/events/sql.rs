@@ -1,11 +1,68 @@
 //! All SQL of EventBridge.
 
+use super::buses::Bus;
+use super::heard::Route;
 use super::model::{NewRule, Target};
-use millpond_store::{StoreError, Tx};
+use millpond_core::event::Event;
+use millpond_store::{StoreError, Tx, outbox};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-/// There is one so far; the column leaves room for others.
-const BUS: &str = super::buses::DEFAULT_BUS;
+/// Puts an event on a bus.
+pub(super) fn emit(tx: &Tx<'_>, event: &Event, route: &Route) -> Result<(), StoreError> {
+    tx.post(outbox::EVENTS, route.note().as_deref(), &serde_json::to_string(event)?)
+}
+
+const BUS: &str = "name, created_ms, modified_ms, description, settings, policy";
+
+/// A bus without its ARN.
+fn bus_row(row: &Row<'_>) -> rusqlite::Result<(Bus, String)> {
+    let bus = Bus {
+        name: row.get(0)?,
+        created_ms: row.get(1)?,
+        modified_ms: row.get(2)?,
+        description: row.get(3)?,
+        policy: row.get(5)?,
+        ..Bus::default()
+    };
+    Ok((bus, row.get(4)?))
+}
+
+fn with_settings((bus, settings): (Bus, String)) -> Result<Bus, StoreError> {
+    Ok(Bus { settings: serde_json::from_str(&settings)?, ..bus })
+}
+
+/// The bus of this name, without its ARN.
+pub(super) fn bus(connection: &Connection, name: &str) -> Result<Option<Bus>, StoreError> {
+    let select = format!("SELECT {BUS} FROM events_bus WHERE name = ?");
+    connection.prepare_cached(&select)?.query_row([name], bus_row).optional()?.map(with_settings).transpose()
+}
+
+/// Buses whose names begin with `prefix`, after the name `after`, without their ARNs.
+pub(super) fn buses(connection: &Connection, prefix: &str, after: &str, limit: usize) -> Result<Vec<Bus>, StoreError> {
+    let select =
+        format!("SELECT {BUS} FROM events_bus WHERE name > ?2 AND substr(name, 1, length(?1)) = ?1 ORDER BY name LIMIT ?3");
+    let mut statement = connection.prepare_cached(&select)?;
+    let rows = statement.query_map(params![prefix, after, limit as i64], bus_row)?;
+    rows.map(|row| with_settings(row?)).collect()
+}
+
+pub(super) fn count_buses(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.prepare_cached("SELECT count(*) FROM events_bus")?.query_row([], |row| row.get(0))?)
+}
+
+pub(super) fn put_bus(tx: &Tx<'_>, bus: &Bus) -> Result<(), StoreError> {
+    let put = "INSERT OR REPLACE INTO events_bus (name, created_ms, modified_ms, description, settings, policy)
+               VALUES (?, ?, ?, ?, ?, ?)";
+    let (created_ms, modified_ms) = (bus.created_ms.unwrap_or(tx.now_ms()), bus.modified_ms.unwrap_or(tx.now_ms()));
+    let settings = serde_json::to_string(&bus.settings)?;
+    tx.prepare_cached(put)?.execute(params![bus.name, created_ms, modified_ms, bus.description, settings, bus.policy])?;
+    Ok(())
+}
+
+pub(super) fn delete_bus(tx: &Tx<'_>, name: &str) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM events_bus WHERE name = ?")?.execute([name])?;
+    Ok(())
+}
 
 pub(super) fn version(connection: &Connection) -> Result<i64, StoreError> {
     Ok(connection.prepare_cached("SELECT version FROM events_version")?.query_row([], |row| row.get(0))?)
@@ -24,27 +81,45 @@ fn read<T: serde::de::DeserializeOwned>((id, text): (i64, String)) -> Result<(i6
     Ok((id, serde_json::from_str(&text)?))
 }
 
-pub(super) fn rule(connection: &Connection, name: &str) -> Result<Option<(i64, NewRule)>, StoreError> {
+pub(super) fn rule(connection: &Connection, bus: &str, name: &str) -> Result<Option<(i64, NewRule)>, StoreError> {
     let select = "SELECT id, rule FROM events_rule WHERE bus = ? AND name = ?";
-    connection.prepare_cached(select)?.query_row([BUS, name], rule_row).optional()?.map(read).transpose()
+    connection.prepare_cached(select)?.query_row([bus, name], rule_row).optional()?.map(read).transpose()
 }
 
-/// Rules whose names begin with `prefix`, after the name `after`.
-pub(super) fn rules(connection: &Connection, prefix: &str, after: &str, limit: usize) -> Result<Vec<(i64, NewRule)>, StoreError> {
+/// Rules of a bus whose names begin with `prefix`, after the name `after`.
+pub(super) fn rules(
+    connection: &Connection,
+    bus: &str,
+    prefix: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<(i64, NewRule)>, StoreError> {
     let select = "SELECT id, rule FROM events_rule
                   WHERE bus = ?1 AND name > ?3 AND substr(name, 1, length(?2)) = ?2 ORDER BY name LIMIT ?4";
     let mut statement = connection.prepare_cached(select)?;
-    let rows = statement.query_map(params![BUS, prefix, after, limit as i64], rule_row)?;
+    let rows = statement.query_map(params![bus, prefix, after, limit as i64], rule_row)?;
     rows.map(|row| read(row?)).collect()
 }
 
-pub(super) fn count_rules(connection: &Connection) -> Result<i64, StoreError> {
-    Ok(connection.prepare_cached("SELECT count(*) FROM events_rule WHERE bus = ?")?.query_row([BUS], |row| row.get(0))?)
+/// All rules with their buses and ids, by bus and name.
+pub(super) fn all_rules(connection: &Connection) -> Result<Vec<(String, i64, NewRule)>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT bus, id, rule FROM events_rule ORDER BY bus, name")?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, (row.get(1)?, row.get(2)?))))?;
+    let rule = |row: rusqlite::Result<(String, (i64, String))>| {
+        let (bus, rest) = row?;
+        let (id, rule) = read(rest)?;
+        Ok((bus, id, rule))
+    };
+    rows.map(rule).collect()
 }
 
-pub(super) fn put_rule(tx: &Tx<'_>, rule: &NewRule) -> Result<(), StoreError> {
+pub(super) fn count_rules(connection: &Connection, bus: &str) -> Result<i64, StoreError> {
+    Ok(connection.prepare_cached("SELECT count(*) FROM events_rule WHERE bus = ?")?.query_row([bus], |row| row.get(0))?)
+}
+
+pub(super) fn put_rule(tx: &Tx<'_>, bus: &str, rule: &NewRule) -> Result<(), StoreError> {
     let put = "INSERT INTO events_rule (bus, name, rule) VALUES (?1, ?2, ?3) ON CONFLICT (bus, name) DO UPDATE SET rule = ?3";
-    tx.prepare_cached(put)?.execute(params![BUS, rule.name, serde_json::to_string(rule)?])?;
+    tx.prepare_cached(put)?.execute(params![bus, rule.name, serde_json::to_string(rule)?])?;
     changed(tx)
 }
 
@@ -89,12 +164,18 @@ pub(super) fn remove_target(tx: &Tx<'_>, rule: i64, id: &str) -> Result<bool, St
     Ok(removed > 0)
 }
 
-/// The names of the rules that have a target of this ARN, after the name `after`.
-pub(super) fn rules_of_target(connection: &Connection, arn: &str, after: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+/// The names of the rules of a bus that have a target of this ARN, after the name `after`.
+pub(super) fn rules_of_target(
+    connection: &Connection,
+    bus: &str,
+    arn: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<String>, StoreError> {
     let select = "SELECT DISTINCT name FROM events_rule JOIN events_target ON events_target.rule = id
                   WHERE arn = ?1 AND bus = ?2 AND name > ?3 ORDER BY name LIMIT ?4";
     let mut statement = connection.prepare_cached(select)?;
-    let rows = statement.query_map(params![arn, BUS, after, limit as i64], |row| row.get(0))?;
+    let rows = statement.query_map(params![arn, bus, after, limit as i64], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

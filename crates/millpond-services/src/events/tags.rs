@@ -1,5 +1,7 @@
+//! TagResource, UntagResource, ListTagsForResource.
+
 use super::rules::find;
-use super::{DEFAULT_BUS, Events, EventsError, sql};
+use super::{DEFAULT_BUS, Events, EventsError, buses, sql};
 use millpond_core::arn::Arn;
 use rusqlite::Connection;
 
@@ -9,8 +11,16 @@ const TAGS_MAX: usize = 50;
 /// What can have tags, by its ARN.
 #[derive(Debug, Clone)]
 enum Tagged {
-    Rule(String),
-    Bus,
+    Rule { bus: String, name: String },
+    Bus(String),
+}
+
+/// Fails where a resource has more tags than it may have.
+pub(super) fn check_count(connection: &Connection, arn: &str) -> Result<(), EventsError> {
+    match sql::tags(connection, arn)?.len() {
+        0..=TAGS_MAX => Ok(()),
+        _ => Err(EventsError::Limit(format!("a resource has up to {TAGS_MAX} tags"))),
+    }
 }
 
 impl Events {
@@ -24,10 +34,7 @@ impl Events {
                 for (key, value) in &tags {
                     sql::put_tag(tx, &arn, key, value)?;
                 }
-                match sql::tags(tx, &arn)?.len() {
-                    0..=TAGS_MAX => Ok(()),
-                    _ => Err(EventsError::Limit(format!("a resource has up to {TAGS_MAX} tags"))),
-                }
+                check_count(tx, &arn)
             })
             .await
     }
@@ -61,9 +68,9 @@ impl Events {
         let ours = arn.service == "events" && arn.region == self.lake.place.region && arn.account == self.lake.place.account;
         match arn.resource.split('/').collect::<Vec<_>>()[..] {
             _ if !ours => Err(wrong()),
-            ["rule", name] | ["rule", DEFAULT_BUS, name] => Ok(Tagged::Rule(name.into())),
-            ["event-bus", DEFAULT_BUS] => Ok(Tagged::Bus),
-            ["event-bus", bus] | ["rule", bus, _] => Err(EventsError::NoSuchBus(bus.into())),
+            ["rule", name] => Ok(Tagged::Rule { bus: DEFAULT_BUS.into(), name: name.into() }),
+            ["rule", bus, name] if bus != DEFAULT_BUS => Ok(Tagged::Rule { bus: bus.into(), name: name.into() }),
+            ["event-bus", bus] => Ok(Tagged::Bus(bus.into())),
             _ => Err(wrong()),
         }
     }
@@ -72,8 +79,8 @@ impl Events {
 impl Tagged {
     fn check(&self, connection: &Connection) -> Result<(), EventsError> {
         match self {
-            Self::Rule(name) => find(connection, name).map(|_| ()),
-            Self::Bus => Ok(()),
+            Self::Rule { bus, name } => find(connection, bus, name).map(|_| ()),
+            Self::Bus(bus) => buses::find(connection, bus).map(|_| ()),
         }
     }
 }

@@ -9,6 +9,8 @@ use millpond_store::{Store, StoreError};
 use serde_json::json;
 use std::sync::Arc;
 
+pub(super) const CALLER: &str = "arn:aws:iam::000000000000:root";
+
 /// Keeps what it gets as tasks; fails for names that say so.
 struct Things;
 
@@ -22,7 +24,15 @@ impl TargetKind for Things {
     }
 
     fn deliver(&self, at: &Delivering<'_>, arn: &Arn, delivery: &Delivery) -> Result<(), Failure> {
-        at.tx.enqueue(&NewTask::new("test.thing", json!({ "arn": arn.to_string(), "input": &*delivery.input })))?;
+        at.tx.enqueue(&NewTask::new(
+            "test.thing",
+            json!({
+                "arn": arn.to_string(),
+                "input": &*delivery.input,
+                "group": delivery.parameters.message_group_id,
+                "attributes": delivery.parameters.attributes,
+            }),
+        ))?;
         match arn.resource.as_str() {
             "gone" => Err(Failure::lasting("it is gone")),
             "busy" => Err(Failure::transient("it is busy")),
@@ -32,48 +42,48 @@ impl TargetKind for Things {
     }
 }
 
-struct Fixture {
+pub(super) struct Fixture {
     _directory: tempfile::TempDir,
-    lake: Lake,
-    events: Events,
+    pub(super) lake: Lake,
+    pub(super) events: Events,
     listeners: Arc<[Arc<dyn Listener>]>,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), &[COMPONENT], Arc::new(SystemEnv)).unwrap();
         let lake = Lake { store, place: Arc::new(Place::default()) };
-        let events = Events::new(lake.clone(), Targets::new(vec![Arc::new(Things)]));
+        let events = Events::new(lake.clone(), Targets::new(vec![Arc::new(Things), Arc::new(BusTarget)]));
         let listeners: Vec<Arc<dyn Listener>> = vec![Arc::new(Rules::new(&lake))];
         Self { _directory: directory, lake, events, listeners: listeners.into() }
     }
 
-    async fn rule(&self, name: &str, pattern: &str, targets: &[&str]) {
+    pub(super) async fn rule(&self, name: &str, pattern: &str, targets: &[&str]) {
         let rule = NewRule { name: name.into(), pattern: Some(pattern.into()), ..NewRule::default() };
-        self.events.put_rule(rule, Vec::new()).await.unwrap();
+        self.events.put_rule(None, rule, Vec::new()).await.unwrap();
         if !targets.is_empty() {
             let targets = targets.iter().map(|name| thing(name)).collect();
-            self.events.put_targets(name, targets).await.unwrap();
+            self.events.put_targets(None, name, targets).await.unwrap();
         }
     }
 
-    async fn say(&self, source: &str) {
+    pub(super) async fn say(&self, source: &str) {
         let entry = NewEntry {
             source: Some(source.into()),
             detail_type: Some("T".into()),
             detail: Some(r#"{"n": 1}"#.into()),
             ..NewEntry::default()
         };
-        self.events.put_events(vec![entry]).await.unwrap()[0].as_ref().unwrap();
+        self.events.put_events(CALLER, vec![entry]).await.unwrap()[0].as_ref().unwrap();
     }
 
-    async fn dispatch(&self) -> usize {
+    pub(super) async fn dispatch(&self) -> usize {
         dispatch_once(&self.lake, self.events.targets(), &self.listeners).await.unwrap()
     }
 
     /// Takes the tasks that came.
-    async fn things(&self) -> Vec<Task> {
+    pub(super) async fn things(&self) -> Vec<Task> {
         let taken = self.lake.store.write(|tx| {
             let tasks = tx.lease_tasks("test.thing", 1000)?;
             tasks.iter().try_for_each(|task| tx.finish_task(task))?;
@@ -82,12 +92,12 @@ impl Fixture {
         taken.await.unwrap()
     }
 
-    async fn dead(&self) -> Vec<Task> {
+    pub(super) async fn dead(&self) -> Vec<Task> {
         self.lake.store.read(|connection| dead_letters(connection, 100)).await.unwrap()
     }
 }
 
-fn thing(name: &str) -> Target {
+pub(super) fn thing(name: &str) -> Target {
     Target { id: name.into(), arn: format!("arn:aws:things:us-east-1:000000000000:{name}"), ..Target::default() }
 }
 
@@ -116,19 +126,19 @@ async fn changes_of_rules_count_for_the_next_event() {
     lake.say("a").await;
     lake.dispatch().await;
     assert_eq!(lake.things().await.len(), 1);
-    lake.events.set_rule_state("r", RuleState::Disabled).await.unwrap();
+    lake.events.set_rule_state(None, "r", RuleState::Disabled).await.unwrap();
     lake.say("a").await;
     lake.dispatch().await;
     assert_eq!(lake.things().await.len(), 0, "disabled");
-    lake.events.set_rule_state("r", RuleState::Enabled).await.unwrap();
+    lake.events.set_rule_state(None, "r", RuleState::Enabled).await.unwrap();
     lake.rule("r", r#"{"source": ["b"]}"#, &[]).await;
     lake.say("b").await;
     lake.dispatch().await;
     assert_eq!(lake.things().await.len(), 1, "the pattern was replaced, the target stayed");
-    assert!(lake.events.delete_rule("r").await.unwrap_err().to_string().contains("has targets"));
-    assert_eq!(lake.events.remove_targets("r", vec!["x".into(), "nope".into()]).await.unwrap(), ["nope"]);
-    lake.events.delete_rule("r").await.unwrap();
-    lake.events.delete_rule("r").await.unwrap();
+    assert!(lake.events.delete_rule(None, "r").await.unwrap_err().to_string().contains("has targets"));
+    assert_eq!(lake.events.remove_targets(None, "r", vec!["x".into(), "nope".into()]).await.unwrap(), ["nope"]);
+    lake.events.delete_rule(None, "r").await.unwrap();
+    lake.events.delete_rule(None, "r").await.unwrap();
 }
 
 #[tokio::test]
@@ -202,13 +212,16 @@ async fn the_dispatcher_wakes_with_the_commit_and_goes_on_after_a_restart() {
 async fn a_rule_has_five_targets_at_the_most_and_only_of_known_kinds() {
     let lake = Fixture::new();
     lake.rule("r", r#"{"source": ["a"]}"#, &["1", "2", "3", "4", "5"]).await;
-    assert!(matches!(lake.events.put_targets("r", vec![thing("6")]).await, Err(EventsError::Limit(_))));
-    lake.events.put_targets("r", vec![thing("5")]).await.unwrap();
+    assert!(matches!(lake.events.put_targets(None, "r", vec![thing("6")]).await, Err(EventsError::Limit(_))));
+    lake.events.put_targets(None, "r", vec![thing("5")]).await.unwrap();
     let queue = Target { id: "q".into(), arn: "arn:aws:sqs:us-east-1:000000000000:q".into(), ..Target::default() };
-    let error = lake.events.put_targets("r", vec![queue]).await.unwrap_err().to_string();
-    assert_eq!(error, "Target q: this lake's rules deliver to things; 'arn:aws:sqs:us-east-1:000000000000:q' is none of them.");
-    assert!(matches!(lake.events.put_targets("nope", vec![thing("6")]).await, Err(EventsError::NoSuchRule(_))));
-    let names = lake.events.list_rule_names_by_target(&thing("1").arn, None, None).await.unwrap();
+    let error = lake.events.put_targets(None, "r", vec![queue]).await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "Target q: this lake's rules deliver to things, event buses; 'arn:aws:sqs:us-east-1:000000000000:q' is none of them."
+    );
+    assert!(matches!(lake.events.put_targets(None, "nope", vec![thing("6")]).await, Err(EventsError::NoSuchRule { .. })));
+    let names = lake.events.list_rule_names_by_target(None, &thing("1").arn, None, None).await.unwrap();
     assert_eq!(names.items, ["r"]);
 }
 
@@ -218,11 +231,11 @@ async fn listings_come_in_pages() {
     for name in ["a1", "a2", "a3", "b_1", "b%1"] {
         lake.rule(name, r#"{"source": ["a"]}"#, &[]).await;
     }
-    let first = lake.events.list_rules("a", None, Some(2)).await.unwrap();
+    let first = lake.events.list_rules(None, "a", None, Some(2)).await.unwrap();
     assert_eq!(first.items.iter().map(|rule| rule.spec.name.as_str()).collect::<Vec<_>>(), ["a1", "a2"]);
-    let rest = lake.events.list_rules("a", first.next.as_deref(), Some(2)).await.unwrap();
+    let rest = lake.events.list_rules(None, "a", first.next.as_deref(), Some(2)).await.unwrap();
     assert_eq!((rest.items.len(), rest.next), (1, None));
-    assert_eq!(lake.events.list_rules("b_", None, None).await.unwrap().items.len(), 1, "a prefix is no pattern");
+    assert_eq!(lake.events.list_rules(None, "b_", None, None).await.unwrap().items.len(), 1, "a prefix is no pattern");
 }
 
 #[tokio::test]
@@ -237,20 +250,20 @@ async fn entries_that_are_wrong_say_so_and_the_others_are_kept() {
         NewEntry { bus: Some("other".into()), ..good.clone() },
         good.clone(),
     ];
-    let results = lake.events.put_events(entries).await.unwrap();
+    let results = lake.events.put_events(CALLER, entries).await.unwrap();
     let codes: Vec<_> = results.iter().map(|result| result.as_ref().err().map_or("", |(code, _)| code)).collect();
     assert_eq!(codes, ["InvalidArgument", "MalformedDetail", "NotAuthorizedForSourceException", "ResourceNotFoundException", ""]);
     assert_eq!(lake.dispatch().await, 1);
     let large = NewEntry { detail: Some(format!("{{\"x\": \"{}\"}}", "x".repeat(1024 * 1024))), ..good };
-    assert!(lake.events.put_events(vec![large]).await.is_err());
+    assert!(lake.events.put_events(CALLER, vec![large]).await.is_err());
 }
 
 #[tokio::test]
 async fn a_schedule_delivers_at_its_time_and_enters_the_next() {
     let lake = Fixture::new();
     let rule = NewRule { name: "s".into(), schedule: Some("rate(1 minute)".into()), ..NewRule::default() };
-    lake.events.put_rule(rule.clone(), Vec::new()).await.unwrap();
-    lake.events.put_targets("s", vec![thing("x")]).await.unwrap();
+    lake.events.put_rule(None, rule.clone(), Vec::new()).await.unwrap();
+    lake.events.put_targets(None, "s", vec![thing("x")]).await.unwrap();
     let due = lake.lake.store.read(|c| millpond_store::task::next_due_ms(c, "events.schedule")).await.unwrap().unwrap();
     assert!((50_000..=60_000).contains(&(due - lake.lake.store.env().now_ms())));
     let now = lake
@@ -263,23 +276,33 @@ async fn a_schedule_delivers_at_its_time_and_enters_the_next() {
     let things = lake.things().await;
     assert!(things[0].payload["input"].as_str().unwrap().contains("\"detail-type\":\"Scheduled Event\""));
     assert!(lake.lake.store.read(|c| millpond_store::task::next_due_ms(c, "events.schedule")).await.unwrap().is_some());
-    lake.events.set_rule_state("s", RuleState::Disabled).await.unwrap();
+    lake.events.set_rule_state(None, "s", RuleState::Disabled).await.unwrap();
     assert_eq!(lake.lake.store.read(|c| millpond_store::task::next_due_ms(c, "events.schedule")).await.unwrap(), None);
-    assert!(lake.events.put_rule(NewRule { schedule: Some("rate(1 minutes)".into()), ..rule }, Vec::new()).await.is_err());
+    assert!(lake.events.put_rule(None, NewRule { schedule: Some("rate(1 minutes)".into()), ..rule }, Vec::new()).await.is_err());
 }
 
 #[tokio::test]
 async fn rules_and_the_bus_have_tags() {
     let lake = Fixture::new();
     lake.rule("r", r#"{"source": ["a"]}"#, &[]).await;
-    for arn in [lake.events.rule_arn("r"), lake.events.describe_event_bus(None).unwrap().arn] {
+    for arn in [lake.events.rule_arn(DEFAULT_BUS, "r"), lake.events.describe_event_bus(None).await.unwrap().arn] {
         lake.events.tag_resource(&arn, vec![("b".into(), "2".into()), ("a".into(), "1".into())]).await.unwrap();
         lake.events.untag_resource(&arn, vec!["b".into()]).await.unwrap();
         assert_eq!(lake.events.list_tags_for_resource(&arn).await.unwrap(), [("a".to_owned(), "1".to_owned())]);
     }
-    assert!(matches!(lake.events.list_tags_for_resource(&lake.events.rule_arn("x")).await, Err(EventsError::NoSuchRule(_))));
+    assert!(matches!(
+        lake.events.list_tags_for_resource(&lake.events.rule_arn(DEFAULT_BUS, "x")).await,
+        Err(EventsError::NoSuchRule { .. })
+    ));
     let rule = NewRule { name: "r".into(), ..NewRule::default() };
-    assert!(lake.events.put_rule(rule, Vec::new()).await.unwrap_err().to_string().contains("EventPattern or ScheduleExpression"));
+    assert!(
+        lake.events
+            .put_rule(None, rule, Vec::new())
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("EventPattern or ScheduleExpression")
+    );
 }
 
 #[tokio::test]
@@ -289,7 +312,7 @@ async fn details_nested_deeper_than_an_event_can_be_are_refused_at_once() {
         let detail = format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
         let entry =
             NewEntry { source: Some("s".into()), detail_type: Some("t".into()), detail: Some(detail), ..NewEntry::default() };
-        assert_eq!(lake.events.put_events(vec![entry]).await.unwrap()[0].is_ok(), accepted, "{depth}");
+        assert_eq!(lake.events.put_events(CALLER, vec![entry]).await.unwrap()[0].is_ok(), accepted, "{depth}");
     }
     assert_eq!(lake.dispatch().await, 1);
     assert_eq!(lake.dead().await, []);
@@ -309,7 +332,7 @@ async fn many_rules_and_many_events_are_matched_quickly() {
             detail: Some(r#"{"n": 1}"#.into()),
             ..NewEntry::default()
         });
-        lake.events.put_events(entries.collect()).await.unwrap();
+        lake.events.put_events(CALLER, entries.collect()).await.unwrap();
     }
     let mut taken = 0;
     while taken < 2000 {

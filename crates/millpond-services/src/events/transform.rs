@@ -4,8 +4,9 @@
 //! does not have is an empty text; within quotes, the quotes of objects and lists fall away. The outcome of a JSON template is always JSON.
 
 use super::EventsError;
+use super::heard::Heard;
 use super::model::{Target, Transformer};
-use crate::runtime::dispatcher::Heard;
+use crate::runtime::Failure;
 use millpond_core::env::iso8601;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -13,6 +14,9 @@ use std::sync::Arc;
 
 /// Variables of one template.
 const VARIABLES_MAX: usize = 100;
+
+/// Bytes of a filled template at the most, as of an event: a small template may name a large part of it many times.
+const FILLED_MAX: usize = 1024 * 1024;
 
 /// What an input is made from.
 pub(super) struct Context<'a> {
@@ -53,13 +57,17 @@ impl Input {
         }
     }
 
-    pub(super) fn of(&self, context: &Context<'_>) -> Arc<str> {
-        match self {
+    /// What the target gets.
+    ///
+    /// # Errors
+    /// It would be too large.
+    pub(super) fn of(&self, context: &Context<'_>) -> Result<Arc<str>, Failure> {
+        Ok(match self {
             Self::Event => context.heard.text.clone(),
             Self::Constant(input) => input.clone(),
             Self::Part(path) => path.get(&context.heard.value).unwrap_or_default().to_string().into(),
-            Self::Template(template) => template.fill(context).into(),
-        }
+            Self::Template(template) => template.fill(context)?.into(),
+        })
     }
 }
 
@@ -186,7 +194,7 @@ impl Template {
         Ok(Self { pieces, paths, is_plain })
     }
 
-    fn fill(&self, context: &Context<'_>) -> String {
+    fn fill(&self, context: &Context<'_>) -> Result<String, Failure> {
         let mut filled = String::new();
         for piece in &self.pieces {
             match piece {
@@ -200,8 +208,13 @@ impl Template {
                     }
                 }
             }
+            if filled.len() > FILLED_MAX {
+                let reason =
+                    format!("the input template, filled from the event, is larger than {FILLED_MAX} bytes; take less of it");
+                return Err(Failure::lasting(reason).code("INVALID_PARAMETER"));
+            }
         }
-        filled
+        Ok(filled)
     }
 
     fn value(&self, name: &str, context: &Context<'_>) -> Value {
@@ -285,6 +298,7 @@ fn within_quotes(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::heard::Route;
     use millpond_core::event::Event;
 
     fn heard() -> Heard {
@@ -294,7 +308,7 @@ mod tests {
             "detail": {"command": "say \"hi\"\n", "n": 5, "ok": true, "payload": {"id": "x", "list": [1, 2]}, "files": [{"name": "a"}, {"name": "b"}]},
         });
         let event: Event = serde_json::from_value(value.clone()).unwrap();
-        Heard { event: Arc::new(event), text: value.to_string().into(), value }
+        Heard::of(event, Route::default()).unwrap()
     }
 
     fn target(template: &str) -> Target {
@@ -316,7 +330,7 @@ mod tests {
         let heard = heard();
         let context = Context { heard: &heard, rule_arn: "arn:rule", rule_name: "rule", now_ms: 0 };
         let input = Input::compile(&target(template)).unwrap_or_else(|error| panic!("{template}: {error}"));
-        assert_eq!(&*input.of(&context), expected, "{template}");
+        assert_eq!(&*input.of(&context).unwrap(), expected, "{template}");
     }
 
     #[test]
@@ -344,7 +358,7 @@ mod tests {
         let heard = heard();
         let context = Context { heard: &heard, rule_arn: "a", rule_name: "r", now_ms: 0 };
         let input = Input::compile(&target(r#"{"short": <aws.events.event>, "whole": <aws.events.event.json>}"#)).unwrap();
-        let filled: Value = serde_json::from_str(&input.of(&context)).unwrap();
+        let filled: Value = serde_json::from_str(&input.of(&context).unwrap()).unwrap();
         assert_eq!(filled["whole"], heard.value);
         assert_eq!((&filled["short"]["detailType"], &filled["short"]["detail"]), (&json!("Thing Done"), &Value::Null));
     }
@@ -385,7 +399,7 @@ mod tests {
             ("$.x", "null"),
         ] {
             let target = Target { input_path: Some(path.into()), ..Target::default() };
-            assert_eq!(&*Input::compile(&target).unwrap().of(&context), expected, "{path}");
+            assert_eq!(&*Input::compile(&target).unwrap().of(&context).unwrap(), expected, "{path}");
         }
     }
 }

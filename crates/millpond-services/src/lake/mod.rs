@@ -3,6 +3,7 @@
 pub mod care;
 pub mod catalog;
 pub mod ledger;
+pub mod notify;
 pub mod log;
 pub mod objects;
 

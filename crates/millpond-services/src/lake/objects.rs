@@ -3,6 +3,7 @@
 //! All SQL about them is here. Whoever puts or deletes an object, be it a client or a job's commit, does it through [`put`] and [`delete`], so
 //! that no change is without its event, and no bytes are without their count of names.
 
+use super::notify::{self, Notification, What, announce};
 use super::{NewEvent, emit};
 use millpond_core::arn::Place;
 use millpond_engine::table::DataFile;
@@ -40,8 +41,15 @@ pub struct BucketSettings {
     pub tags: Vec<(String, String)>,
     /// Whether changes are sent to EventBridge.
     pub event_bridge: bool,
-    /// Notifications to functions, queues and topics, in the S3 service's own JSON form.
-    pub notifications: Vec<Value>,
+    /// Notifications to functions, queues and topics.
+    pub notifications: Vec<Notification>,
+}
+
+impl BucketSettings {
+    /// Whether nobody is told of changes.
+    pub fn is_quiet(&self) -> bool {
+        !self.event_bridge && self.notifications.is_empty()
+    }
 }
 
 /// What is kept about an object besides its bytes.
@@ -121,7 +129,7 @@ pub struct NewObject {
 /// Who changed an object, and how: what the event says about it.
 #[derive(Debug, Clone, Default)]
 pub struct Cause {
-    /// `PutObject`, `CopyObject`, `CompleteMultipartUpload`, `POST Object`, `DeleteObject`, `Lifecycle Expiration`.
+    /// `PutObject`, `CopyObject`, `CompleteMultipartUpload`, `POST Object`, `DeleteObject`, `Lifecycle Expiration`; empty for changes of tags.
     pub reason: &'static str,
     /// The account or service that asked.
     pub requester: String,
@@ -212,7 +220,7 @@ pub fn get(connection: &Connection, bucket: i64, key: &str) -> Result<Option<Obj
     connection.prepare_cached(&select)?.query_row(params![bucket, key], object_row).optional()?.map(with_meta).transpose()
 }
 
-/// Puts an object in the place of one that may be there, and emits `Object Created` where the bucket wants it.
+/// Puts an object in the place of one that may be there, and tells whom the bucket's owner wants to be told.
 pub fn put(tx: &Tx<'_>, place: &Place, bucket: &Bucket, new: NewObject, cause: &Cause) -> Result<Object, StoreError> {
     let replaced = remove_row(tx, bucket.id, &new.key)?;
     if let Some(replaced) = replaced {
@@ -235,25 +243,50 @@ pub fn put(tx: &Tx<'_>, place: &Place, bucket: &Bucket, new: NewObject, cause: &
         let what = json!({ "key": object.key, "size": object.size, "etag": object.etag, "sequencer": sequencer(object.seq) });
         emit(tx, place, change_event("Object Created", bucket, what, cause, None))?;
     }
+    let (event, size, etag) = (notify::created(cause.reason), Some(object.size), Some(object.etag.as_str()));
+    announce(tx, bucket, &What { event, key: &object.key, size, etag, seq: Some(object.seq) }, cause)?;
     Ok(object)
 }
 
-/// Removes an object, and emits `Object Deleted` where the bucket wants it. Answers the object that is gone.
+/// Removes an object, and tells whom the bucket's owner wants to be told. Answers the object that is gone.
 pub fn delete(tx: &Tx<'_>, place: &Place, bucket: &Bucket, key: &str, cause: &Cause) -> Result<Option<Object>, StoreError> {
     let Some(object) = remove_row(tx, bucket.id, key)? else { return Ok(None) };
     tx.release(&object.blob)?;
-    if bucket.settings.event_bridge {
-        let what = json!({ "key": key, "etag": object.etag, "sequencer": sequencer(tx.next_seq()) });
-        emit(tx, place, change_event("Object Deleted", bucket, what, cause, Some("Permanently Deleted")))?;
+    if !bucket.settings.is_quiet() {
+        let seq = tx.next_seq();
+        if bucket.settings.event_bridge {
+            let what = json!({ "key": key, "etag": object.etag, "sequencer": sequencer(seq) });
+            emit(tx, place, change_event("Object Deleted", bucket, what, cause, Some("Permanently Deleted")))?;
+        }
+        announce(tx, bucket, &What { event: notify::removed(cause.reason), key, seq: Some(seq), ..What::default() }, cause)?;
     }
     Ok(Some(object))
 }
 
-/// Replaces what is kept about an object (its tags, say); its bytes, ETag and order stay.
-pub fn update_meta(tx: &Tx<'_>, bucket: i64, key: &str, meta: &ObjectMeta) -> Result<bool, StoreError> {
-    let meta = serde_json::to_string(meta)?;
-    let mut update = tx.prepare_cached("UPDATE object SET meta = ? WHERE bucket = ? AND key = ?")?;
-    Ok(update.execute(params![meta, bucket, key])? > 0)
+/// Replaces the tags of an object, and tells whom the bucket's owner wants to be told; its bytes, ETag and order stay. `None` removes them. `false`:
+/// there is no such object.
+pub fn set_tags(
+    tx: &Tx<'_>,
+    place: &Place,
+    bucket: &Bucket,
+    key: &str,
+    tags: Option<Vec<(String, String)>>,
+    cause: &Cause,
+) -> Result<bool, StoreError> {
+    let Some(mut object) = get(tx, bucket.id, key)? else { return Ok(false) };
+    let (event, detail_type) = match tags {
+        Some(_) => ("ObjectTagging:Put", "Object Tags Added"),
+        None => ("ObjectTagging:Delete", "Object Tags Deleted"),
+    };
+    object.meta.tags = tags.unwrap_or_default();
+    let meta = serde_json::to_string(&object.meta)?;
+    tx.prepare_cached("UPDATE object SET meta = ? WHERE bucket = ? AND key = ?")?.execute(params![meta, bucket.id, key])?;
+    if bucket.settings.event_bridge {
+        let what = json!({ "key": key, "etag": object.etag });
+        emit(tx, place, change_event(detail_type, bucket, what, cause, None))?;
+    }
+    announce(tx, bucket, &What { event, key, etag: Some(&object.etag), ..What::default() }, cause)?;
+    Ok(true)
 }
 
 fn remove_row(tx: &Tx<'_>, bucket: i64, key: &str) -> Result<Option<Object>, StoreError> {
@@ -275,8 +308,10 @@ fn change_event(detail_type: &'static str, bucket: &Bucket, object: Value, cause
         "request-id": cause.request_id,
         "requester": cause.requester,
         "source-ip-address": cause.source_ip,
-        "reason": cause.reason,
     });
+    if !cause.reason.is_empty() {
+        detail["reason"] = json!(cause.reason);
+    }
     if let Some(deletion) = deletion {
         detail["deletion-type"] = json!(deletion);
     }

@@ -237,7 +237,17 @@ impl Targets {
 
     /// Delivers; where that fails, leaves a task that tries again, or a dead letter.
     pub fn deliver_or_keep(&self, tx: &Tx<'_>, lake: &Lake, delivery: &Delivery) -> Result<(), StoreError> {
-        let Err(failure) = self.deliver(tx, lake, delivery)? else { return Ok(()) };
+        match self.deliver(tx, lake, delivery)? {
+            Ok(()) => Ok(()),
+            Err(failure) => self.keep_failed(tx, lake, delivery, &failure),
+        }
+    }
+
+    /// Leaves a task that tries again, or a dead letter, for a delivery that failed.
+    ///
+    /// # Errors
+    /// The transaction itself is broken.
+    pub fn keep_failed(&self, tx: &Tx<'_>, lake: &Lake, delivery: &Delivery, failure: &Failure) -> Result<(), StoreError> {
         let kept = Kept { delivery: delivery.clone(), since_ms: tx.now_ms() };
         if !failure.retry || delivery.retry.attempts_max == 0 {
             tracing::warn!(
@@ -246,7 +256,7 @@ impl Targets {
                 reason = failure.reason,
                 "a delivery failed for good"
             );
-            return self.give_up(tx, lake, &kept, &failure, 0);
+            return self.give_up(tx, lake, &kept, failure, 0);
         }
         tracing::info!(source = delivery.source, target = delivery.target, reason = failure.reason, "a delivery is tried again");
         tx.enqueue(&kept.task().at(tx.now_ms() + failure.after_ms.unwrap_or(RETRY_FIRST_MS)))?;
@@ -326,6 +336,11 @@ pub struct Redelivery {
 impl Handler for Redelivery {
     fn kind(&self) -> &'static str {
         DELIVER
+    }
+
+    /// Those that wait for one commit share it.
+    fn concurrency(&self) -> usize {
+        16
     }
 
     async fn run(&self, lake: &Lake, task: &Task) -> Result<(), Failure> {

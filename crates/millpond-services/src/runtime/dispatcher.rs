@@ -1,46 +1,52 @@
-//! The dispatcher: from events that were committed to the tasks that follow from them.
+//! The dispatcher: from what was committed to the outbox to the tasks that follow from it.
 //!
-//! A *listener* knows who wants an event (rules, bucket notifications): it plans deliveries over a snapshot, off the writer thread.
+//! A *listener* knows who wants what lies on its channel (rules want events, bucket notifications want changes of objects): it plans
+//! deliveries over a snapshot, off the writer thread.
 //!
-//! The deliveries of a batch and the end of its outbox rows are one transaction, so that an event reaches each of its targets exactly once,
+//! The deliveries of a batch and the end of its outbox rows are one transaction, so that each reaches each of its targets exactly once,
 //! whatever happens.
 
+use super::Failure;
 use super::delivery::{Delivery, Targets};
 use crate::lake::Lake;
-use millpond_core::event::Event;
 use millpond_store::outbox::RawRow;
 use millpond_store::task::NewTask;
 use millpond_store::{StoreError, Tx};
 use rusqlite::Connection;
-use serde::Deserialize;
-use serde_json::Value;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Dead letters of outbox rows that are no events, or that could not be matched.
+/// Dead letters of outbox rows that are not what their channel carries, or that could not be matched.
 pub const UNREADABLE: &str = "events.unreadable";
 
-/// Events that one transaction takes at the most.
+/// Rows that one transaction takes at the most.
 const BATCH: usize = 512;
+
+/// A batch takes no more rows where those that it has are so many bytes.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// A batch ends early where it has so many deliveries: one event that many rules want must not fill the memory.
 const DELIVERIES: usize = 2048;
 
-/// An event that the outbox holds.
+/// The same for the bytes of their inputs.
+const DELIVERIES_BYTES: usize = 32 * 1024 * 1024;
+
+/// What lies in the outbox, for the listeners of its channel.
 #[derive(Debug, Clone)]
-pub struct Heard {
-    /// The event.
-    pub event: Arc<Event>,
-    /// Its JSON form, as it was emitted.
+pub struct Posted {
+    /// What it is: an event as JSON, on the channel of events.
     pub text: Arc<str>,
-    /// The same, parsed.
-    pub value: Value,
+    /// The note that was posted with it.
+    pub route: Option<String>,
 }
 
-/// Knows who wants an event.
+/// Knows who wants what lies on a channel of the outbox.
 pub trait Listener: Send + Sync + 'static {
+    /// Which channel. Each has one listener.
+    fn channel(&self) -> &'static str;
+
     /// Changes whenever [`Listener::matcher`] may answer another one.
     fn version(&self, connection: &Connection) -> Result<i64, StoreError>;
 
@@ -50,8 +56,57 @@ pub trait Listener: Send + Sync + 'static {
 
 /// What a listener wants, for a while.
 pub trait Matcher: Send + Sync {
-    /// Adds the deliveries that an event means.
-    fn deliveries(&self, heard: &Heard, into: &mut Vec<Delivery>);
+    /// Adds the deliveries that it means.
+    ///
+    /// # Errors
+    /// Why the text is not what the channel carries: it becomes a dead letter.
+    fn deliveries(&self, posted: &Posted, into: &mut Plan) -> Result<(), String>;
+}
+
+/// Deliveries to make.
+#[derive(Debug, Default)]
+pub struct Plan {
+    all: Vec<(Delivery, Option<Failure>)>,
+    bytes: usize,
+}
+
+impl Plan {
+    /// One to make.
+    pub fn deliver(&mut self, delivery: Delivery) {
+        self.bytes += delivery.input.len();
+        self.all.push((delivery, None));
+    }
+
+    /// One that cannot be made, and why.
+    pub fn refuse(&mut self, delivery: Delivery, why: Failure) {
+        self.bytes += delivery.input.len();
+        self.all.push((delivery, Some(why)));
+    }
+
+    /// All of them, in order.
+    pub fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
+        self.all.iter().map(|(delivery, _)| delivery)
+    }
+
+    /// Makes them.
+    ///
+    /// # Errors
+    /// The transaction itself is broken.
+    pub fn carry_out(&self, tx: &Tx<'_>, lake: &Lake, targets: &Targets) -> Result<(), StoreError> {
+        self.all.iter().try_for_each(|(delivery, refused)| match refused {
+            None => targets.deliver_or_keep(tx, lake, delivery),
+            Some(failure) => targets.keep_failed(tx, lake, delivery, failure),
+        })
+    }
+
+    fn is_full(&self) -> bool {
+        self.all.len() >= DELIVERIES || self.bytes >= DELIVERIES_BYTES
+    }
+
+    fn cut(&mut self, to: usize) {
+        self.all.truncate(to);
+        self.bytes = self.all.iter().map(|(delivery, _)| delivery.input.len()).sum();
+    }
 }
 
 /// Turns the outbox into deliveries until it is stopped.
@@ -102,11 +157,24 @@ async fn run(lake: Lake, targets: Targets, listeners: Vec<Arc<dyn Listener>>, st
 /// A batch that was planned over a snapshot.
 struct Batch {
     last_id: i64,
-    rows: usize,
-    heard: Vec<Heard>,
-    unreadable: Vec<(RawRow, String)>,
+    rows: Vec<Row>,
+    unreadable: Vec<(Row, String)>,
     versions: Vec<i64>,
-    deliveries: Vec<Delivery>,
+    plan: Plan,
+}
+
+#[derive(Clone)]
+struct Row {
+    id: i64,
+    channel: String,
+    posted: Posted,
+}
+
+impl From<RawRow> for Row {
+    fn from(raw: RawRow) -> Self {
+        let RawRow { id, channel, route, text } = raw;
+        Self { id, channel, posted: Posted { text: text.into(), route } }
+    }
 }
 
 /// Takes one batch out of the outbox. Answers how many rows it took; 0: the outbox is empty.
@@ -118,48 +186,51 @@ pub async fn dispatch_once(lake: &Lake, targets: &Targets, listeners: &Arc<[Arc<
 }
 
 fn read_batch(connection: &Connection, listeners: &[Arc<dyn Listener>]) -> Result<Option<Batch>, StoreError> {
-    let rows = millpond_store::outbox::raw_rows(connection, BATCH)?;
-    let versions = versions(connection, listeners)?;
+    let raw = millpond_store::outbox::raw_rows(connection, BATCH, BATCH_BYTES)?;
+    if raw.is_empty() {
+        return Ok(None);
+    }
     let matchers = matchers(connection, listeners)?;
-    let mut batch = Batch { last_id: 0, rows: 0, heard: Vec::new(), unreadable: Vec::new(), versions, deliveries: Vec::new() };
-    for row in rows {
-        (batch.last_id, batch.rows) = (row.id, batch.rows + 1);
-        match parse(&row) {
-            Ok(heard) if matched(&matchers, &heard, &mut batch.deliveries) => batch.heard.push(heard),
-            Ok(_) => batch.unreadable.push((row, FAULT.to_owned())),
-            Err(error) => batch.unreadable.push((row, format!("a row of the outbox is no event: {error}"))),
+    let versions = versions(connection, listeners)?;
+    let mut batch = Batch { last_id: 0, rows: Vec::new(), unreadable: Vec::new(), versions, plan: Plan::default() };
+    for row in raw.into_iter().map(Row::from) {
+        batch.last_id = row.id;
+        match planned(&matchers, &row, &mut batch.plan) {
+            Ok(()) => batch.rows.push(row),
+            Err(reason) => batch.unreadable.push((row, reason)),
         }
-        if batch.deliveries.len() >= DELIVERIES {
+        if batch.plan.is_full() {
             break;
         }
     }
-    Ok((batch.rows > 0).then_some(batch))
+    Ok(Some(batch))
 }
 
 const FAULT: &str = "an internal fault ended the matching of this event; the log says more";
 
-/// Adds the deliveries of an event; `false` where that broke, and then none: one event must not hold up all that follow.
-fn matched(matchers: &[Arc<dyn Matcher>], heard: &Heard, into: &mut Vec<Delivery>) -> bool {
-    let before = into.len();
-    let outcome = catch_unwind(AssertUnwindSafe(|| matchers.iter().for_each(|matcher| matcher.deliveries(heard, into))));
-    if outcome.is_err() {
-        into.truncate(before);
-    }
-    outcome.is_ok()
-}
+/// The matchers by their channels.
+type Matchers = Vec<(&'static str, Arc<dyn Matcher>)>;
 
-fn parse(row: &RawRow) -> Result<Heard, serde_json::Error> {
-    let value: Value = serde_json::from_str(&row.event)?;
-    let event = Event::deserialize(&value)?;
-    Ok(Heard { event: Arc::new(event), text: row.event.as_str().into(), value })
+/// Adds the deliveries of a row; none where that fails: one row must not hold up all that follow.
+fn planned(matchers: &Matchers, row: &Row, into: &mut Plan) -> Result<(), String> {
+    let Some((_, matcher)) = matchers.iter().find(|(channel, _)| *channel == row.channel) else {
+        return Err(format!("nobody listens to the channel '{}' of the outbox", row.channel));
+    };
+    let before = into.all.len();
+    let outcome = catch_unwind(AssertUnwindSafe(|| matcher.deliveries(&row.posted, into)));
+    let outcome = outcome.unwrap_or_else(|_| Err(FAULT.to_owned()));
+    if outcome.is_err() {
+        into.cut(before);
+    }
+    outcome
 }
 
 fn versions(connection: &Connection, listeners: &[Arc<dyn Listener>]) -> Result<Vec<i64>, StoreError> {
     listeners.iter().map(|listener| listener.version(connection)).collect()
 }
 
-fn matchers(connection: &Connection, listeners: &[Arc<dyn Listener>]) -> Result<Vec<Arc<dyn Matcher>>, StoreError> {
-    listeners.iter().map(|listener| listener.matcher(connection)).collect()
+fn matchers(connection: &Connection, listeners: &[Arc<dyn Listener>]) -> Result<Matchers, StoreError> {
+    listeners.iter().map(|listener| Ok((listener.channel(), listener.matcher(connection)?))).collect()
 }
 
 fn commit_batch(
@@ -169,23 +240,22 @@ fn commit_batch(
     listeners: &[Arc<dyn Listener>],
     mut batch: Batch,
 ) -> Result<usize, StoreError> {
+    let taken = batch.rows.len() + batch.unreadable.len();
     if versions(tx, listeners)? != batch.versions {
         // A rule that was changed since the snapshot counts as it is now: after DeleteRule was answered, nothing follows from that rule.
-        batch.deliveries.clear();
+        batch.plan = Plan::default();
         let matchers = matchers(tx, listeners)?;
-        for heard in &batch.heard {
-            if !matched(&matchers, heard, &mut batch.deliveries) {
-                tx.bury(&NewTask::new(UNREADABLE, serde_json::json!({ "text": &*heard.text })), FAULT)?;
+        for row in batch.rows {
+            if let Err(reason) = planned(&matchers, &row, &mut batch.plan) {
+                batch.unreadable.push((row, reason));
             }
         }
     }
-    for delivery in &batch.deliveries {
-        targets.deliver_or_keep(tx, lake, delivery)?;
-    }
+    batch.plan.carry_out(tx, lake, targets)?;
     for (row, reason) in batch.unreadable {
-        let task = NewTask::new(UNREADABLE, serde_json::json!({ "outbox-row": row.id, "text": row.event }));
-        tx.bury(&task, &reason)?;
+        let payload = serde_json::json!({ "outbox-row": row.id, "channel": row.channel, "text": &*row.posted.text });
+        tx.bury(&NewTask::new(UNREADABLE, payload), &reason)?;
     }
     tx.clear_outbox(batch.last_id)?;
-    Ok(batch.rows)
+    Ok(taken)
 }

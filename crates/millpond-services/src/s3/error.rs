@@ -50,6 +50,9 @@ pub enum S3Error {
     /// A member of the request has a value that it may not have.
     #[error("{0}")]
     InvalidArgument(String),
+    /// Destinations of notifications do not exist, or do not allow the bucket to send to them.
+    #[error("Unable to validate the following destination configurations: {0}")]
+    Destinations(String),
     /// The members of the request do not go together.
     #[error("{0}")]
     InvalidRequest(String),
@@ -189,6 +192,7 @@ impl S3Error {
             | Self::InvalidBucketName { .. }
             | Self::InvalidLocationConstraint(_)
             | Self::InvalidArgument(_)
+            | Self::Destinations(_)
             | Self::InvalidRequest(_)
             | Self::MalformedXml(_)
             | Self::InvalidTag(_)

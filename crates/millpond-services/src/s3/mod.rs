@@ -12,6 +12,8 @@ mod error;
 pub mod get;
 pub mod ingest;
 pub mod list;
+mod listener;
+mod message;
 pub mod multipart;
 pub mod notification;
 pub mod put;
@@ -19,10 +21,12 @@ mod sql;
 pub mod tagging;
 
 pub use error::{BodyError, S3Error};
+pub use listener::Notifier;
 pub use ingest::{Body, Given, GivenValue, Payload};
 
 use crate::lake::Lake;
 use crate::lake::objects::{self, Bucket, Cause, Object};
+use crate::runtime::delivery::Targets;
 use millpond_store::Component;
 use rusqlite::Connection;
 
@@ -39,6 +43,7 @@ pub const KEY_SIZE_MAX: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct S3 {
     lake: Lake,
+    targets: Targets,
 }
 
 /// Who asks, as events tell it.
@@ -107,9 +112,9 @@ impl WriteCondition {
 }
 
 impl S3 {
-    /// The service over a lake.
-    pub fn new(lake: Lake) -> Self {
-        Self { lake }
+    /// The service over a lake, with what notifications can be sent to.
+    pub fn new(lake: Lake, targets: Targets) -> Self {
+        Self { lake, targets }
     }
 
     /// The lake that it works on.
@@ -144,3 +149,5 @@ fn check_key(key: &str) -> Result<(), S3Error> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_notifications;

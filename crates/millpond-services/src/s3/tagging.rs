@@ -1,6 +1,6 @@
 //! Tags of buckets and objects. The rules are those of the S3 user guide, "Categorizing your objects using tags", and of cost allocation tags.
 
-use super::{S3, S3Error, bucket_of};
+use super::{Caller, S3, S3Error, bucket_of};
 use crate::lake::objects;
 
 /// Tags in the order given.
@@ -100,16 +100,26 @@ impl S3 {
         Ok(found.await?.meta.tags)
     }
 
-    /// Replaces the tags of an object; none removes them.
-    pub async fn set_object_tags(&self, bucket: &str, key: &str, tags: Tags) -> Result<(), S3Error> {
+    /// Replaces the tags of an object.
+    pub async fn set_object_tags(&self, caller: &Caller, bucket: &str, key: &str, tags: Tags) -> Result<(), S3Error> {
         check_object_tags(&tags)?;
+        self.change_object_tags(caller, bucket, key, Some(tags)).await
+    }
+
+    /// Removes the tags of an object.
+    pub async fn delete_object_tags(&self, caller: &Caller, bucket: &str, key: &str) -> Result<(), S3Error> {
+        self.change_object_tags(caller, bucket, key, None).await
+    }
+
+    async fn change_object_tags(&self, caller: &Caller, bucket: &str, key: &str, tags: Option<Tags>) -> Result<(), S3Error> {
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        let (place, cause) = (self.lake.place.clone(), caller.cause(""));
         let set = self.lake.store.write(move |tx| {
             let bucket = bucket_of(tx, &bucket)?;
-            let mut object = objects::get(tx, bucket.id, &key)?.ok_or_else(|| S3Error::NoSuchKey(key.clone()))?;
-            object.meta.tags = tags;
-            objects::update_meta(tx, bucket.id, &key, &object.meta)?;
-            Ok(())
+            match objects::set_tags(tx, &place, &bucket, &key, tags, &cause)? {
+                true => Ok(()),
+                false => Err(S3Error::NoSuchKey(key)),
+            }
         });
         set.await
     }

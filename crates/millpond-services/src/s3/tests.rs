@@ -19,7 +19,7 @@ use std::sync::Arc;
 fn open(directory: &Path) -> S3 {
     for _ in 0..200 {
         match Store::open(directory, &[objects::COMPONENT, COMPONENT], Arc::new(SystemEnv)) {
-            Ok(store) => return S3::new(Lake { store, place: Arc::new(Place::default()) }),
+            Ok(store) => return S3::new(Lake { store, place: Arc::new(Place::default()) }, Targets::default()),
             Err(StoreError::InUse(_)) => std::thread::sleep(std::time::Duration::from_millis(10)),
             Err(error) => panic!("{error}"),
         }
@@ -107,7 +107,7 @@ async fn objects_are_read_back_whole_and_in_ranges() {
 #[tokio::test]
 async fn a_small_put_is_one_transaction_with_its_event() {
     let (_directory, s3) = with_bucket().await;
-    s3.set_notifications("raw", Notifications { event_bridge: true, targets: vec![] }).await.unwrap();
+    s3.set_notifications(&Caller::default(), "raw", Notifications { event_bridge: true, targets: vec![] }, false).await.unwrap();
     let caller = Caller { account: "111122223333".into(), source_ip: "10.0.0.1".into(), request_id: "R".into() };
     let put = PutObject {
         bucket: "raw".into(),
