@@ -4,6 +4,8 @@
 //! response goes through. A member that the type lacks, calls otherwise or has in another type does
 //! not come back.
 
+mod requests;
+
 use serde_json::{Map, Value};
 
 use crate::schema::{Kind, Member, Schema};
@@ -13,6 +15,22 @@ use crate::{Operation, athena, events, glue, iam, lambda, logs, query, sns, sqs,
 pub(crate) fn sides() -> Vec<Side> {
     let json = [glue::SIDES, athena::SIDES, events::SIDES, logs::SIDES, sqs::SIDES];
     [json.concat(), [sns::SIDES, sts::SIDES, iam::SIDES].concat(), lambda::SIDES.to_vec()].concat()
+}
+
+/// The tables of inputs, by service and operation.
+fn inputs() -> Vec<((&'static str, &'static str), &'static Schema)> {
+    [
+        glue::INPUTS,
+        athena::INPUTS,
+        events::INPUTS,
+        logs::INPUTS,
+        sqs::INPUTS,
+        sns::INPUTS,
+        sts::INPUTS,
+        iam::INPUTS,
+        lambda::INPUTS,
+    ]
+    .concat()
 }
 
 /// Deeper, only required members are filled in; Glue's `Table` holds itself.

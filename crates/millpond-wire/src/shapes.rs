@@ -461,6 +461,10 @@ macro_rules! operations {
         )*
 
         #[cfg(test)]
+        pub(crate) const INPUTS: &[((&str, &str), &$crate::schema::Schema)] =
+            &[$((($service.name, stringify!($name)), &$input_schema),)*];
+
+        #[cfg(test)]
         pub(crate) const SIDES: &[$crate::shapes::Side] = &[$(
             ($input_schema.name, &$input_schema, $crate::shapes::there_and_back::<$input>),
             ($output_schema.name, &$output_schema, $crate::shapes::there_and_back::<$output>),

@@ -175,7 +175,7 @@ fn by_action(parts: &Parts, body: &[u8], scope: Option<&str>) -> Result<Option<T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{athena, glue, s3, sns, sts};
+    use crate::{athena, glue, s3, sns, sqs, sts};
     use http::Request;
 
     fn parts(method: &str, uri: &str, headers: &[(&str, &str)]) -> Parts {
@@ -230,6 +230,51 @@ mod tests {
             ),
         ] {
             assert_eq!(find(&parts, body.as_bytes(), scope), expected, "{parts:?}");
+        }
+    }
+
+    const SQS: &str = "AWS4-HMAC-SHA256 Credential=AK/20261120/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=00";
+
+    #[test]
+    fn a_queue_s_url_is_not_a_bucket_s() {
+        let query = Spoken { service: &sqs::SERVICE, protocol: sqs::SERVICE.query_protocol().unwrap() };
+        let json = Spoken::from(&sqs::SERVICE);
+        let form = [FORM, &[("authorization", SQS)]].concat();
+        let target = [("x-amz-target", "AmazonSQS.SendMessage"), ("authorization", SQS)];
+        let body = "Action=SendMessage&Version=2012-11-05&MessageBody=m";
+        for (parts, body, spoken) in [
+            (parts("POST", "/000000000000/q", &form), body, query),
+            (parts("POST", "/", &form), body, query),
+            (parts("GET", &format!("/000000000000/q?{body}"), &[("authorization", SQS)]), "", query),
+            (parts("POST", "/000000000000/q", &target), "{}", json),
+        ] {
+            assert!(is_small(&parts));
+            assert_eq!(scope(&parts).as_deref(), Some("sqs"));
+            let found = find(&parts, body.as_bytes(), Some("sqs"));
+            assert_eq!(found, Ok(Target::Operation { spoken, operation: "SendMessage" }), "{parts:?}");
+        }
+        // Without a scope it is S3's: a bucket may be called so.
+        assert!(!is_small(&parts("POST", "/000000000000/q", FORM)));
+    }
+
+    #[test]
+    fn the_scope_of_a_signature_tells_s3_from_others() {
+        let credential = |service: &str| format!("X-Amz-Credential=AK%2F20261120%2Fus-east-1%2F{service}%2Faws4_request");
+        for (parts, scope_expected, small) in [
+            (parts("GET", "/2015-03-31/functions", &[]), None, false),
+            (parts("GET", &format!("/2015-03-31/functions?{}", credential("lambda")), &[]), Some("lambda"), true),
+            (parts("GET", &format!("/bucket/key?{}", credential("s3")), &[]), Some("s3"), false),
+            (
+                parts("GET", "/bucket/key", &[("authorization", "AWS4-HMAC-SHA256 Credential=AK/1/r/s3/aws4_request")]),
+                Some("s3"),
+                false,
+            ),
+            (parts("GET", "/bucket/key", &[("authorization", "AWS4-HMAC-SHA256 Credential=AK/1/r/tea")]), None, false),
+            (parts("GET", "/bucket/key", &[("authorization", "Bearer x")]), None, false),
+            (parts("GET", "/?X-Amz-Credential=%FF", &[]), None, false),
+        ] {
+            assert_eq!(scope(&parts).as_deref(), scope_expected, "{parts:?}");
+            assert_eq!(is_small(&parts), small, "{parts:?}");
         }
     }
 

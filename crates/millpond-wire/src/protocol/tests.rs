@@ -2,7 +2,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::*;
-use crate::{Timestamp, WireError, athena, events, glue, sns, sts};
+use crate::{Timestamp, WireError, athena, events, glue, sns, sqs, sts};
 
 fn refused<O: Operation>(body: &[u8]) -> WireError {
     decode::<O>(body).err().expect("the body is wrong")
@@ -194,4 +194,84 @@ fn an_operation_that_is_not_implemented_is_named() {
     assert!(error.message.contains("CreateWorkflow of Glue"), "{error}");
     let error = WireError::not_implemented(&sns::SERVICE, "OptInPhoneNumber");
     assert_eq!(error.code, "NotImplemented");
+}
+
+fn query_request<'a>(path: &'a str, query: &'a str, body: &'a str) -> Request<'a> {
+    let protocol = sqs::SERVICE.query_protocol().unwrap();
+    Request { protocol, path, query, headers: None, body: body.as_bytes() }
+}
+
+fn read_query<O: Operation>(request: &Request<'_>) -> Result<O::Input, WireError> {
+    read::<O>(request)?.into_input::<O>(request.protocol)
+}
+
+#[test]
+fn sqs_is_read_in_both_its_protocols() {
+    let json = json!({
+        "QueueUrl": "http://h/000000000000/q",
+        "MessageBody": "m",
+        "MessageAttributes": {"a": {"DataType": "String", "StringValue": "x"}, "b": {"DataType": "Binary", "BinaryValue": "AAE="}},
+    });
+    let form = "Action=SendMessage&Version=2012-11-05&QueueUrl=http%3A%2F%2Fh%2F000000000000%2Fq&MessageBody=m\
+                &MessageAttribute.1.Name=a&MessageAttribute.1.Value.DataType=String&MessageAttribute.1.Value.StringValue=x\
+                &MessageAttribute.2.Name=b&MessageAttribute.2.Value.DataType=Binary&MessageAttribute.2.Value.BinaryValue=AAE%3D";
+    let from_json = decode::<sqs::SendMessage>(json.to_string().as_bytes()).unwrap();
+    let from_form = read_query::<sqs::SendMessage>(&query_request("/", "", form)).unwrap();
+    assert_eq!(from_json, from_form);
+
+    let form = "QueueName=q&Attribute.1.Name=VisibilityTimeout&Attribute.1.Value=5&Tag.1.Key=k&Tag.1.Value=v";
+    let input = read_query::<sqs::CreateQueue>(&query_request("/", "", form)).unwrap();
+    assert_eq!(input.attributes.unwrap()["VisibilityTimeout"], "5");
+    assert_eq!(input.tags.unwrap()["k"], "v");
+
+    let form = "AttributeName.1=SentTimestamp&AttributeName.2=All&MessageAttributeName.1=x.*&MaxNumberOfMessages=10";
+    let input = read_query::<sqs::ReceiveMessage>(&query_request("/000000000000/q", form, "")).unwrap();
+    assert_eq!(input.attribute_names.unwrap(), ["SentTimestamp", "All"]);
+    assert_eq!(input.queue_url, "http://localhost/000000000000/q");
+}
+
+#[test]
+fn a_parameter_that_sqs_misses_is_named() {
+    for error in [
+        refused::<sqs::SendMessage>(br#"{"QueueUrl":"q"}"#),
+        read_query::<sqs::SendMessage>(&query_request("/", "", "QueueUrl=q")).unwrap_err(),
+    ] {
+        assert_eq!((&*error.code, &*error.message), ("MissingParameter", "The request must contain the parameter MessageBody."));
+    }
+}
+
+#[test]
+fn sqs_answers_in_the_protocol_of_the_request() {
+    let output = sqs::ReceiveMessageOutput {
+        messages: Some(vec![sqs::Message {
+            message_id: Some("id".to_owned()),
+            body: Some("<a>".to_owned()),
+            attributes: Some([("SentTimestamp".to_owned(), "1".to_owned())].into()),
+            ..Default::default()
+        }]),
+    };
+    let answer = encode::<sqs::ReceiveMessage>(&output, "r");
+    assert_eq!(answer.headers()["content-type"], "application/x-amz-json-1.0");
+    assert_eq!(&answer.body()[..], br#"{"Messages":[{"MessageId":"id","Body":"<a>","Attributes":{"SentTimestamp":"1"}}]}"#);
+    let query = sqs::SERVICE.query_protocol().unwrap();
+    let answer = write::<sqs::ReceiveMessage>(&output, query, "r");
+    assert_eq!(
+        std::str::from_utf8(answer.body()).unwrap(),
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <ReceiveMessageResponse xmlns=\"http://queue.amazonaws.com/doc/2012-11-05/\"><ReceiveMessageResult>\
+         <Message><MessageId>id</MessageId><Body>&lt;a&gt;</Body>\
+         <Attribute><Name>SentTimestamp</Name><Value>1</Value></Attribute></Message></ReceiveMessageResult>\
+         <ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></ReceiveMessageResponse>"
+    );
+
+    let error = WireError::of(&sqs::error::QUEUE_DOES_NOT_EXIST, "no q");
+    let answer = error.clone().into_response(&sqs::SERVICE, "r");
+    assert_eq!(answer.headers()["x-amzn-query-error"], "AWS.SimpleQueueService.NonExistentQueue;Sender");
+    assert_eq!(&answer.body()[..], br#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"no q"}"#);
+    let answer = error.respond(Spoken { service: &sqs::SERVICE, protocol: query }, "r");
+    let body = std::str::from_utf8(answer.body()).unwrap();
+    assert!(body.contains("<Code>AWS.SimpleQueueService.NonExistentQueue</Code>"), "{body}");
+    let answer =
+        WireError::of(&sqs::error::PURGE_QUEUE_IN_PROGRESS, "m").respond(Spoken { service: &sqs::SERVICE, protocol: query }, "r");
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
 }
