@@ -4,6 +4,7 @@ use crate::runtimes::Python;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::process::Command;
 
 const PYTHON: &str = include_str!("bootstrap/bootstrap.py");
@@ -66,7 +67,9 @@ impl Directories {
         if compiled.is_file() {
             return Ok(());
         }
-        let unfinished = compiled.with_extension(format!("{}.unfinished", std::process::id()));
+        // Starts compete for it: each makes its own, and the last one stays.
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let unfinished = compiled.with_extension(format!("unfinished-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
         let script =
             "import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[2], '/var/runtime/bootstrap.py', doraise=True)";
         let mut command = Command::new(&python.program);

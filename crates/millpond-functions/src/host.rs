@@ -24,13 +24,19 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, oneshot};
 
 /// How long a start may take before the invocation's own time counts. AWS: "Understanding the Lambda execution environment lifecycle".
 const INIT_TIME: Duration = Duration::from_secs(10);
 
 /// After this long a start waits for something else than the processor, and another may begin.
 const START_SHARE: Duration = Duration::from_millis(500);
+
+/// How long an invocation waits for a process of its function where there is no room for another,
+const LINE_TIME: Duration = Duration::from_secs(10);
+
+/// and how often it looks whether there is.
+const LINE_LOOK: Duration = Duration::from_millis(100);
 
 /// How often the memory of processes is looked at.
 const LOOK_TIME: Duration = Duration::from_millis(50);
@@ -109,13 +115,14 @@ impl Host {
         Ok(())
     }
 
-    /// Whether what the runtime imports is there. Until then a function of it is `Pending`: its invocations wait.
+    /// Whether what the runtime imports is there. Until then a function of it is `Pending`: its invocations wait. A runtime that was not looked for
+    /// yet (see [`Host::check_runtime`]) is taken to be ready.
     ///
     /// # Errors
     /// It could not be installed; it says what to run. It is tried again at the next call of [`Host::check_runtime`].
-    pub async fn is_ready(&self, runtime: &str) -> Result<bool, HostError> {
-        match self.inner.runtimes.find(runtime).await? {
-            Runtime::Python(python) if !python.has_packages => {
+    pub fn is_ready(&self, runtime: &str) -> Result<bool, HostError> {
+        match self.inner.runtimes.remembered(runtime) {
+            Some(Runtime::Python(python)) if !python.has_packages => {
                 self.inner.packages.ready(&python, false).map(|place| place.is_some()).map_err(HostError::Packages)
             }
             _ => Ok(true),
@@ -179,10 +186,7 @@ impl Inner {
         };
         let lease = match waiting {
             Ok(process) => Lease::Ready(process),
-            Err(waiting) => {
-                tokio::spawn(Arc::clone(&self).start_for_line(Arc::clone(&spec), invocation.credentials.clone()));
-                waiting.await.map_err(|_| HostError::Stopped)?
-            }
+            Err(waiting) => self.wait_in_line(&spec, &invocation.credentials, waiting).await?,
         };
         let mut process = match lease {
             Lease::Ready(process) => process,
@@ -210,10 +214,34 @@ impl Inner {
         }
     }
 
+    /// Waits for a process: one that becomes idle, or one that is started for those who wait.
+    async fn wait_in_line(
+        self: &Arc<Self>,
+        spec: &Arc<Spec>,
+        credentials: &SessionCredentials,
+        mut waiting: oneshot::Receiver<Lease>,
+    ) -> Result<Lease, HostError> {
+        let begun = Instant::now();
+        loop {
+            if self.pool().begin_start(&spec.key) {
+                tokio::spawn(Arc::clone(self).start_for_line(Arc::clone(spec), credentials.clone()));
+            }
+            match tokio::time::timeout(LINE_LOOK, &mut waiting).await {
+                Ok(lease) => return lease.map_err(|_| HostError::Stopped),
+                Err(_) if begun.elapsed() > LINE_TIME => {
+                    if let Some(refused) = self.pool().refused(&spec.key) {
+                        return Err(refused);
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
     /// Starts a process for the first in line, unless nobody is any more.
     async fn start_for_line(self: Arc<Self>, spec: Arc<Spec>, credentials: SessionCredentials) {
         let Ok(permit) = Arc::clone(&self.starts).acquire_owned().await else { return };
-        if !self.pool().begin_start(&spec.key) {
+        if !self.pool().is_wanted(&spec.key) {
             return;
         }
         let starting = self.start(&spec, &credentials, "init", INIT_TIME);
@@ -231,8 +259,9 @@ impl Inner {
             Err(error) => Lease::None(error),
         };
         let mut pool = self.pool();
-        pool.end_start(&spec.key);
-        pool.give(&spec.key, lease);
+        if pool.end_start(&spec.key, &lease) {
+            pool.give(&spec.key, lease);
+        }
     }
 
     /// After a start that failed AWS begins once more, within the time of the invocation.

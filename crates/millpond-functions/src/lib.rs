@@ -28,3 +28,6 @@ pub use error::{HostError, HostErrorKind, RuntimeMissing};
 pub use host::Host;
 pub use sandbox::{Isolation, Landlock, Namespaces};
 pub use spec::{HostSettings, Invocation, IsolationWanted, Outcome, Report, SessionCredentials, Spec, Usage};
+
+/// The hidden command of the program that is a function's launcher; see [`HostSettings::this_program`].
+pub const LAUNCHER_ARGUMENT: &str = "__function";

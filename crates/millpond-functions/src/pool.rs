@@ -40,6 +40,8 @@ struct Function {
     waiting: VecDeque<oneshot::Sender<Lease>>,
     /// Starts that are under way.
     starting: usize,
+    /// The last one had no room.
+    refused: Option<HostError>,
     /// The most that one of them was seen to take.
     peak_bytes: u64,
 }
@@ -73,11 +75,31 @@ impl Pool {
         wanted
     }
 
-    /// A start is over, and its lease is about to be given.
-    pub fn end_start(&mut self, key: &str) {
-        if let Some(function) = self.functions.get_mut(key) {
-            function.starting = function.starting.saturating_sub(1);
-        }
+    /// Whether a start that was begun is still wanted. Where it is not it has ended.
+    pub fn is_wanted(&mut self, key: &str) -> bool {
+        let Some(function) = self.functions.get_mut(key) else { return false };
+        function.waiting.retain(|waiting| !waiting.is_closed());
+        let wanted = function.waiting.len() >= function.starting;
+        function.starting -= usize::from(!wanted);
+        wanted
+    }
+
+    /// A start is over, and its lease is about to be given. Where there was no room for it and others of its key run, nobody is refused yet: who
+    /// waits may get one of those. Answers whether the lease is to be given.
+    pub fn end_start(&mut self, key: &str, lease: &Lease) -> bool {
+        let others = self.lives.values().any(|life| life.key == key && life.end().is_none());
+        let Some(function) = self.functions.get_mut(key) else { return false };
+        function.starting = function.starting.saturating_sub(1);
+        function.refused = match lease {
+            Lease::None(error @ HostError::NoRoom(_)) => Some(error.clone()),
+            _ => None,
+        };
+        function.refused.is_none() || !others
+    }
+
+    /// Why there was no room when a process of this key was to be started last.
+    pub fn refused(&self, key: &str) -> Option<HostError> {
+        self.functions.get(key)?.refused.clone()
     }
 
     /// Gives a lease to the first in line. Where nobody waits a ready process becomes idle, and all else is dropped.

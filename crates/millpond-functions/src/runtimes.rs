@@ -125,7 +125,8 @@ impl Runtimes {
         Ok(runtime)
     }
 
-    fn remembered(&self, name: &str) -> Option<Runtime> {
+    /// What was found for this name, unless its program changed since.
+    pub fn remembered(&self, name: &str) -> Option<Runtime> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let (runtime, changed) = found.get(name)?;
         (runtime.program().and_then(modified) == *changed).then(|| runtime.clone())

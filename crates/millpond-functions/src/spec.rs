@@ -61,7 +61,7 @@ impl HostSettings {
 
     /// This very program, as `millpond __function`: what runs when the program's file was replaced meanwhile, too.
     pub fn this_program() -> Vec<OsString> {
-        vec!["/proc/self/exe".into(), "__function".into()]
+        vec!["/proc/self/exe".into(), crate::LAUNCHER_ARGUMENT.into()]
     }
 }
 

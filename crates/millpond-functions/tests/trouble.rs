@@ -1,0 +1,277 @@
+//! What functions do wrong, and that nothing of it reaches others.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+use common::{Lab, until};
+use serde_json::json;
+use std::sync::Arc;
+
+/// Whether a process with this text in its command line is there.
+fn runs(marker: &str) -> bool {
+    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&command).contains(marker)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_hangs_is_ended_with_all_that_it_started() {
+    let lab = Lab::new();
+    let mut spec = lab.python(
+        "import subprocess, time, os\ndef handler(e, c):\n    subprocess.Popen(['sleep', '98761'])\n    subprocess.Popen(['sleep', '98762'], start_new_session=True)\n    \
+         if os.fork() == 0:\n        os.setsid()\n        if os.fork() == 0:\n            os.execvp('sleep', ['sleep', '98763'])\n        os._exit(0)\n    print('before')\n    time.sleep(100)\n",
+    );
+    spec.timeout_ms = 1_500;
+    let error = lab.failure(&spec, "null").await;
+    assert_eq!(error["errorType"], "Sandbox.Timedout");
+    assert_eq!(error["errorMessage"], "RequestId: 00000000-0000-4000-8000-000000000000 Error: Task timed out after 1.50 seconds");
+    let log = lab.logs.text();
+    assert!(
+        log.contains("Z 00000000-0000-4000-8000-000000000000 Task timed out after 1.50 seconds") && log.contains("before\n"),
+        "{log}"
+    );
+    assert!(log.contains("\tDuration: 1500.00 ms\tBilled Duration: 1") && log.contains("\tStatus: timeout\t"), "{log}");
+    until("the end of what was started", || !(runs("98761") || runs("98762") || runs("98763"))).await;
+    until("the end of the process", || lab.host.usage().processes == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_crashes_is_told_as_aws_tells_it_and_the_next_call_gets_a_new_process() {
+    let lab = Lab::new();
+    let spec = lab.python(
+        "import os, sys, signal, ctypes, subprocess\ndef handler(e, c):\n    if e == 'exit': sys.exit(3)\n    if e == 'zero': os._exit(0)\n    if e == 'kill': os.kill(os.getpid(), signal.SIGKILL)\n    \
+         if e == 'segv': ctypes.string_at(0)\n    if e == 'abort': os.abort()\n    if e == 'base': raise BaseException('odd')\n    if e == 'child':\n        subprocess.Popen(['sleep', '98764'])\n        os._exit(9)\n    return os.getpid()\n",
+    );
+    let cases = [
+        ("exit", "Runtime exited with error: exit status 3"),
+        ("zero", "Runtime exited without providing a reason"),
+        ("kill", "Runtime exited with error: signal: killed"),
+        ("segv", "Runtime exited with error: signal: segmentation fault"),
+        ("abort", "Runtime exited with error: signal: aborted"),
+        ("base", "Runtime exited with error: exit status 1"),
+        ("child", "Runtime exited with error: exit status 9"),
+    ];
+    for (event, message) in cases {
+        lab.answer(&spec, "null").await;
+        let error = lab.failure(&spec, &format!("\"{event}\"")).await;
+        assert_eq!(error["errorType"], "Runtime.ExitError", "{event}");
+        assert!(error["errorMessage"].as_str().unwrap().ends_with(&format!(" Error: {message}")), "{event}: {error}");
+    }
+    assert!(lab.logs.text().contains("BaseException: odd"), "what a crash prints is logged");
+    assert!(lab.logs.text().contains("\tStatus: error\tError Type: Runtime.ExitError\t"));
+    assert_eq!(lab.logs.streams().len(), cases.len());
+    until("the end of what was started", || !runs("98764")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_dies_between_invocations_is_replaced() {
+    let lab = Lab::new();
+    let spec = lab.python("import os, threading\ndef handler(e, c):\n    threading.Timer(0.05, lambda: os._exit(1)).start()\n    return os.getpid()\n");
+    for _ in 0..3 {
+        lab.answer(&spec, "null").await;
+        until("the end of the process", || lab.host.usage().processes == 0).await;
+    }
+    assert_eq!(lab.logs.streams().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_takes_too_much_memory_is_ended() {
+    let lab = Lab::new();
+    let spec =
+        lab.python("def handler(e, c):\n    kept = []\n    while True:\n        kept.append(bytearray(b'x') * (1 << 20))\n");
+    let error = lab.failure(&spec, "null").await;
+    assert_eq!(error["errorType"], "Runtime.ExitError");
+    assert!(error["errorMessage"].as_str().unwrap().ends_with("Error: Runtime exited with error: signal: killed"), "{error}");
+    let log = lab.logs.text();
+    assert!(
+        log.contains("\tMax Memory Used: 128 MB\t") && log.contains("\tStatus: error\tError Type: Runtime.OutOfMemory\t"),
+        "{log}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn children_count_for_memory_too() {
+    let lab = Lab::new();
+    let spec = lab.python(
+        "import os, time\ndef handler(e, c):\n    for _ in range(4):\n        if os.fork() == 0:\n            kept = bytearray(b'x') * (60 << 20)\n            time.sleep(60)\n    time.sleep(60)\n",
+    );
+    let error = lab.failure(&spec, "null").await;
+    assert!(error["errorMessage"].as_str().unwrap().ends_with("signal: killed"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_disk_of_a_function_is_its_own_and_has_an_end() {
+    let lab = Lab::new();
+    let spec = lab.python(
+        "import os, errno\ndef handler(e, c):\n    if e: return os.listdir('/tmp')\n    try:\n        for n in range(100):\n            with open(f'/tmp/{n}', 'wb') as f:\n                f.write(b'x' * (16 << 20))\n    \
+         except OSError as error:\n        return [errno.errorcode[error.errno], n]\n",
+    );
+    let mut other = spec.clone();
+    other.key.push('x');
+    let full = lab.answer(&spec, "null").await;
+    assert_eq!(full, json!(["ENOSPC", 32]), "512 MB are there, 32 times 16");
+    assert_eq!(
+        lab.answer(&spec, "1").await.as_array().unwrap().len(),
+        33,
+        "what a process wrote is there for its next invocation"
+    );
+    assert_eq!(lab.answer(&other, "1").await, json!([]), "and for nobody else");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_prints_a_hundred_megabytes_is_logged_within_bounds() {
+    let lab = Lab::new();
+    let mut spec = lab.python(
+        "def handler(e, c):\n    line = 'x' * 999\n    for _ in range(100_000): print(line)\n    print('last')\n    return 1\n",
+    );
+    spec.timeout_ms = 60_000;
+    let outcome = lab.call(&spec, "null").await;
+    assert_eq!(&outcome.payload[..], b"1");
+    assert_eq!(outcome.log_tail.len(), 4_096);
+    let log = lab.logs.text();
+    assert!(log.len() < 60_000_000, "{} bytes", log.len());
+    let kept = log.matches(&"x".repeat(999)).count();
+    let said = log
+        .lines()
+        .filter(|line| line.starts_with("[MILLPOND]"))
+        .map(|line| line.split(' ').nth(1).unwrap().parse::<usize>().unwrap())
+        .sum::<usize>();
+    assert!(kept >= 10_000, "{kept}");
+    assert!(kept + said >= 100_000 && kept + said <= 100_001, "{kept} lines are logged, and {said} are told to be missing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_bomb_ends_with_its_invocation() {
+    let lab = Lab::new();
+    let mut spec = lab.python("import os, time\ndef handler(e, c):\n    while True:\n        try:\n            os.fork()\n        except OSError:\n            time.sleep(0.01)\n");
+    spec.timeout_ms = 2_000;
+    let error = lab.failure(&spec, "null").await;
+    assert!(["Sandbox.Timedout", "Runtime.ExitError"].contains(&error["errorType"].as_str().unwrap()), "{error}");
+    until("the end of the process", || lab.host.usage().processes == 0).await;
+    assert_eq!(lab.answer(&lab.python("def handler(e, c): return 1\n"), "null").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_that_is_too_large_is_refused() {
+    let lab = Lab::new();
+    let mut spec = lab.python("def handler(e, c): return 'x' * e\n");
+    spec.memory_mb = 1_024;
+    assert_eq!(lab.answer(&spec, "6000000").await.as_str().unwrap().len(), 6_000_000);
+    for size in ["6291556", "50000000"] {
+        let error = lab.failure(&spec, size).await;
+        assert_eq!(error["errorType"], "Function.ResponseSizeTooLarge");
+        assert_eq!(error["errorMessage"], "Response payload size exceeded maximum allowed payload size (6291556 bytes).");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_takes_longer_than_ten_seconds_is_begun_again_in_the_invocation() {
+    let lab = Lab::new();
+    let mut spec = lab.python("import time\ntime.sleep(11)\ndef handler(e, c): return 1\n");
+    spec.timeout_ms = 15_000;
+    assert_eq!(lab.answer(&spec, "null").await, 1);
+    let log = lab.logs.text();
+    assert!(log.contains("INIT_REPORT Init Duration: 10000.00 ms\tPhase: init\tStatus: timeout"), "{log}");
+    assert_eq!(lab.logs.streams().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_sees_its_own_directory_and_not_the_lakes() {
+    let lab = Lab::new();
+    std::fs::write(lab.directory.path().join("secret"), "lake").unwrap();
+    let other = lab.python("secret = 1\ndef handler(e, c): pass\n");
+    let spec = lab.python(
+        r#"
+import os, signal, socket
+def attempt(work):
+    try:
+        return repr(work())
+    except Exception as error:
+        return type(error).__name__
+def handler(e, c):
+    secret, other = e
+    task = os.environ["LAMBDA_TASK_ROOT"]
+    return {
+        "own": sorted(os.listdir(task)),
+        "secret": attempt(lambda: open(secret).read()), "other": attempt(lambda: open(other).read()),
+        "shadow": attempt(lambda: open("/etc/shadow").read()), "home": attempt(lambda: os.listdir("/root")),
+        "code": attempt(lambda: open(task + "/x", "w")), "etc": attempt(lambda: open("/etc/x", "w")), "usr": attempt(lambda: open("/usr/x", "w")),
+        "root": attempt(lambda: os.setuid(0)), "server": attempt(lambda: os.kill(int(os.environ["SERVER"]), 0)),
+        "mount": os.system("mount -t tmpfs none /tmp 2>/dev/null") != 0, "uid": os.getuid(),
+        "tmp": attempt(lambda: open(os.environ.get("TMPDIR", "/tmp") + "/x", "w").write("y")), "device": attempt(lambda: open("/dev/null", "w").write("y")),
+        "privileges": [line.split()[1] for line in open("/proc/self/status") if line.startswith(("NoNewPrivs", "CapEff"))],
+    }
+"#,
+    );
+    let mut spec = spec;
+    spec.environment.insert("SERVER".into(), std::process::id().to_string());
+    let payload = json!([lab.directory.path().join("secret"), other.code_dir.join("app.py")]).to_string();
+    let seen = lab.answer(&spec, &payload).await;
+    assert_eq!(seen["own"], json!(["app.py"]));
+    for name in ["secret", "other", "shadow", "code", "etc", "usr", "root", "server"] {
+        let expected = ["FileNotFoundError", "PermissionError", "OSError", "ProcessLookupError"];
+        assert!(expected.contains(&seen[name].as_str().unwrap()), "{name}: {seen}");
+    }
+    assert_eq!((&seen["tmp"], &seen["device"], &seen["mount"]), (&json!("1"), &json!("1"), &json!(true)));
+    assert_ne!(seen["uid"], 0);
+    assert_eq!(seen["privileges"], json!(["0000000000000000", "1"]), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_retired_or_idle_or_stopped_ends() {
+    let lab = Lab::with(|settings| settings.idle_ms = 700);
+    let spec = lab.python("import os\ndef handler(e, c): return os.getpid()\n");
+    lab.answer(&spec, "null").await;
+    assert_eq!(lab.host.usage().idle, 1);
+    lab.host.retire(&spec.key);
+    until("the end of what was retired", || lab.host.usage().processes == 0).await;
+    lab.answer(&spec, "null").await;
+    until("the end of what idles", || lab.host.usage().processes == 0).await;
+    assert_eq!(lab.logs.streams().len(), 2);
+    let (busy, slow) = (lab.host.clone(), lab.python("import time\ndef handler(e, c): time.sleep(60)\n"));
+    let call = tokio::spawn({
+        let invocation = lab.invocation("null");
+        async move { busy.invoke(Arc::new(slow), invocation).await }
+    });
+    until("a start", || lab.logs.text().matches("START RequestId").count() == 3).await;
+    lab.host.stop().await;
+    assert_eq!(lab.host.usage().processes, 0);
+    let outcome = call.await.unwrap();
+    assert!(outcome.is_err() || outcome.unwrap().function_error.is_some());
+    assert!(lab.host.invoke(Arc::new(spec), lab.invocation("null")).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_is_served_by_few_processes_and_the_bound_holds() {
+    let lab = Arc::new(Lab::with(|settings| settings.processes_max = 6));
+    let spec = lab.python("def handler(e, c): return e\n");
+    let calls = (0..300).map(|n| {
+        let (lab, spec) = (Arc::clone(&lab), spec.clone());
+        tokio::spawn(async move { assert_eq!(lab.answer(&spec, &n.to_string()).await, n) })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap();
+    }
+    assert!(lab.host.usage().processes <= 6, "{:?}", lab.host.usage());
+    // Processes of another function take the place of idle ones.
+    for _ in 0..8 {
+        assert_eq!(lab.answer(&lab.python("def handler(e, c): return e\n"), "1").await, 1);
+    }
+    assert!(lab.host.usage().processes <= 6, "{:?}", lab.host.usage());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_all_are_busy_another_is_refused_for_now() {
+    let lab = Arc::new(Lab::with(|settings| settings.processes_max = 1));
+    let slow = lab.python("import time\ndef handler(e, c):\n    time.sleep(2)\n    return 1\n");
+    let call = tokio::spawn({
+        let lab = Arc::clone(&lab);
+        async move { lab.answer(&slow, "null").await }
+    });
+    until("a start", || lab.logs.text().contains("START RequestId")).await;
+    let other = lab.python("def handler(e, c): return 1\n");
+    let error = lab.host.invoke(Arc::new(other), lab.invocation("null")).await.unwrap_err();
+    assert_eq!(error.kind(), millpond_functions::HostErrorKind::Throttle);
+    assert!(error.to_string().contains("[functions] processes"), "{error}");
+    assert_eq!(call.await.unwrap(), 1);
+}
