@@ -61,9 +61,17 @@ def create_pattern(lake, name="flights", raw="raw", processed="processed", parti
         return None
     sns = lake.client("sns")
     topic = sns.create_topic(Name=name)["TopicArn"]
+    let_rules_publish(sns, topic)
     sns.subscribe(TopicArn=topic, Protocol="email", Endpoint=mail_to)
     rule(events, f"{name}-ended", ended, topic)
     return topic
+
+
+def let_rules_publish(sns, topic):
+    """The statement that EventBridge needs in a topic's policy."""
+    statement = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sns:Publish", "Resource": topic}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
 
 
 def rule(events, name, pattern, target):

@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from harness import wait_until
-from lakes import ACCOUNT, REGION, arn, settle
+from lakes import ACCOUNT, REGION, arn, let_rules_publish, settle
 
 PATTERN = json.dumps({"source": ["shop"], "detail": {"n": [{"numeric": [">=", 10]}]}})
 
@@ -40,6 +40,7 @@ def subscribed_topic(lake, name="t", address="a@example.com", **more):
     """A topic with a subscriber who has followed the link in the mail."""
     sns = lake.client("sns")
     topic = sns.create_topic(Name=name)["TopicArn"]
+    let_rules_publish(sns, topic)
     before = len(lake.smtp.messages)
     assert sns.subscribe(TopicArn=topic, Protocol="email", Endpoint=address, **more)["SubscriptionArn"] == "pending confirmation"
     _, mail = lake.smtp.wait(before + 1)[-1]
@@ -254,8 +255,8 @@ def test_topics_and_subscriptions_answer_as_aws_does(module_lake):
     with pytest.raises(sns.exceptions.NotFoundException):
         sns.publish(TopicArn=arn("sns", "gone"), Message="x")
     with pytest.raises(sns.exceptions.InvalidParameterException) as error:
-        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn("sqs", "q"))
-    assert "so far" in message(error)
+        sns.subscribe(TopicArn=topic, Protocol="firehose", Endpoint=arn("firehose", "deliverystream/s"))
+    assert "does not deliver to firehose" in message(error)
     with pytest.raises(ClientError) as error:
         sns.publish(TopicArn=topic, Message="x", Subject="a\nb")
     assert (code(error), message(error)) == ("InvalidParameter", "Invalid parameter: Subject")

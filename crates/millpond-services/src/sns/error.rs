@@ -13,6 +13,9 @@ pub enum SnsError {
     /// A parameter is wrong; the text goes on after "Invalid parameter: ".
     #[error("Invalid parameter: {0}")]
     InvalidParameter(String),
+    /// The request is wrong in a way that SNS says without naming a parameter.
+    #[error("{0}")]
+    Refused(String),
     /// A message attribute is wrong.
     #[error("{0}")]
     InvalidValue(String),
@@ -40,9 +43,15 @@ pub enum SnsError {
     /// There are as many subscriptions as a topic can have.
     #[error("{0}")]
     SubscriptionLimit(String),
+    /// There are as many filter policies as a topic can have.
+    #[error("{0}")]
+    FilterPolicyLimit(String),
     /// There are as many tags as a topic can have.
     #[error("Could not complete request: tag quota of per resource exceeded")]
     TagLimit,
+    /// Messages cannot be signed.
+    #[error("a message could not be signed: {0}")]
+    Signing(String),
     /// The store's.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -66,14 +75,16 @@ impl SnsError {
         match self {
             Self::NotFound(_) | Self::ResourceNotFound => ErrorKind::Missing,
             Self::Authorization(_) => ErrorKind::Denied,
-            Self::TopicLimit(_) | Self::SubscriptionLimit(_) | Self::TagLimit => ErrorKind::Limit,
+            Self::TopicLimit(_) | Self::SubscriptionLimit(_) | Self::FilterPolicyLimit(_) | Self::TagLimit => ErrorKind::Limit,
             Self::InvalidParameter(_)
+            | Self::Refused(_)
             | Self::InvalidValue(_)
             | Self::EmptyBatch
             | Self::TooManyEntries
             | Self::IdsNotDistinct
             | Self::InvalidBatchId(_)
             | Self::BatchTooLong => ErrorKind::Input,
+            Self::Signing(_) => ErrorKind::Bug,
             Self::Store(error) => error.kind(),
         }
     }

@@ -1,13 +1,14 @@
 //! Messages, and what they may say.
 
 use super::SnsError;
+use super::sql::TopicRow;
+use crate::runtime::delivery::MessageAttribute;
 use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-
-/// Of a message with its attributes, in bytes.
-pub(super) const SIZE_MAX: usize = 256 * 1024;
 
 /// A message attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,14 +66,26 @@ impl Attribute {
             Self::Binary { data_type, value } => data_type.len() + value.len(),
         }
     }
+}
 
-    /// As it stands in a JSON message.
-    fn to_json(&self) -> Value {
-        let (kind, value) = match self {
-            Self::Text { data_type, value } => (data_type, value.clone()),
-            Self::Binary { data_type, value } => (data_type, base64::engine::general_purpose::STANDARD.encode(value)),
-        };
-        serde_json::json!({ "Type": kind, "Value": value })
+impl From<Attribute> for MessageAttribute {
+    fn from(attribute: Attribute) -> Self {
+        match attribute {
+            Attribute::Text { data_type, value } => Self { data_type, value },
+            Attribute::Binary { data_type, value } => Self { data_type, value: BASE64.encode(value) },
+        }
+    }
+}
+
+impl TryFrom<&MessageAttribute> for Attribute {
+    type Error = base64::DecodeError;
+
+    fn try_from(attribute: &MessageAttribute) -> Result<Self, Self::Error> {
+        let MessageAttribute { data_type, value } = attribute.clone();
+        match attribute.is_binary() {
+            true => Ok(Self::Binary { value: BASE64.decode(&value)?, data_type }),
+            false => Ok(Self::Text { data_type, value }),
+        }
     }
 }
 
@@ -108,6 +121,10 @@ pub struct NewMessage {
     pub structure: Option<String>,
     /// By name.
     pub attributes: BTreeMap<String, Attribute>,
+    /// Which order it belongs to, on FIFO topics; standard topics hand it on to standard queues.
+    pub group_id: Option<String>,
+    /// FIFO topics take a message of the same id once in five minutes.
+    pub deduplication_id: Option<String>,
 }
 
 impl NewMessage {
@@ -116,7 +133,7 @@ impl NewMessage {
         self.body.len() + attributes
     }
 
-    /// Checks it as SNS does, and cuts it into what each protocol gets.
+    /// Checks all that does not depend on the topic, as SNS does.
     pub(super) fn check(self) -> Result<Checked, SnsError> {
         if let Some(subject) = &self.subject
             && (subject.is_empty() || subject.chars().count() > 100 || subject.chars().any(char::is_control))
@@ -126,20 +143,35 @@ impl NewMessage {
         if self.body.is_empty() {
             return Err(SnsError::invalid("Empty message"));
         }
-        if self.size() > SIZE_MAX {
-            return Err(SnsError::invalid("Message too long"));
-        }
+        check_id("MessageGroupId", self.group_id.as_deref())?;
+        check_id("MessageDeduplicationId", self.deduplication_id.as_deref())?;
+        let size = self.size();
         let by_protocol = match self.structure.as_deref() {
             None | Some("") => BTreeMap::new(),
             Some("json") => texts(&self.body)?,
             Some(_) => return Err(SnsError::invalid("MessageStructure")),
         };
-        Ok(Checked { message: self, by_protocol })
+        let notice = Notice {
+            subject: self.subject,
+            body: self.body,
+            by_protocol,
+            attributes: self.attributes.into_iter().map(|(name, attribute)| (name, attribute.into())).collect(),
+            group_id: self.group_id,
+            deduplication_id: self.deduplication_id,
+            ..Notice::default()
+        };
+        Ok(Checked { notice, size })
     }
+}
 
-    pub(super) fn attributes_json(&self) -> Map<String, Value> {
-        self.attributes.iter().map(|(name, attribute)| (name.clone(), attribute.to_json())).collect()
+/// Alphanumeric characters and punctuation, 1 to 128 of them.
+fn check_id(name: &str, id: Option<&str>) -> Result<(), SnsError> {
+    let Some(id) = id else { return Ok(()) };
+    if (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
     }
+    let allowed = "can only include alphanumeric and punctuation characters, 1 to 128 in length";
+    Err(SnsError::invalid(format!("{name} Reason: {name} {allowed}")))
 }
 
 fn texts(body: &str) -> Result<BTreeMap<String, String>, SnsError> {
@@ -154,33 +186,86 @@ fn texts(body: &str) -> Result<BTreeMap<String, String>, SnsError> {
     }
 }
 
-/// A message that may be published.
+/// A message that may be published, where its topic takes it.
 #[derive(Debug, Clone)]
 pub(super) struct Checked {
-    pub(super) message: NewMessage,
-    by_protocol: BTreeMap<String, String>,
+    notice: Notice,
+    size: usize,
 }
 
 impl Checked {
-    /// What subscribers of a protocol get.
-    pub(super) fn text(&self, protocol: &str) -> &str {
-        let text = self.by_protocol.get(protocol).or_else(|| self.by_protocol.get("default"));
-        text.unwrap_or(&self.message.body)
+    /// The message under an id and a time, for a topic.
+    ///
+    /// # Errors
+    /// The topic does not take it: it is too long, or has (or has not) what only FIFO topics take.
+    pub(super) fn for_topic(self, topic: &TopicRow, topic_arn: String, sent: Sent) -> Result<Notice, SnsError> {
+        if self.size > topic.size_max() {
+            return Err(SnsError::invalid("Message too long"));
+        }
+        let mut notice = Notice { topic_arn, message_id: sent.message_id, time_ms: sent.time_ms, ..self.notice };
+        if !topic.is_fifo() {
+            let reason = "The request includes MessageDeduplicationId parameter that is not valid for this topic type";
+            return match notice.deduplication_id {
+                Some(_) => Err(SnsError::invalid(format!("MessageDeduplicationId Reason: {reason}"))),
+                None => Ok(notice),
+            };
+        }
+        if notice.group_id.is_none() {
+            return Err(SnsError::invalid("The MessageGroupId parameter is required for FIFO topics"));
+        }
+        if notice.deduplication_id.is_none() {
+            if topic.attributes.get("ContentBasedDeduplication").is_none_or(|value| value != "true") {
+                let reason = "The topic should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly";
+                return Err(SnsError::invalid(reason));
+            }
+            notice.deduplication_id = Some(hex::encode(Sha256::digest(&notice.body)));
+        }
+        Ok(notice)
+    }
+
+    /// In bytes, as SNS counts.
+    pub(super) fn size(&self) -> usize {
+        self.size
     }
 }
 
-/// A message on its way to one subscriber: the payload of a mail task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Notification {
-    /// Of the message: all its subscribers see the same.
+/// What a message is known by from its sending on.
+#[derive(Debug, Clone)]
+pub(super) struct Sent {
+    pub(super) message_id: String,
+    pub(super) time_ms: i64,
+}
+
+/// A message that was published, as all its subscribers see it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Notice {
     pub(super) message_id: String,
     pub(super) topic_arn: String,
-    pub(super) subscription_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) subject: Option<String>,
-    pub(super) text: String,
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub(super) attributes: Map<String, Value>,
+    pub(super) body: String,
+    /// Texts for single protocols, and `default`; empty where all get the body.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) by_protocol: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) attributes: BTreeMap<String, MessageAttribute>,
     pub(super) time_ms: i64,
-    /// Whether a rule sent it: then texts in quotes, which templates make, are shown without them.
+    /// Whether a rule sent it: then texts in quotes, which templates make, are shown in mails without them.
     pub(super) by_rule: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) group_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) deduplication_id: Option<String>,
+    /// Of messages of FIFO topics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sequence_number: Option<String>,
+}
+
+impl Notice {
+    /// What subscribers of a protocol get.
+    pub(super) fn text(&self, protocol: &str) -> &str {
+        let text = self.by_protocol.get(protocol).or_else(|| self.by_protocol.get("default"));
+        text.unwrap_or(&self.body)
+    }
 }

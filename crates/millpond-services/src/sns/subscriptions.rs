@@ -1,26 +1,28 @@
-use super::attributes::{self, OF_SUBSCRIPTIONS};
-use super::mail::{MailTask, mail_task};
-use super::sql::{self, Attributes, SubscriptionRow};
+use super::attributes::{self, SubscriptionFacts};
+use super::confirm::{self, ask};
+use super::delivery_policy::Effective;
+use super::sql::{self, Attributes, State, SubscriptionRow, TopicRow};
 use super::topics::{Page, find};
-use super::{PAGE, Sns, SnsError};
+use super::{PAGE, Sns, SnsError, endpoints};
+use millpond_core::arn::Place;
 use millpond_core::env::EnvExt;
 use millpond_store::Tx;
 use rusqlite::Connection;
+use serde_json::Value;
 
-/// Of one topic. Each is a task for every message.
-const SUBSCRIPTIONS_MAX: i64 = 1000;
-
-/// A token confirms for so long.
-const TOKEN_VALID_MS: i64 = 48 * 60 * 60 * 1000;
+/// AWS's quotas, of one topic.
+const SUBSCRIPTIONS_MAX: i64 = 12_500_000;
+const SUBSCRIPTIONS_MAX_OF_FIFO: i64 = 100;
+const FILTERS_MAX: i64 = 200;
 
 /// A subscription to make.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct NewSubscription {
     /// Of the topic.
     pub topic_arn: String,
-    /// `email` or `email-json`.
+    /// `email`, `email-json`, `http`, `https`, `sqs` or `lambda`.
     pub protocol: String,
-    /// A mail address.
+    /// A mail address, a URL, or the ARN of a queue or function.
     pub endpoint: String,
     /// By AWS's names.
     pub attributes: Attributes,
@@ -42,9 +44,9 @@ pub struct Subscription {
     pub arn: String,
     /// Of its topic.
     pub topic_arn: String,
-    /// `email` or `email-json`.
+    /// `email`, `email-json`, `http`, `https`, `sqs` or `lambda`.
     pub protocol: String,
-    /// A mail address.
+    /// A mail address, a URL (without its password), or an ARN.
     pub endpoint: String,
     /// Whether it waits for the subscriber to confirm.
     pub is_pending: bool,
@@ -57,7 +59,8 @@ fn found(connection: &Connection, topic: &str, id: &str) -> Result<SubscriptionR
 }
 
 impl Sns {
-    /// `Subscribe`: the subscriber gets a mail with a link to confirm. Asked for once more while it is pending, another such mail.
+    /// `Subscribe`: a subscriber by mail or HTTP gets a link to confirm, and once more where it is asked for again while it is pending. Queues and
+    /// functions need no confirmation: their policies say who may send to them.
     pub async fn subscribe(&self, new: NewSubscription) -> Result<Subscribed, SnsError> {
         self.subscribe_as(new, false).await
     }
@@ -74,85 +77,39 @@ impl Sns {
     }
 
     async fn subscribe_as(&self, mut new: NewSubscription, confirmed: bool) -> Result<Subscribed, SnsError> {
-        check_endpoint(&mut new)?;
-        for (name, value) in &new.attributes {
-            attributes::check_subscription(name, value, &new.attributes).map_err(|reason| {
-                match reason.starts_with("Filter policy scope") {
-                    true => SnsError::InvalidParameter(reason),
-                    false => SnsError::invalid(format!("Attributes Reason: {reason}")),
-                }
-            })?;
-        }
         let topic_name = self.topic_name(&new.topic_arn)?;
-        let arn = new.topic_arn.clone();
+        let (arn, place) = (new.topic_arn.clone(), self.lake.place.clone());
+        // The name says what the topic is: so the answer does not depend on whether it exists.
+        new.endpoint = endpoints::check(&new.protocol, &new.endpoint, topic_name.ends_with(".fifo"), &place)?;
+        new.attributes = checked(&new, &place)?;
+        let confirmed = confirmed || confirm::needs_none(&new.protocol);
         let subscribe = move |tx: &Tx<'_>| {
             let topic = find(tx, &topic_name)?;
-            let Some(mut there) = sql::subscription_of(tx, topic.id, &new.protocol, &new.endpoint)? else {
-                return add(tx, topic.id, new, confirmed);
+            sql::forget_unconfirmed(tx, topic.id, tx.now_ms() - confirm::TOKEN_VALID_MS)?;
+            let there = sql::subscription_of(tx, topic.id, &new.protocol, &new.endpoint)?;
+            let mut there = match there {
+                Some(ended) if ended.state == State::Ended => {
+                    sql::delete_subscription(tx, &ended)?;
+                    return add(tx, &topic, new, confirmed);
+                }
+                Some(there) => there,
+                None => return add(tx, &topic, new, confirmed),
             };
-            if !new.attributes.is_empty() && new.attributes != there.attributes {
+            if !agrees(&new.attributes, &there.attributes) {
                 return Err(SnsError::invalid("Attributes Reason: Subscription already exists with different attributes"));
             }
-            match (there.confirmed, confirmed) {
+            match (there.is_confirmed(), confirmed) {
                 (true, _) => {}
                 (false, true) => {
-                    there.confirmed = true;
+                    there.state = State::Confirmed;
                     sql::update_subscription(tx, &there)?;
                 }
                 (false, false) => ask(tx, &mut there)?,
             }
-            Ok((there.id, !there.confirmed))
+            Ok((there.id.clone(), !there.is_confirmed()))
         };
         let (id, is_pending) = self.lake.store.write(subscribe).await?;
         Ok(Subscribed { arn: format!("{arn}:{id}"), is_pending })
-    }
-
-    /// `ConfirmSubscription`: needs nothing but the token. Answers the subscription's ARN.
-    pub async fn confirm(&self, topic_arn: &str, token: &str, authenticate_on_unsubscribe: bool) -> Result<String, SnsError> {
-        let well_formed = token.len() == TOKEN_BYTES * 2 && token.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !well_formed {
-            return Err(SnsError::invalid("Token"));
-        }
-        // As SNS does, a topic that is not there is told like a wrong token: who asks is unknown.
-        let name = self.topic_name(topic_arn).map_err(|_| SnsError::invalid("Token"))?;
-        let (token, arn) = (token.to_owned(), topic_arn.to_owned());
-        let confirm = move |tx: &Tx<'_>| {
-            let wrong = || SnsError::invalid("Token");
-            let topic = sql::topic(tx, &name)?.ok_or_else(wrong)?;
-            let mut there = sql::subscription_by_token(tx, topic.id, &token)?.ok_or_else(wrong)?;
-            if there.confirmed {
-                return Ok(there.id);
-            }
-            if tx.now_ms() - there.token_ms > TOKEN_VALID_MS {
-                return Err(SnsError::invalid("Token Reason: it has expired; subscribe again"));
-            }
-            there.confirmed = true;
-            if authenticate_on_unsubscribe {
-                there.attributes.insert(AUTHENTICATED.into(), "true".into());
-            }
-            sql::update_subscription(tx, &there)?;
-            Ok::<_, SnsError>(there.id)
-        };
-        Ok(format!("{arn}:{}", self.lake.store.write(confirm).await?))
-    }
-
-    /// `Unsubscribe`. `signed`: whether the request was; without, the ARN in the link is what entitles. One that is gone is gone.
-    pub async fn unsubscribe(&self, arn: &str, signed: bool) -> Result<(), SnsError> {
-        if arn == "PendingConfirmation" {
-            return Err(SnsError::invalid(
-                "SubscriptionArn Reason: a pending subscription is deleted after its token has expired",
-            ));
-        }
-        let (topic, id) = self.subscription_id(arn)?;
-        let unsubscribe = move |tx: &Tx<'_>| {
-            let Some(there) = sql::subscription(tx, &topic, &id)? else { return Ok(()) };
-            if !signed && there.attributes.contains_key(AUTHENTICATED) {
-                let message = "This subscription was confirmed so that only signed requests can end it.";
-                return Err(SnsError::Authorization(message.into()));
-            }
-            Ok(sql::delete_subscription(tx, &there)?)
-        };
-        self.lake.store.write(unsubscribe).await
     }
 
     /// `ListSubscriptions` and, where a topic is given, `ListSubscriptionsByTopic`.
@@ -172,9 +129,9 @@ impl Sns {
         Subscription {
             arn: format!("{topic_arn}:{}", row.id),
             topic_arn,
+            is_pending: !row.is_confirmed(),
+            endpoint: endpoints::shown(&row.protocol, row.endpoint),
             protocol: row.protocol,
-            endpoint: row.endpoint,
-            is_pending: !row.confirmed,
             owner: self.lake.place.account.clone(),
         }
     }
@@ -182,39 +139,52 @@ impl Sns {
     /// `GetSubscriptionAttributes`, by AWS's names.
     pub async fn subscription_attributes(&self, arn: &str) -> Result<Attributes, SnsError> {
         let (topic, id) = self.subscription_id(arn)?;
-        let row = self.lake.store.read(move |connection| found(connection, &topic, &id)).await?;
+        let look = move |connection: &Connection| {
+            let row = found(connection, &topic, &id)?;
+            Ok::<_, SnsError>((find(connection, &topic)?, row))
+        };
+        let (topic, row) = self.lake.store.read(look).await?;
         let mut all = Attributes::new();
         let mut put = |name: &str, value: String| all.insert(name.into(), value);
         put("SubscriptionArn", arn.into());
         put("TopicArn", self.topic_arn(&row.topic));
         put("Owner", self.lake.place.account.clone());
         put("SubscriptionPrincipal", format!("arn:aws:iam::{}:root", self.lake.place.account));
-        put("Protocol", row.protocol);
-        put("Endpoint", row.endpoint);
-        put("PendingConfirmation", (!row.confirmed).to_string());
-        put("ConfirmationWasAuthenticated", row.attributes.contains_key(AUTHENTICATED).to_string());
+        put("PendingConfirmation", (!row.is_confirmed()).to_string());
+        put("ConfirmationWasAuthenticated", confirm::was_authenticated(&row).to_string());
         put("RawMessageDelivery", "false".into());
         if row.attributes.contains_key("FilterPolicy") {
             put("FilterPolicyScope", "MessageAttributes".into());
         }
-        all.extend(row.attributes.into_iter().filter(|(name, _)| name != AUTHENTICATED));
+        let policies = (topic.attributes.get("DeliveryPolicy"), row.attributes.get("DeliveryPolicy"));
+        if matches!(row.protocol.as_str(), "http" | "https") && (policies.0.is_some() || policies.1.is_some()) {
+            put("EffectiveDeliveryPolicy", Effective::new(policies.0, policies.1).shown_of_subscription());
+        }
+        put("Endpoint", endpoints::shown(&row.protocol, row.endpoint));
+        put("Protocol", row.protocol);
+        all.extend(row.attributes.into_iter().filter(|(name, _)| !name.starts_with(confirm::OURS)));
         Ok(all)
     }
 
     /// `SetSubscriptionAttributes`. An empty value takes the attribute away.
     pub async fn set_subscription_attribute(&self, arn: &str, attribute: &str, value: &str) -> Result<(), SnsError> {
-        if !OF_SUBSCRIPTIONS.contains(&attribute) {
+        if !attributes::is_of_subscriptions(attribute) {
             return Err(SnsError::invalid("AttributeName"));
         }
         let (topic, id) = self.subscription_id(arn)?;
-        let (attribute, value) = (attribute.to_owned(), value.to_owned());
+        let (attribute, value, place) = (attribute.to_owned(), value.to_owned(), self.lake.place.clone());
         let set = move |tx: &Tx<'_>| {
             let mut row = found(tx, &topic, &id)?;
             if value.is_empty() && attribute != "RawMessageDelivery" {
                 row.attributes.remove(&attribute);
             } else {
+                if attribute == "FilterPolicy" && !row.attributes.contains_key("FilterPolicy") {
+                    check_filters(tx, &find(tx, &topic)?)?;
+                }
                 row.attributes.insert(attribute.clone(), value.clone());
-                attributes::check_subscription(&attribute, &value, &row.attributes).map_err(SnsError::InvalidParameter)?;
+                let facts = SubscriptionFacts::of(&row, &place);
+                let kept = attributes::check_subscription(&attribute, &value, &row.attributes, facts);
+                row.attributes.insert(attribute, kept.map_err(SnsError::InvalidParameter)?);
             }
             Ok(sql::update_subscription(tx, &row)?)
         };
@@ -222,33 +192,51 @@ impl Sns {
     }
 }
 
-/// Marks a subscription that only signed requests can end.
-const AUTHENTICATED: &str = "millpond:AuthenticateOnUnsubscribe";
+/// The attributes of a new subscription as they are stored.
+fn checked(new: &NewSubscription, place: &Place) -> Result<Attributes, SnsError> {
+    let facts = SubscriptionFacts { place, protocol: &new.protocol, endpoint: &new.endpoint };
+    let one = |(name, value): (&String, &String)| {
+        let checked = attributes::check_subscription(name, value, &new.attributes, facts);
+        let kept = checked.map_err(|reason| match reason.starts_with("Filter policy scope") {
+            true => SnsError::InvalidParameter(reason),
+            false => SnsError::invalid(format!("Attributes Reason: {reason}")),
+        });
+        Ok((name.clone(), kept?))
+    };
+    new.attributes.iter().filter(|(name, value)| !value.is_empty() || *name == "RawMessageDelivery").map(one).collect()
+}
 
-const TOKEN_BYTES: usize = 64;
+/// Whether a subscription is already as it is asked for: what is not given does not count, and what was never set has its default.
+fn agrees(asked: &Attributes, there: &Attributes) -> bool {
+    let default = |name: &str| match name {
+        "RawMessageDelivery" => Some("false"),
+        "FilterPolicyScope" => Some("MessageAttributes"),
+        _ => None,
+    };
+    let same = |a: &str, b: &str| {
+        let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
+        a == b || (parsed(a).is_some() && parsed(a) == parsed(b))
+    };
+    asked.iter().all(|(name, value)| {
+        there.get(name).map(String::as_str).or_else(|| default(name)).is_some_and(|found| same(found, value))
+    })
+}
 
-fn check_endpoint(new: &mut NewSubscription) -> Result<(), SnsError> {
-    match new.protocol.as_str() {
-        "email" | "email-json" => {}
-        "http" | "https" | "sqs" | "lambda" | "sms" | "application" | "firehose" => {
-            let reason = format!("Protocol Reason: this lake delivers to email and email-json so far, not to {}", new.protocol);
-            return Err(SnsError::invalid(reason));
-        }
-        other => return Err(SnsError::invalid(format!("Amazon SNS does not support this protocol string: {other}"))),
-    }
-    if let Some(address) = new.endpoint.strip_prefix("mailto:") {
-        new.endpoint = address.to_owned();
-    }
-    match new.endpoint.parse::<lettre::Address>() {
-        Ok(_) if new.endpoint.len() <= 320 => Ok(()),
-        _ => Err(SnsError::invalid("Email address")),
+fn check_filters(connection: &Connection, topic: &TopicRow) -> Result<(), SnsError> {
+    match sql::count_filters(connection, topic.id)? {
+        ..FILTERS_MAX => Ok(()),
+        _ => Err(SnsError::FilterPolicyLimit(format!("A topic has up to {FILTERS_MAX} filter policies"))),
     }
 }
 
-fn add(tx: &Tx<'_>, topic: i64, new: NewSubscription, confirmed: bool) -> Result<(String, bool), SnsError> {
-    let (there, pending) = sql::count_subscriptions(tx, topic)?;
-    if there + pending >= SUBSCRIPTIONS_MAX {
-        return Err(SnsError::SubscriptionLimit(format!("A topic has up to {SUBSCRIPTIONS_MAX} subscriptions")));
+fn add(tx: &Tx<'_>, topic: &TopicRow, new: NewSubscription, confirmed: bool) -> Result<(String, bool), SnsError> {
+    let (there, pending) = sql::count_subscriptions(tx, topic.id)?;
+    let limit = if topic.is_fifo() { SUBSCRIPTIONS_MAX_OF_FIFO } else { SUBSCRIPTIONS_MAX };
+    if there + pending >= limit {
+        return Err(SnsError::SubscriptionLimit(format!("A topic of this type has up to {limit} subscriptions")));
+    }
+    if new.attributes.contains_key("FilterPolicy") {
+        check_filters(tx, topic)?;
     }
     let mut row = SubscriptionRow {
         seq: 0,
@@ -256,25 +244,14 @@ fn add(tx: &Tx<'_>, topic: i64, new: NewSubscription, confirmed: bool) -> Result
         topic: String::new(),
         protocol: new.protocol,
         endpoint: new.endpoint,
-        confirmed,
-        token: tx.env().random_hex(TOKEN_BYTES),
+        state: if confirmed { State::Confirmed } else { State::Pending },
+        token: tx.env().random_hex(confirm::TOKEN_BYTES),
         token_ms: tx.now_ms(),
         attributes: new.attributes,
     };
-    sql::insert_subscription(tx, topic, &row)?;
+    sql::insert_subscription(tx, topic.id, &row)?;
     if !confirmed {
         ask(tx, &mut row)?;
     }
     Ok((row.id, !confirmed))
-}
-
-/// Has the subscriber asked. The token stays the same for its time, so that the links of all mails work.
-fn ask(tx: &Tx<'_>, row: &mut SubscriptionRow) -> Result<(), SnsError> {
-    if tx.now_ms() - row.token_ms > TOKEN_VALID_MS {
-        row.token = tx.env().random_hex(TOKEN_BYTES);
-    }
-    row.token_ms = tx.now_ms();
-    sql::update_subscription(tx, row)?;
-    tx.enqueue(&mail_task(MailTask::Confirmation { subscription_id: row.id.clone(), message_id: tx.env().uuid() }))?;
-    Ok(())
 }

@@ -1,8 +1,10 @@
-use super::attributes::{self, OF_TOPICS};
+use super::attributes::{self, TopicFacts};
+use super::delivery_policy::Effective;
 use super::sql::{self, Attributes, TopicRow};
-use super::{PAGE, Sns, SnsError};
+use super::{PAGE, Sns, SnsError, policy};
+use millpond_store::Tx;
 use rusqlite::Connection;
-use serde_json::json;
+use serde_json::Value;
 
 /// AWS's default (100,000) for standard topics.
 const TOPICS_MAX: i64 = 100_000;
@@ -10,7 +12,7 @@ const TOPICS_MAX: i64 = 100_000;
 /// A topic to create.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct NewTopic {
-    /// 1 to 256 characters of `[A-Za-z0-9_-]`.
+    /// 1 to 256 characters of `[A-Za-z0-9_-]`; that of a FIFO topic ends with `.fifo`.
     pub name: String,
     /// By AWS's names.
     pub attributes: Attributes,
@@ -42,41 +44,38 @@ pub(super) fn find(connection: &Connection, name: &str) -> Result<TopicRow, SnsE
 
 impl Sns {
     /// `CreateTopic`. One that is there already is answered as if it were new, where nothing that is given differs. Answers its ARN.
-    pub async fn create_topic(&self, new: NewTopic) -> Result<String, SnsError> {
-        let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        if new.name.ends_with(".fifo") || new.attributes.get("FifoTopic").is_some_and(|value| value == "true") {
-            return Err(SnsError::invalid("Topic Name Reason: FIFO topics are not there yet; create a standard topic"));
-        }
-        if new.name.is_empty() || new.name.len() > 256 || !new.name.chars().all(valid) {
-            return Err(SnsError::invalid("Topic Name"));
-        }
-        for (name, value) in &new.attributes {
-            attributes::check_topic(name, value).map_err(|reason| SnsError::invalid(format!("Attributes Reason: {reason}")))?;
+    pub async fn create_topic(&self, mut new: NewTopic) -> Result<String, SnsError> {
+        let is_fifo = check_name(&new)?;
+        let arn = self.topic_arn(&new.name);
+        let facts = TopicFacts { arn: &arn, is_fifo };
+        for (name, value) in &mut new.attributes {
+            *value = attributes::check_topic(name, value, facts)
+                .map_err(|reason| SnsError::invalid(format!("Attributes Reason: {reason}")))?;
         }
         super::tags::check(&new.tags)?;
-        let arn = self.topic_arn(&new.name);
         let answer = arn.clone();
-        self.lake
-            .store
-            .write(move |tx| {
-                let Some(there) = sql::topic(tx, &new.name)? else {
-                    if sql::count_topics(tx)? >= TOPICS_MAX {
-                        return Err(SnsError::TopicLimit(format!("A lake has up to {TOPICS_MAX} topics")));
-                    }
-                    sql::put_topic(tx, &new.name, &new.attributes)?;
-                    new.tags.iter().try_for_each(|(key, value)| sql::put_tag(tx, &arn, key, value))?;
-                    return Ok(());
-                };
-                if new.attributes.iter().any(|(name, value)| there.attributes.get(name) != Some(value)) {
-                    return Err(SnsError::invalid("Attributes Reason: Topic already exists with different attributes"));
+        let create = move |tx: &Tx<'_>| {
+            let Some(there) = sql::topic(tx, &new.name)? else {
+                if sql::count_topics(tx)? >= TOPICS_MAX {
+                    return Err(SnsError::TopicLimit(format!("A lake has up to {TOPICS_MAX} topics")));
                 }
-                let tags = sql::tags(tx, &arn)?;
-                if new.tags.iter().any(|tag| !tags.contains(tag)) {
-                    return Err(SnsError::invalid("Tags Reason: Topic already exists with different tags"));
-                }
-                Ok(())
-            })
-            .await?;
+                new.attributes.retain(|name, value| name != "FifoTopic" || value == "true");
+                sql::put_topic(tx, &new.name, &new.attributes)?;
+                new.tags.iter().try_for_each(|(key, value)| sql::put_tag(tx, &arn, key, value))?;
+                return Ok(());
+            };
+            let found =
+                |name: &str| there.attributes.get(name).map(String::as_str).or_else(|| attributes::default_of_topic(name));
+            if new.attributes.iter().any(|(name, value)| found(name) != Some(value)) {
+                return Err(SnsError::invalid("Attributes Reason: Topic already exists with different attributes"));
+            }
+            let tags = sql::tags(tx, &arn)?;
+            if new.tags.iter().any(|tag| !tags.contains(tag)) {
+                return Err(SnsError::invalid("Tags Reason: Topic already exists with different tags"));
+            }
+            Ok(())
+        };
+        self.lake.store.write(create).await?;
         Ok(answer)
     }
 
@@ -118,75 +117,90 @@ impl Sns {
         put("TopicArn", arn.into());
         put("Owner", account.clone());
         put("DisplayName", String::new());
-        put("Policy", default_policy(arn, account));
-        put("EffectiveDeliveryPolicy", effective_delivery_policy());
+        put("Policy", policy::default(arn, account).to_string());
+        put("EffectiveDeliveryPolicy", Effective::shown_of_topic(topic.attributes.get("DeliveryPolicy")));
         put("SubscriptionsConfirmed", confirmed.to_string());
         put("SubscriptionsPending", pending.to_string());
         put("SubscriptionsDeleted", topic.deleted.to_string());
+        if topic.is_fifo() {
+            put("ContentBasedDeduplication", "false".into());
+        }
         all.extend(topic.attributes);
         Ok(all)
     }
 
     /// `SetTopicAttributes`. An empty value takes the attribute away.
     pub async fn set_topic_attribute(&self, arn: &str, attribute: &str, value: &str) -> Result<(), SnsError> {
-        if !OF_TOPICS.contains(&attribute) {
+        if !attributes::is_of_topics(attribute) {
             return Err(SnsError::invalid("AttributeName"));
         }
-        if !value.is_empty() {
-            attributes::check_topic(attribute, value).map_err(SnsError::InvalidParameter)?;
-        }
-        let (name, attribute, value) = (self.topic_name(arn)?, attribute.to_owned(), value.to_owned());
-        self.lake
-            .store
-            .write(move |tx| {
-                let mut topic = find(tx, &name)?;
-                match value.is_empty() {
-                    true => topic.attributes.remove(&attribute),
-                    false => topic.attributes.insert(attribute, value),
-                };
-                Ok(sql::put_topic(tx, &topic.name, &topic.attributes)?)
-            })
-            .await
+        let (name, attribute, value, arn) = (self.topic_name(arn)?, attribute.to_owned(), value.to_owned(), arn.to_owned());
+        let set = move |tx: &Tx<'_>| {
+            let mut topic = find(tx, &name)?;
+            if value.is_empty() {
+                topic.attributes.remove(&attribute);
+            } else {
+                let facts = TopicFacts { arn: &arn, is_fifo: topic.is_fifo() };
+                let kept = attributes::check_topic(&attribute, &value, facts).map_err(SnsError::InvalidParameter)?;
+                topic.attributes.insert(attribute, kept);
+            }
+            Ok(sql::put_topic(tx, &topic.name, &topic.attributes)?)
+        };
+        self.lake.store.write(set).await
+    }
+
+    /// `AddPermission`: a statement of the topic's policy, under `label`.
+    pub async fn add_permission(
+        &self,
+        arn: &str,
+        label: &str,
+        accounts: Vec<String>,
+        actions: Vec<String>,
+    ) -> Result<(), SnsError> {
+        let (label, topic_arn) = (label.to_owned(), arn.to_owned());
+        self.change_policy(arn, move |policy| policy::with_permission(policy, &label, &accounts, &actions, &topic_arn)).await
+    }
+
+    /// `RemovePermission`: the statement under `label`. One that is not there is gone already.
+    pub async fn remove_permission(&self, arn: &str, label: &str) -> Result<(), SnsError> {
+        let label = label.to_owned();
+        self.change_policy(arn, move |policy| policy::without_permission(policy, &label)).await
+    }
+
+    async fn change_policy<F>(&self, arn: &str, change: F) -> Result<(), SnsError>
+    where
+        F: FnOnce(&str) -> Result<String, SnsError> + Send + 'static,
+    {
+        let (name, sns) = (self.topic_name(arn)?, self.clone());
+        let write = move |tx: &Tx<'_>| {
+            let mut topic = find(tx, &name)?;
+            let changed = change(&sns.policy(&topic))?;
+            topic.attributes.insert("Policy".into(), changed);
+            Ok(sql::put_topic(tx, &topic.name, &topic.attributes)?)
+        };
+        self.lake.store.write(write).await
+    }
+
+    /// Lets a service publish to a topic for one rule or bucket, or for all whose ARN `source` means with its stars. Said twice is said once.
+    pub async fn allow(&self, arn: &str, label: &str, principal: &str, source: &str) -> Result<(), SnsError> {
+        let (label, principal, source, topic_arn) = (label.to_owned(), principal.to_owned(), source.to_owned(), arn.to_owned());
+        self.change_policy(arn, move |policy| policy::allowing(policy, &label, &principal, &source, &topic_arn)).await
+    }
+
+    /// A topic's policy: what its owner set, or AWS's default.
+    pub(super) fn policy(&self, topic: &TopicRow) -> String {
+        let default = || policy::default(&self.topic_arn(&topic.name), &self.lake.place.account);
+        topic.attributes.get("Policy").cloned().unwrap_or_else(|| Value::to_string(&default()))
     }
 }
 
-/// What SNS gives a topic whose owner sets no policy.
-fn default_policy(arn: &str, account: &str) -> String {
-    let actions = [
-        "GetTopicAttributes",
-        "SetTopicAttributes",
-        "AddPermission",
-        "RemovePermission",
-        "DeleteTopic",
-        "Subscribe",
-        "ListSubscriptionsByTopic",
-        "Publish",
-    ];
-    json!({
-        "Version": "2008-10-17",
-        "Id": "__default_policy_ID",
-        "Statement": [{
-            "Sid": "__default_statement_ID",
-            "Effect": "Allow",
-            "Principal": { "AWS": "*" },
-            "Action": actions.map(|action| format!("SNS:{action}")),
-            "Resource": arn,
-            "Condition": { "StringEquals": { "AWS:SourceOwner": account } },
-        }],
-    })
-    .to_string()
-}
-
-fn effective_delivery_policy() -> String {
-    json!({
-        "http": {
-            "defaultHealthyRetryPolicy": {
-                "minDelayTarget": 20, "maxDelayTarget": 20, "numRetries": 3, "numMaxDelayRetries": 0, "numNoDelayRetries": 0,
-                "numMinDelayRetries": 0, "backoffFunction": "linear",
-            },
-            "disableSubscriptionOverrides": false,
-            "defaultRequestPolicy": { "headerContentType": "text/plain; charset=UTF-8" },
-        },
-    })
-    .to_string()
+/// Checks a topic's name; answers whether it is a FIFO topic's.
+fn check_name(new: &NewTopic) -> Result<bool, SnsError> {
+    let is_fifo = new.attributes.get("FifoTopic").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let stem = if is_fifo { new.name.strip_suffix(".fifo") } else { Some(new.name.as_str()) };
+    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    match stem {
+        Some(stem) if !stem.is_empty() && new.name.len() <= 256 && stem.chars().all(valid) => Ok(is_fifo),
+        _ => Err(SnsError::invalid("Topic Name")),
+    }
 }

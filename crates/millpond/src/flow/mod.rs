@@ -13,10 +13,11 @@ use crate::config::{Flow, Zone};
 use async_trait::async_trait;
 use http::StatusCode;
 use millpond_api::admin::{FlowError, Flows};
+use millpond_api::caller::Caller;
 use millpond_api::router::{Context, Router};
 use millpond_core::error::ErrorKind;
 use millpond_services::lake::Lake;
-use millpond_services::s3::{S3, S3Error};
+use millpond_services::s3::{self, S3, S3Error};
 use millpond_services::sns::Sns;
 use millpond_store::StoreError;
 use millpond_wire::{Operation, WireError, client as wire, events, glue, sns};
@@ -173,7 +174,8 @@ impl FlowManager {
             return Ok(());
         }
         told.event_bridge = true;
-        self.s3.set_notifications(bucket, told).await.map_err(of_s3)
+        // What was set already was tried then.
+        self.s3.set_notifications(&s3::Caller::default(), bucket, told, true).await.map_err(of_s3)
     }
 
     async fn database(&self, database_input: glue::DatabaseInput) -> Result<(), FlowError> {
@@ -228,6 +230,9 @@ impl FlowManager {
         }
         let input = sns::CreateTopicInput { name: parts.name(), ..Default::default() };
         let topic_arn = self.ask(sns::CreateTopic, &input, &[]).await?.and_then(|made| made.topic_arn).unwrap_or_default();
+        let rules = self.lake.place.arn("events", format!("rule/{}-*", parts.name())).to_string();
+        let allowed = self.sns.allow(&topic_arn, "millpond-flow", "events.amazonaws.com", &rules).await;
+        allowed.map_err(|error| failed(error.kind(), format!("letting the flow's rules publish to {topic_arn}: {error}")))?;
         for address in wanted {
             let subscribed = self.sns.subscribe_confirmed(&topic_arn, "email", address).await;
             subscribed.map_err(|error| failed(error.kind(), format!("subscribing {address}: {error}")))?;
@@ -327,13 +332,14 @@ impl FlowManager {
     fn context(&self) -> Context {
         let account = self.lake.place.account.clone();
         Context {
-            access_key: String::new(),
-            principal: format!("arn:aws:iam::{account}:root"),
+            principal: Caller::root(&account, ""),
             account,
+            region: self.lake.place.region.clone(),
             source_ip: String::new(),
             request_id: millpond_core::env::EnvExt::uuid(self.lake.store.env().as_ref()),
             now_ms: self.lake.store.env().now_ms(),
             endpoint: String::new(),
+            host: None,
         }
     }
 

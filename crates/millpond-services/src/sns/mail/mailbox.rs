@@ -46,7 +46,7 @@ impl MailTransport for Mailbox {
         let task = task.clone();
         let keep = self.lake.store.write(move |tx| {
             sql::keep_mail(tx, &mail, KEPT_MAX)?;
-            tx.finish_task(&task)
+            super::finish(tx, &task)
         });
         Ok(keep.await?)
     }
