@@ -9,10 +9,15 @@ pub mod authorize;
 pub mod caller;
 pub mod events;
 pub mod glue;
+pub mod iam;
 pub mod lambda;
 pub mod logs;
 pub mod router;
 pub mod s3;
 pub mod server;
+pub mod sessions;
 pub mod sns;
+pub mod sqs;
 pub mod sts;
+
+pub use sessions::pass_role;

@@ -7,9 +7,12 @@
 pub mod athena;
 pub mod events;
 pub mod glue;
+pub mod iam;
 pub mod lake;
+pub mod lambda;
 pub mod logs;
 pub mod runtime;
 pub mod s3;
 pub mod sns;
+pub mod sqs;
 pub mod sts;

@@ -11,22 +11,31 @@ use crate::endpoint::Endpoint;
 use crate::flow::{self, FlowManager};
 use anyhow::{Context, Result, anyhow};
 use millpond_api::admin::Admin;
+use millpond_api::caller::{Keys, RootKey};
 use millpond_api::router::Router;
 use millpond_api::s3::Hosts;
-use millpond_api::server::{self, Server};
+use millpond_api::server::{Server, Shared};
+use millpond_api::sessions::LakeKeys;
 use millpond_core::arn::Place;
 use millpond_core::env::{SharedEnv, SystemEnv};
 use millpond_engine::query::{Engine, EngineConfig};
+use millpond_functions::Host;
 use millpond_services::athena::{self, Athena};
 use millpond_services::events::{self, Events};
 use millpond_services::glue::{self, Glue};
+use millpond_services::iam::Iam;
 use millpond_services::lake::catalog::{self, LakeTables};
+use millpond_services::lake::identity::{self, Identity};
 use millpond_services::lake::{Lake, ledger, objects};
+use millpond_services::lambda::{self, Lambda};
+use millpond_services::logs::Logs;
 use millpond_services::runtime::delivery::{Redelivery, Targets};
-use millpond_services::runtime::dispatcher::Dispatcher;
+use millpond_services::runtime::dispatcher::{Dispatcher, Listener};
+use millpond_services::runtime::source::Sources;
 use millpond_services::runtime::{Handler, Workers};
 use millpond_services::s3::{self, S3};
 use millpond_services::sns::{self, Sns};
+use millpond_services::sqs::{self, Sqs};
 use millpond_services::sts::Sts;
 use millpond_store::{Component, Store};
 use std::os::unix::fs::DirBuilderExt;
@@ -71,6 +80,11 @@ pub struct App {
     collecting: JoinHandle<()>,
     dispatcher: Dispatcher,
     workers: Workers,
+    logs: Logs,
+    sweeping: Workers,
+    functions: Host,
+    pollers: lambda::Pollers,
+    sqs: Sqs,
 }
 
 /// The tables of all parts, in the order of their making.
@@ -79,6 +93,7 @@ pub fn components() -> Vec<Component> {
         objects::COMPONENT,
         catalog::COMPONENT,
         ledger::COMPONENT,
+        identity::COMPONENT,
         s3::COMPONENT,
         glue::COMPONENT,
         glue::classifier::COMPONENT,
@@ -87,6 +102,8 @@ pub fn components() -> Vec<Component> {
         athena::COMPONENT,
         events::COMPONENT,
         sns::COMPONENT,
+        sqs::COMPONENT,
+        lambda::COMPONENT,
         flow::COMPONENT,
     ]
 }
@@ -98,7 +115,14 @@ struct Services {
     athena: Athena,
     events: Events,
     sns: Sns,
+    sqs: Sqs,
     engine: Arc<Engine>,
+    logs: Logs,
+    lambda: Lambda,
+    functions: Host,
+    identity: Identity,
+    iam: Iam,
+    sts: Sts,
 }
 
 impl App {
@@ -123,16 +147,15 @@ impl App {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let lake = Lake { store, place: place.clone() };
-        let services = Services::over(&lake, &config, &endpoint.url)?;
+        let identity = Identity::open(&lake, &credentials.secret_access_key).await?;
+        let services = Services::over(&lake, &config, &endpoint.url, identity)?;
         let router = services.router();
         let flows =
             FlowManager::new(lake.clone(), router.clone(), services.s3.clone(), services.sns.clone(), config.zones.clone());
         flows.apply(&config.flows, config.file.is_some()).await.map_err(|error| anyhow!(error.message))?;
 
-        let keys = server::Credentials {
-            access_key: credentials.access_key_id.clone(),
-            secret_key: credentials.secret_access_key.clone(),
-        };
+        let root = RootKey::new(&place.account, &credentials.access_key_id, &credentials.secret_access_key);
+        let keys: Arc<dyn Keys> = Arc::new(LakeKeys::new(root, services.identity.clone()));
         let hosts = Hosts::new(config.server.domains.iter().map(String::as_str));
         let own = Admin {
             lake: lake.clone(),
@@ -143,14 +166,18 @@ impl App {
             version: env!("CARGO_PKG_VERSION"),
         };
         let server = Server {
+            s3: millpond_api::s3::service(services.s3.clone(), keys.clone(), router.authorizer().clone(), hosts),
             router,
-            s3: millpond_api::s3::service(services.s3.clone(), &keys, hosts),
             own: Arc::new(own),
-            credentials: keys,
+            keys,
             place,
             env,
             endpoint: endpoint.url.clone(),
+            shared: Shared::default(),
         };
+        let (logs, sqs) = (services.logs.clone(), services.sqs.clone());
+        let sweeping = logs.start_sweeping();
+        let (functions, pollers) = (services.functions.clone(), lambda::Pollers::start(&services.lambda));
         let (dispatcher, workers) = services.start(&lake);
         let stop = CancellationToken::new();
         let serving = tokio::spawn(Arc::new(server).serve(listener, stop.clone()));
@@ -158,7 +185,24 @@ impl App {
         if announce {
             endpoint.write(&data)?;
         }
-        Ok(Self { lake, endpoint, credentials, announced: announce, flows, stop, serving, collecting, dispatcher, workers })
+        let announced = announce;
+        Ok(Self {
+            lake,
+            endpoint,
+            credentials,
+            announced,
+            flows,
+            stop,
+            serving,
+            collecting,
+            dispatcher,
+            workers,
+            logs,
+            sweeping,
+            functions,
+            pollers,
+            sqs,
+        })
     }
 
     /// Where it answers.
@@ -186,9 +230,14 @@ impl App {
     /// Ends it: requests under way are answered, tasks under way end or are left to the next start.
     pub async fn stop(self) {
         self.stop.cancel();
+        // Receives that wait for messages are answered now.
+        self.sqs.close();
         let _ = self.serving.await;
         self.dispatcher.stop().await;
-        self.workers.stop(TASK_PATIENCE).await;
+        tokio::join!(self.workers.stop(TASK_PATIENCE), self.pollers.stop(TASK_PATIENCE));
+        self.functions.stop().await;
+        self.sweeping.stop(TASK_PATIENCE).await;
+        self.logs.flush().await;
         let _ = self.collecting.await;
         if self.announced {
             self.endpoint.remove(self.lake.store.directory());
@@ -241,23 +290,41 @@ fn engine_config(config: &Config, directory: &Path, env: SharedEnv) -> EngineCon
 }
 
 impl Services {
-    fn over(lake: &Lake, config: &Config, endpoint: &str) -> Result<Self> {
+    fn over(lake: &Lake, config: &Config, endpoint: &str, identity: Identity) -> Result<Self> {
         let directory = lake.store.directory();
         let blobs = Arc::new(lake.store.blobs().clone());
         let engine = Arc::new(Engine::new(engine_config(config, directory, lake.store.env().clone()), blobs));
+        let logs = Logs::open(directory, lake.place.clone(), lake.store.env().clone())?;
         let glue = Glue::new(lake.clone());
         let tables = Arc::new(LakeTables::new(lake.clone()));
-        let sns = Sns::new(lake.clone(), mail_transport(lake, config)?, endpoint.to_owned());
-        let mut targets = glue::target_kinds();
-        targets.push(Arc::new(sns.clone()));
-        let targets = Targets::new(targets);
+        let (targets, sources) = (Targets::default(), Sources::default());
+        let (iam, sts) = (Iam::new(lake.clone(), identity.clone()), Sts::new(lake.clone(), identity.clone()));
+        let (lambda, functions) =
+            crate::functions::over(lake, config, endpoint, logs.sink(), identity.clone(), &targets, &sources)?;
+        let sns = Sns::new(lake.clone(), mail_transport(lake, config)?, endpoint.to_owned(), targets.clone());
+        let mut kinds = glue::target_kinds();
+        let sqs = Sqs::new(lake.clone());
+        kinds.push(Arc::new(sns.clone()));
+        kinds.push(Arc::new(sqs.clone()));
+        kinds.push(Arc::new(events::BusTarget));
+        kinds.extend(logs.target_kinds());
+        kinds.push(Lambda::target_kind());
+        targets.install(kinds);
+        sources.install(vec![Arc::new(sqs.clone())]);
         Ok(Self {
-            s3: S3::new(lake.clone()),
+            s3: S3::new(lake.clone(), targets.clone()),
             athena: Athena::new(lake.clone(), engine.clone(), tables),
             events: Events::new(lake.clone(), targets),
             glue,
             sns,
+            sqs,
             engine,
+            logs,
+            lambda,
+            functions,
+            identity,
+            iam,
+            sts,
         })
     }
 
@@ -265,10 +332,14 @@ impl Services {
     fn router(&self) -> Router {
         let mut router = Router::default();
         millpond_api::glue::register(&mut router, &self.glue);
+        millpond_api::lambda::register(&mut router, self.lambda.clone());
+        millpond_api::logs::register(&mut router, self.logs.clone());
         millpond_api::athena::register(&mut router, self.athena.clone());
         millpond_api::events::register(&mut router, self.events.clone());
         millpond_api::sns::register(&mut router, self.sns.clone());
-        millpond_api::sts::register(&mut router, Sts);
+        millpond_api::sqs::register(&mut router, self.sqs.clone());
+        millpond_api::iam::register(&mut router, self.iam.clone());
+        millpond_api::sts::register(&mut router, self.sts.clone());
         router
     }
 
@@ -278,8 +349,12 @@ impl Services {
         handlers.extend(glue::handlers(&self.glue, &self.engine));
         handlers.push(Arc::new(events::ScheduleHandler { events: self.events.clone() }));
         handlers.extend(self.sns.handlers());
+        handlers.extend(self.sqs.handlers());
+        handlers.extend(self.logs.handlers());
+        handlers.extend(self.lambda.handlers());
         let workers = Workers::start(lake, handlers);
-        let dispatcher = Dispatcher::start(lake, targets, vec![Arc::new(events::Rules::new(lake))]);
+        let listeners: Vec<Arc<dyn Listener>> = vec![Arc::new(events::Rules::new(lake)), Arc::new(s3::Notifier::new(lake))];
+        let dispatcher = Dispatcher::start(lake, targets, listeners);
         (dispatcher, workers)
     }
 }
@@ -338,7 +413,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = open(directory.path().to_owned(), Arc::new(SystemEnv)).await.unwrap();
         let lake = Lake { store, place: Arc::default() };
-        let services = Services::over(&lake, &Config::default(), "http://127.0.0.1:4566").unwrap();
+        let identity = Identity::open(&lake, "secret").await.unwrap();
+        let services = Services::over(&lake, &Config::default(), "http://127.0.0.1:4566", identity).unwrap();
         let router = services.router();
         let s3 = millpond_api::s3::IMPLEMENTED.iter().map(|operation| ("s3", *operation));
         let implemented: BTreeSet<(&str, &str)> = router.implemented().chain(s3).collect();

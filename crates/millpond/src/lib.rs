@@ -8,3 +8,4 @@ mod config;
 mod credentials;
 mod endpoint;
 mod flow;
+mod functions;

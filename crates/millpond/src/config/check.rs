@@ -13,14 +13,14 @@ const FLOW_NAME_MAX: usize = 32;
 
 /// Collects faults, so that all are told at once.
 #[derive(Default)]
-struct Faults(Vec<Problem>);
+pub(super) struct Faults(Vec<Problem>);
 
 impl Faults {
     fn add<T>(&mut self, at: &Spanned<T>, key: &str, message: impl Into<String>) {
         self.0.push(Problem { span: at.span(), key: key.into(), message: message.into() });
     }
 
-    fn take<T, U>(&mut self, at: &Spanned<T>, key: &str, checked: Result<U, String>) -> Option<U> {
+    pub(super) fn take<T, U>(&mut self, at: &Spanned<T>, key: &str, checked: Result<U, String>) -> Option<U> {
         checked.map_err(|message| self.add(at, key, message)).ok()
     }
 }
@@ -48,8 +48,9 @@ pub(super) fn check(raw: RawConfig, environment: &dyn Fn(&str) -> Option<String>
         flows.extend(flow(&mut faults, raw));
     }
     let smtp = raw.smtp.and_then(|raw| smtp(&mut faults, raw.into_inner(), environment));
+    let functions = super::functions::check(&mut faults, raw.functions, bytes);
     match faults.0.is_empty() {
-        true => Ok(Config { file: None, server, limits, zones, flows, smtp }),
+        true => Ok(Config { file: None, server, limits, zones, flows, smtp, functions }),
         false => Err(faults.0),
     }
 }

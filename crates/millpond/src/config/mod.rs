@@ -5,10 +5,12 @@
 //! that is wrong with the meaning is told at once. Passwords may come from the environment, and are never printed.
 
 mod check;
+mod functions;
 mod problem;
 mod raw;
 
 pub use check::{bucket_name, listen_address};
+pub use functions::Functions;
 pub use problem::ConfigError;
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +43,8 @@ pub struct Config {
     pub flows: Vec<Flow>,
     /// `[smtp]`; without it messages are kept in the lake's mailbox.
     pub smtp: Option<Smtp>,
+    /// `[functions]`
+    pub functions: Functions,
 }
 
 /// `[server]`: where the lake is, and as whom it answers.

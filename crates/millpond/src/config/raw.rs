@@ -12,6 +12,7 @@ pub(super) struct RawConfig {
     pub zones: BTreeMap<Spanned<String>, Spanned<String>>,
     pub flow: Vec<Spanned<RawFlow>>,
     pub smtp: Option<Spanned<RawSmtp>>,
+    pub functions: RawFunctions,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -70,4 +71,16 @@ pub(super) struct RawSmtp {
     pub tls: Option<Spanned<String>>,
     pub username: Option<Spanned<String>>,
     pub password: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawFunctions {
+    pub python: Option<Spanned<String>>,
+    pub packages: Option<Vec<String>>,
+    pub retry_delays_s: Option<Spanned<Vec<f64>>>,
+    pub idle_s: Option<Spanned<u32>>,
+    pub concurrency: Option<Spanned<u32>>,
+    pub memory: Option<Spanned<Size>>,
+    pub isolation: Option<Spanned<String>>,
 }
