@@ -1,0 +1,357 @@
+//! A queue's attributes: what they may say, what they say where the owner says nothing, and what follows from them.
+
+use super::SqsError;
+use super::sql::Attributes;
+use millpond_core::policy::Policy;
+use serde::Deserialize;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Of a message and of a batch, in bytes (Amazon SQS quotas: 1 MiB).
+pub(super) const SIZE_MAX: usize = 1_048_576;
+
+/// The longest that a message can stay hidden after it was received, in seconds.
+pub(super) const VISIBILITY_MAX: i64 = 43_200;
+
+/// Of a queue's policy, in bytes (Amazon SQS quotas, "Policy").
+const POLICY_MAX: usize = 8_192;
+
+/// Numbers: name, least, greatest, default.
+const NUMBERS: &[(&str, i64, i64, &str)] = &[
+    ("DelaySeconds", 0, 900, "0"),
+    ("MaximumMessageSize", 1_024, SIZE_MAX as i64, "1048576"),
+    ("MessageRetentionPeriod", 60, 1_209_600, "345600"),
+    ("ReceiveMessageWaitTimeSeconds", 0, 20, "0"),
+    ("VisibilityTimeout", 0, VISIBILITY_MAX, "30"),
+];
+
+/// What FIFO queues say where the owner says nothing.
+const OF_FIFO: &[(&str, &str)] =
+    &[("ContentBasedDeduplication", "false"), ("DeduplicationScope", "queue"), ("FifoThroughputLimit", "perQueue")];
+
+/// What the service says of a queue, and nobody sets.
+pub(super) const COMPUTED: &[&str] = &[
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesDelayed",
+    "ApproximateNumberOfMessagesNotVisible",
+    "CreatedTimestamp",
+    "LastModifiedTimestamp",
+    "QueueArn",
+];
+
+/// All that can be set.
+const SETTABLE: &[&str] = &[
+    "ContentBasedDeduplication",
+    "DeduplicationScope",
+    "DelaySeconds",
+    "FifoQueue",
+    "FifoThroughputLimit",
+    "KmsDataKeyReusePeriodSeconds",
+    "KmsMasterKeyId",
+    "MaximumMessageSize",
+    "MessageRetentionPeriod",
+    "Policy",
+    "ReceiveMessageWaitTimeSeconds",
+    "RedriveAllowPolicy",
+    "RedrivePolicy",
+    "SqsManagedSseEnabled",
+    "VisibilityTimeout",
+];
+
+/// Whether there is an attribute of that name.
+pub(super) fn is_known(name: &str) -> bool {
+    COMPUTED.contains(&name) || SETTABLE.contains(&name)
+}
+
+/// What follows from a queue's attributes.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) fifo: bool,
+    pub(super) delay_ms: i64,
+    pub(super) size_max: usize,
+    pub(super) retention_ms: i64,
+    pub(super) wait_ms: u64,
+    pub(super) visibility_ms: i64,
+    pub(super) redrive: Option<Redrive>,
+    pub(super) allow: RedriveAllow,
+    pub(super) deduplicates_by_content: bool,
+    /// Deduplication looks at the group alone.
+    pub(super) scope_is_group: bool,
+    pub(super) policy: Option<Arc<Policy>>,
+}
+
+/// A queue's `RedrivePolicy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Redrive {
+    /// The ARN of the dead-letter queue.
+    pub(super) target: String,
+    /// A message that was received so often goes there instead of being received again.
+    pub(super) receives_max: u32,
+}
+
+/// A queue's `RedriveAllowPolicy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RedriveAllow {
+    All,
+    None,
+    /// These ARNs.
+    Queues(Vec<String>),
+}
+
+impl RedriveAllow {
+    pub(super) fn allows(&self, source: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::None => false,
+            Self::Queues(arns) => arns.iter().any(|arn| arn == source),
+        }
+    }
+}
+
+impl Settings {
+    /// From attributes that were checked when they were set.
+    pub(super) fn of(attributes: &Attributes) -> Result<Self, SqsError> {
+        let seconds = |name| number(attributes, name);
+        let is = |name: &str, value: &str| get(attributes, name) == Some(value);
+        Ok(Self {
+            fifo: is("FifoQueue", "true"),
+            delay_ms: seconds("DelaySeconds") * 1000,
+            size_max: usize::try_from(seconds("MaximumMessageSize")).unwrap_or(SIZE_MAX),
+            retention_ms: seconds("MessageRetentionPeriod") * 1000,
+            wait_ms: seconds("ReceiveMessageWaitTimeSeconds").unsigned_abs() * 1000,
+            visibility_ms: seconds("VisibilityTimeout") * 1000,
+            redrive: get(attributes, "RedrivePolicy").map(redrive).transpose()?,
+            allow: get(attributes, "RedriveAllowPolicy").map(redrive_allow).transpose()?.unwrap_or(RedriveAllow::All),
+            deduplicates_by_content: is("ContentBasedDeduplication", "true"),
+            scope_is_group: is("DeduplicationScope", "messageGroup"),
+            policy: get(attributes, "Policy").map(policy).transpose()?,
+        })
+    }
+}
+
+fn get<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a str> {
+    attributes.get(name).map(String::as_str)
+}
+
+/// A number that the attributes or, where they do not say, the defaults give.
+fn number(attributes: &Attributes, name: &str) -> i64 {
+    let default = || NUMBERS.iter().find(|(known, ..)| *known == name).map(|(.., default)| *default);
+    get(attributes, name).or_else(default).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// What the attributes say with all that they leave to the defaults.
+pub(super) fn with_defaults(attributes: &Attributes) -> Attributes {
+    let mut all: Attributes = NUMBERS.iter().map(|(name, .., default)| ((*name).to_owned(), (*default).to_owned())).collect();
+    all.insert("SqsManagedSseEnabled".into(), "false".into());
+    if get(attributes, "FifoQueue") == Some("true") {
+        all.extend(OF_FIFO.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    }
+    all.extend(attributes.clone());
+    all
+}
+
+/// What attributes a queue has after `changes` to those that it had: checked, in their written form. An empty policy takes it away. `created`:
+/// the queue is being made, and its type may still be chosen.
+pub(super) fn changed(before: &Attributes, changes: &Attributes, created: bool) -> Result<Attributes, SqsError> {
+    let fifo = get(if created { changes } else { before }, "FifoQueue").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let mut after = before.clone();
+    for (name, value) in changes {
+        match checked(name, value, fifo, created)? {
+            Some(value) => after.insert(name.clone(), value),
+            None => after.remove(name),
+        };
+    }
+    let throughput_by_group = get(&after, "FifoThroughputLimit") == Some("perMessageGroupId");
+    if throughput_by_group && get(&after, "DeduplicationScope") != Some("messageGroup") {
+        let reason = "The perMessageGroupId value is allowed only when the value for DeduplicationScope is messageGroup.";
+        return Err(SqsError::attribute("FifoThroughputLimit", reason));
+    }
+    Ok(after)
+}
+
+/// The written form of an attribute; `None` where it is the same as saying nothing.
+fn checked(name: &str, value: &str, fifo: bool, created: bool) -> Result<Option<String>, SqsError> {
+    if !SETTABLE.contains(&name) {
+        return Err(unknown(name));
+    }
+    if let Some((_, least, greatest, _)) = NUMBERS.iter().find(|(known, ..)| *known == name) {
+        let number = value.parse::<i64>().ok().filter(|number| (least..=greatest).contains(&number));
+        let reason = || SqsError::attribute(name, format!("Must be an integer from {least} to {greatest}."));
+        return Ok(Some(number.ok_or_else(reason)?.to_string()));
+    }
+    match name {
+        "FifoQueue" if !fifo => Err(unknown(name)),
+        "FifoQueue" if !created && !value.eq_ignore_ascii_case("true") => {
+            Err(SqsError::attribute(name, "Modifying queue type is not supported."))
+        }
+        "ContentBasedDeduplication" if !fifo => Err(unknown(name)),
+        "DeduplicationScope" | "FifoThroughputLimit" if !fifo => {
+            Err(SqsError::InvalidAttributeName(format!("You can specify the {name} only when FifoQueue is set to true.")))
+        }
+        "FifoQueue" | "ContentBasedDeduplication" | "SqsManagedSseEnabled" => Ok(Some(boolean(name, value)?)),
+        "DeduplicationScope" => one_of(name, value, &["messageGroup", "queue"]),
+        "FifoThroughputLimit" => one_of(name, value, &["perQueue", "perMessageGroupId"]),
+        "KmsMasterKeyId" | "KmsDataKeyReusePeriodSeconds" => no_kms(name, value),
+        _ if value.is_empty() => Ok(None),
+        "RedrivePolicy" => redrive(value).map(|_| Some(value.to_owned())),
+        "RedriveAllowPolicy" => redrive_allow(value).map(|_| Some(value.to_owned())),
+        "Policy" => policy(value).map(|_| Some(value.to_owned())),
+        _ => Err(unknown(name)),
+    }
+}
+
+fn unknown(name: &str) -> SqsError {
+    SqsError::InvalidAttributeName(format!("Unknown Attribute {name}."))
+}
+
+fn boolean(name: &str, value: &str) -> Result<String, SqsError> {
+    match value.to_ascii_lowercase().as_str() {
+        known @ ("true" | "false") => Ok(known.to_owned()),
+        _ => Err(SqsError::attribute(name, "Must be true or false.")),
+    }
+}
+
+fn one_of(name: &str, value: &str, known: &[&str]) -> Result<Option<String>, SqsError> {
+    match known.contains(&value) {
+        true => Ok(Some(value.to_owned())),
+        false => Err(SqsError::attribute(name, format!("Must be one of {}.", known.join(", ")))),
+    }
+}
+
+/// What encrypts nothing must not say that it does.
+fn no_kms(name: &str, value: &str) -> Result<Option<String>, SqsError> {
+    let says_nothing = value.is_empty() || (name == "KmsDataKeyReusePeriodSeconds" && value == "300");
+    match says_nothing {
+        true => Ok(None),
+        false => {
+            let reason = "This lake has no KMS: leave KmsMasterKeyId and KmsDataKeyReusePeriodSeconds away; the lake's directory can lie on an encrypted disk.";
+            Err(SqsError::attribute(name, reason))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RedriveText {
+    dead_letter_target_arn: Option<String>,
+    max_receive_count: Option<Value>,
+}
+
+pub(super) fn redrive(text: &str) -> Result<Redrive, SqsError> {
+    let wrong = |reason: &str| SqsError::value(text, "RedrivePolicy", reason);
+    let read: RedriveText =
+        serde_json::from_str(text).map_err(|error| wrong(&format!("Redrive policy is not a valid JSON map: {error}")))?;
+    let missing = |name| wrong(&format!("Redrive policy does not contain mandatory attribute: {name}."));
+    let target = read.dead_letter_target_arn.ok_or_else(|| missing("deadLetterTargetArn"))?;
+    let count = read.max_receive_count.ok_or_else(|| missing("maxReceiveCount"))?;
+    let number = match &count {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    let receives_max = number.and_then(|number| u32::try_from(number).ok()).filter(|number| (1..=1000).contains(number));
+    let receives_max = receives_max.ok_or_else(|| {
+        wrong(&format!("Invalid value for maxReceiveCount: {count}, valid values are from 1 to 1000 both inclusive."))
+    })?;
+    Ok(Redrive { target, receives_max })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RedriveAllowText {
+    redrive_permission: String,
+    source_queue_arns: Option<Vec<String>>,
+}
+
+fn redrive_allow(text: &str) -> Result<RedriveAllow, SqsError> {
+    let wrong = |reason: &str| SqsError::value(text, "RedriveAllowPolicy", reason);
+    let read: RedriveAllowText =
+        serde_json::from_str(text).map_err(|error| wrong(&format!("Redrive allow policy is not valid: {error}")))?;
+    match (read.redrive_permission.as_str(), read.source_queue_arns) {
+        ("allowAll", None) => Ok(RedriveAllow::All),
+        ("denyAll", None) => Ok(RedriveAllow::None),
+        ("byQueue", Some(arns)) if (1..=10).contains(&arns.len()) => Ok(RedriveAllow::Queues(arns)),
+        ("byQueue", _) => Err(wrong("byQueue needs from 1 to 10 sourceQueueArns.")),
+        ("allowAll" | "denyAll", Some(_)) => Err(wrong("sourceQueueArns can be given only with redrivePermission byQueue.")),
+        _ => Err(wrong("redrivePermission must be one of allowAll, denyAll, byQueue.")),
+    }
+}
+
+fn policy(text: &str) -> Result<Arc<Policy>, SqsError> {
+    if text.len() > POLICY_MAX {
+        return Err(SqsError::attribute("Policy", format!("It has {} bytes; {POLICY_MAX} are allowed.", text.len())));
+    }
+    Policy::parse(text).map(Arc::new).map_err(|error| SqsError::attribute("Policy", error))
+}
+
+/// The first attribute (by name) that is wanted to be what it is not.
+pub(super) fn difference<'a>(is: &Attributes, wanted: &'a Attributes) -> Option<&'a str> {
+    let is = with_defaults(is);
+    let same = |name: &str, wanted: &str| match get(&is, name) {
+        Some(there) if there == wanted => true,
+        // The order and the blanks of JSON say nothing.
+        Some(there) if there.starts_with('{') => serde_json::from_str::<Value>(there).ok() == serde_json::from_str(wanted).ok(),
+        Some(_) => false,
+        None => false,
+    };
+    wanted.iter().find(|(name, value)| !same(name, value)).map(|(name, _)| name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(pairs: &[(&str, &str)]) -> Attributes {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_attribute_is_named() {
+        for (pairs, expected) in [
+            (vec![("VisibilityTimeout", "43201")], "VisibilityTimeout. Reason: Must be an integer from 0 to 43200"),
+            (vec![("MaximumMessageSize", "1023")], "from 1024 to 1048576"),
+            (vec![("DelaySeconds", "1.5")], "from 0 to 900"),
+            (vec![("QueueArn", "x")], "Unknown Attribute QueueArn."),
+            (vec![("Nonsense", "x")], "Unknown Attribute Nonsense."),
+            (vec![("FifoQueue", "false")], "Unknown Attribute FifoQueue."),
+            (vec![("ContentBasedDeduplication", "true")], "Unknown Attribute ContentBasedDeduplication."),
+            (vec![("DeduplicationScope", "queue")], "only when FifoQueue is set to true"),
+            (vec![("FifoQueue", "true"), ("FifoThroughputLimit", "perMessageGroupId")], "DeduplicationScope is messageGroup"),
+            (vec![("KmsMasterKeyId", "alias/aws/sqs")], "no KMS"),
+            (vec![("SqsManagedSseEnabled", "maybe")], "true or false"),
+            (vec![("RedrivePolicy", "{}")], "mandatory attribute: deadLetterTargetArn"),
+            (vec![("RedrivePolicy", r#"{"deadLetterTargetArn":"a"}"#)], "mandatory attribute: maxReceiveCount"),
+            (vec![("RedrivePolicy", r#"{"deadLetterTargetArn":"a","maxReceiveCount":0}"#)], "from 1 to 1000"),
+            (vec![("RedrivePolicy", "nonsense")], "not a valid JSON map"),
+            (vec![("RedriveAllowPolicy", r#"{"redrivePermission":"byQueue"}"#)], "from 1 to 10"),
+            (vec![("Policy", "nonsense")], "Invalid value for the parameter Policy"),
+        ] {
+            let error = changed(&Attributes::new(), &of(&pairs), true).unwrap_err().to_string();
+            assert!(error.contains(expected), "{pairs:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_policy_takes_it_away_and_numbers_lose_their_zeros() {
+        let before = of(&[("RedrivePolicy", r#"{"deadLetterTargetArn":"a","maxReceiveCount":"5"}"#), ("DelaySeconds", "1")]);
+        let after = changed(&before, &of(&[("RedrivePolicy", ""), ("DelaySeconds", "007")]), false).unwrap();
+        assert_eq!(after, of(&[("DelaySeconds", "7")]));
+    }
+
+    #[test]
+    fn a_difference_looks_at_defaults_and_at_what_json_means() {
+        let is = of(&[("RedrivePolicy", r#"{"deadLetterTargetArn":"a","maxReceiveCount":5}"#)]);
+        let same =
+            of(&[("RedrivePolicy", r#"{ "maxReceiveCount": 5, "deadLetterTargetArn": "a" }"#), ("VisibilityTimeout", "30")]);
+        assert_eq!(difference(&is, &same), None);
+        assert_eq!(difference(&is, &of(&[("VisibilityTimeout", "31")])), Some("VisibilityTimeout"));
+    }
+
+    #[test]
+    fn settings_follow_from_attributes() {
+        let all = of(&[("FifoQueue", "true"), ("DeduplicationScope", "messageGroup"), ("DelaySeconds", "3")]);
+        let settings = Settings::of(&all).unwrap();
+        assert!(settings.fifo && settings.scope_is_group && !settings.deduplicates_by_content);
+        assert_eq!((settings.delay_ms, settings.visibility_ms, settings.retention_ms), (3_000, 30_000, 345_600_000));
+    }
+}
