@@ -1,5 +1,6 @@
 //! Who asks: the caller of a request, and the keys that tell.
 
+use millpond_services::lake::identity::Acting;
 use millpond_wire::sigv4;
 
 pub use millpond_wire::sigv4::KeyError;
@@ -15,6 +16,8 @@ pub struct Caller {
     pub access_key: String,
     /// What it is.
     pub kind: CallerKind,
+    /// The session that signed, where one did: what its rights are asked of.
+    pub acting: Option<Acting>,
 }
 
 /// The kinds of principals.
@@ -40,13 +43,19 @@ impl Caller {
     #[must_use]
     pub fn root(account: &str, access_key: &str) -> Self {
         let arn = format!("arn:aws:iam::{account}:root");
-        Self { arn, account: account.into(), access_key: access_key.into(), kind: CallerKind::Root }
+        Self { arn, account: account.into(), access_key: access_key.into(), kind: CallerKind::Root, acting: None }
     }
 
     /// Nobody whom the lake knows, in an account.
     #[must_use]
     pub fn anonymous(account: &str) -> Self {
-        Self { arn: "anonymous".into(), account: account.into(), access_key: String::new(), kind: CallerKind::Anonymous }
+        Self {
+            arn: "anonymous".into(),
+            account: account.into(),
+            access_key: String::new(),
+            kind: CallerKind::Anonymous,
+            acting: None,
+        }
     }
 
     /// Whether it is the account's owner.

@@ -1,6 +1,6 @@
-//! Compiled policies of resources by their text: a delivery asks the same few policies again and again.
+//! Compiled policies by their text: a delivery asks the same few policies again and again.
 
-use super::{Policy, PolicyError};
+use super::{Policy, PolicyError, PolicyKind};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -36,18 +36,32 @@ impl Cache {
     }
 }
 
-static CACHE: OnceLock<Mutex<Cache>> = OnceLock::new();
+/// One for each kind of policy: a text may be a policy of one kind and none of another.
+static CACHES: OnceLock<[Mutex<Cache>; 3]> = OnceLock::new();
 
 /// The policy of a resource that `text` says, compiled once for all that ask soon after one another.
 ///
 /// # Errors
 /// The text is not such a policy.
 pub fn cached(text: &str) -> Result<Arc<Policy>, PolicyError> {
-    let cache = CACHE.get_or_init(Mutex::default);
+    cached_as(text, PolicyKind::Resource)
+}
+
+/// The same for a policy of the given kind.
+///
+/// # Errors
+/// The text is not such a policy.
+pub fn cached_as(text: &str, kind: PolicyKind) -> Result<Arc<Policy>, PolicyError> {
+    let caches = CACHES.get_or_init(Default::default);
+    let cache = match kind {
+        PolicyKind::Identity => &caches[0],
+        PolicyKind::Trust => &caches[1],
+        PolicyKind::Resource => &caches[2],
+    };
     if let Some(policy) = cache.lock().expect("nothing panics while it holds the cache").get(text) {
         return Ok(policy);
     }
-    let policy = Arc::new(Policy::parse(text)?);
+    let policy = Arc::new(Policy::parse_as(text, kind)?);
     cache.lock().expect("nothing panics while it holds the cache").put(text, policy.clone());
     Ok(policy)
 }

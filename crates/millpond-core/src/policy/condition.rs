@@ -13,6 +13,8 @@ use std::net::IpAddr;
 pub(super) struct Condition {
     /// In lower case.
     pub(super) key: String,
+    /// As the policy writes it.
+    pub(super) name: String,
     operator: Operator,
     test: Test,
 }
@@ -164,7 +166,7 @@ impl Condition {
             Kind::Binary => Test::Binary(all(values, binary, "base 64")?),
             Kind::Ip => Test::Ip(all(values, Network::parse, "an IP address or range (203.0.113.0/24, 2001:db8::/32)")?),
         };
-        Ok(Self { key: key.to_lowercase(), operator, test })
+        Ok(Self { key: key.to_lowercase(), name: key.to_owned(), operator, test })
     }
 
     /// Whether it holds, where the request's context has `found` for the key (nothing where it does not have it).

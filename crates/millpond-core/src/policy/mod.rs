@@ -16,7 +16,7 @@ mod parse;
 mod pattern;
 mod principal;
 
-pub use cache::cached;
+pub use cache::{cached, cached_as};
 pub use error::PolicyError;
 pub use parse::POLICY_BYTES_MAX;
 pub use principal::Closeness;
@@ -186,6 +186,14 @@ impl Policy {
     /// In the order of the text.
     pub fn statements(&self) -> &[Statement] {
         &self.statements
+    }
+
+    /// The keys that its conditions ask about and `request` does not have, as the policy writes them; a key may come several times.
+    pub fn missing_keys(&self, request: &Request<'_>) -> Vec<String> {
+        let asked = Asked::of(request);
+        let conditions = self.statements.iter().flat_map(|statement| &statement.conditions);
+        let missing = conditions.filter(|condition| asked.values(&condition.key).is_empty());
+        missing.map(|condition| condition.name.clone()).collect()
     }
 
     /// What the policy says about `request`. A statement that denies wins.

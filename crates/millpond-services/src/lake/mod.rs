@@ -2,9 +2,10 @@
 
 pub mod care;
 pub mod catalog;
+pub mod identity;
 pub mod ledger;
-pub mod notify;
 pub mod log;
+pub mod notify;
 pub mod objects;
 
 use millpond_core::arn::Place;
