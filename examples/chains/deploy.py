@@ -83,7 +83,7 @@ class Chain:
             },
         )
 
-    def function(self, name, role, modules, handler, **environment):
+    def function(self, name, role, modules, handler, timeout_s=60, **environment):
         """A Python function; answers its ARN when it is ready."""
         created = self.functions.create_function(
             FunctionName=f"{self.name}-{name}",
@@ -91,7 +91,7 @@ class Chain:
             Role=role,
             Handler=handler,
             Code={"ZipFile": package(*modules)},
-            Timeout=60,
+            Timeout=timeout_s,
             Environment={"Variables": environment},
         )
         self.functions.get_waiter("function_active_v2").wait(FunctionName=created["FunctionArn"])
@@ -112,7 +112,7 @@ class Chain:
         self.allow(function, "s3", f"arn:aws:s3:::{self.raw}")
         self.notify({"LambdaFunctionConfigurations": [{"LambdaFunctionArn": function, **self.what()}]})
 
-    def files_to_queue(self, function, visibility_s=60):
+    def files_to_queue(self, function, visibility_s):
         """The bucket tells a queue, which calls the function; what fails five times goes to a dead-letter queue."""
         dead = self.queue(f"{self.name}-dead")
         redrive = json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 5})
@@ -171,7 +171,7 @@ class Chain:
         return topic
 
 
-def deploy(name, mail, queue=False, modules=("start_crawler",), job_modules=("start_job",), visibility_s=60):
+def deploy(name, mail, queue=False, modules=("start_crawler",), job_modules=("start_job",), timeout_s=60):
     """Makes all parts; the last of the `modules` holds the handler that starts the crawler, the last of the `job_modules` that of the job."""
     chain = Chain(name)
     glue_role = chain.role("glue", "service-role/AWSGlueServiceRole", "AmazonS3FullAccess")
@@ -179,10 +179,10 @@ def deploy(name, mail, queue=False, modules=("start_crawler",), job_modules=("st
         "lambda", "service-role/AWSLambdaBasicExecutionRole", "service-role/AWSLambdaSQSQueueExecutionRole", "AWSGlueConsoleFullAccess"
     )
     chain.lake(glue_role)
-    start_crawler = chain.function("start-crawler", lambda_role, modules, f"{modules[-1]}.handler", CRAWLER=name)
+    start_crawler = chain.function("start-crawler", lambda_role, modules, f"{modules[-1]}.handler", timeout_s, CRAWLER=name)
     start_job = chain.function("start-job", lambda_role, job_modules, f"{job_modules[-1]}.handler", JOB=name)
     if queue:
-        chain.files_to_queue(start_crawler, visibility_s)
+        chain.files_to_queue(start_crawler, timeout_s)
     else:
         chain.files_to_function(start_crawler)
     crawled = {"crawlerName": [name], "state": ["Succeeded"]}

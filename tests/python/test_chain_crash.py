@@ -96,5 +96,5 @@ def test_no_link_of_a_chain_is_lost_whenever_the_server_is_killed(new_lake, smtp
     for letter in lake.dead_letters():
         refused = ("CrawlerRunningException", "ConcurrentRunsExceededException")
         assert any(name in letter["reason"] for name in refused), f"a dead letter with another reason: {letter}"
-    doctor = lake.millpond("doctor", check=False)
-    assert doctor.returncode == 0, doctor.stdout
+    problems = [line for line in lake.millpond("doctor", check=False).stdout.splitlines() if line.startswith("PROBLEM")]
+    assert all("tasks were given up" in problem for problem in problems), problems

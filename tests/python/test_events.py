@@ -196,6 +196,16 @@ def test_a_fifo_queue_needs_a_group_and_gets_it(module_lake):
     assert [int(body) for body in queue.wait(20)] == list(range(20))
 
 
+def test_a_trace_header_reaches_the_queue(module_lake):
+    lake, events = module_lake, module_lake.client("events")
+    events.put_rule(Name="traced", EventPattern=json.dumps({"source": ["traced"]}))
+    queue = queue_of(lake, "traced")
+    header = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"
+    put(events, {}, source="traced", TraceHeader=header)
+    got = queue.sqs.receive_message(QueueUrl=queue.url, MessageSystemAttributeNames=["AWSTraceHeader"], WaitTimeSeconds=10)
+    assert got["Messages"][0]["Attributes"] == {"AWSTraceHeader": header}
+
+
 def test_an_input_is_a_constant_a_part_or_a_template(module_lake):
     lake, events = module_lake, module_lake.client("events")
     rule = events.put_rule(Name="inputs", EventPattern=json.dumps({"source": ["inputs"]}))["RuleArn"]

@@ -44,7 +44,7 @@ class Receiver:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 with receiver._lock:
-                    receiver.received.append((dict(self.headers), body, time.monotonic(), self.path))
+                    receiver.received.append(({name.lower(): value for name, value in self.headers.items()}, body, time.monotonic(), self.path))
                     status = receiver.answers.pop(0) if receiver.answers else receiver.status
                 if status == "hang":
                     return
@@ -151,8 +151,8 @@ def test_an_endpoint_confirms_and_gets_signed_envelopes(lake, receiver):
         "Type", "MessageId", "Token", "TopicArn", "Message", "SubscribeURL", "Timestamp", "SignatureVersion", "Signature", "SigningCertURL",
     ]  # fmt: skip
     assert (headers["x-amz-sns-message-id"], headers["x-amz-sns-topic-arn"]) == (asked["MessageId"], topic)
-    assert headers["User-Agent"] == "Amazon Simple Notification Service Agent"
-    assert headers["Content-Type"] == "text/plain; charset=UTF-8" and "x-amz-sns-subscription-arn" not in headers
+    assert headers["user-agent"] == "Amazon Simple Notification Service Agent"
+    assert headers["content-type"] == "text/plain; charset=UTF-8" and "x-amz-sns-subscription-arn" not in headers
     verify(asked)
     attributes = {"n": {"DataType": "Number", "StringValue": "1"}, "b": {"DataType": "Binary", "BinaryValue": b"\x02\x03"}}
     published = sns.publish(TopicArn=topic, Subject='Grüße "x"', Message="line 1\nline 2 ✓", MessageAttributes=attributes)
@@ -197,7 +197,7 @@ def test_raw_messages_have_only_the_text(module_lake, receiver):
     subscribed(module_lake, topic, receiver, RawMessageDelivery="true", DeliveryPolicy=policy)
     sns.publish(TopicArn=topic, Message=json.dumps({"default": "d", "http": "a,b"}), MessageStructure="json")
     headers, body = receiver.wait()[0]
-    assert (body, headers["Content-Type"], headers["x-amz-sns-rawdelivery"]) == ("a,b", "text/csv", "true")
+    assert (body, headers["content-type"], headers["x-amz-sns-rawdelivery"]) == ("a,b", "text/csv", "true")
 
 
 def test_failures_are_tried_again_as_the_policy_says_and_then_told(lake, receiver):
