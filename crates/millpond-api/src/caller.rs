@@ -1,8 +1,6 @@
 //! Who asks: the caller of a request, and the keys that tell.
 
 use millpond_services::lake::identity::Acting;
-use millpond_wire::sigv4;
-
 pub use millpond_wire::sigv4::KeyError;
 
 /// The principal that a request is verified to be of.
@@ -145,10 +143,4 @@ impl Keys for RootKey {
             (false, _) => Err(KeyError::Unknown),
         }
     }
-}
-
-/// The keys, with what makes verifying cheap.
-pub(crate) struct KeyRing {
-    pub(crate) keys: std::sync::Arc<dyn Keys>,
-    pub(crate) signing: sigv4::SigningKeys,
 }

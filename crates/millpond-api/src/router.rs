@@ -246,3 +246,136 @@ async fn decoded<O: Operation>(call: Call, context: &Context) -> Result<(Vec<Str
         Err(WireError::internal(&request_id))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::StatusCode;
+    use millpond_wire::{glue, lambda, sqs};
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Writes down what it is asked, and denies where it is told to.
+    #[derive(Default)]
+    struct Recorder {
+        asked: Mutex<Vec<(String, String)>>,
+        denied: Option<&'static str>,
+    }
+
+    impl Authorizer for Recorder {
+        fn authorize(&self, _: &Context, action: &'static str, resource: &str) -> Result<(), WireError> {
+            self.asked.lock().unwrap().push((action.to_owned(), resource.to_owned()));
+            match self.denied.is_some_and(|denied| resource.ends_with(denied)) {
+                true => Err(WireError::sender(StatusCode::FORBIDDEN, "AccessDeniedException", "no")),
+                false => Ok(()),
+            }
+        }
+    }
+
+    fn context() -> Context {
+        Context {
+            account: "000000000000".into(),
+            region: "us-east-1".into(),
+            principal: Caller::root("000000000000", "AK"),
+            source_ip: "127.0.0.1".into(),
+            request_id: "r".into(),
+            now_ms: 0,
+            endpoint: "http://127.0.0.1:4566".into(),
+            host: Some("lake:4566".into()),
+        }
+    }
+
+    /// A router over a count of the calls that reached a handler.
+    fn router(recorder: &Arc<Recorder>) -> (Router, Arc<AtomicUsize>) {
+        let mut router = Router::new(recorder.clone());
+        let calls = Arc::new(AtomicUsize::new(0));
+        router
+            .service(calls.clone())
+            .on(glue::BatchGetCrawlers, |calls: Arc<AtomicUsize>, _, _| async move {
+                calls.fetch_add(1, Ordering::Relaxed);
+                Ok(glue::BatchGetCrawlersOutput::default())
+            })
+            .on(sqs::SendMessage, |calls: Arc<AtomicUsize>, context: Context, input: sqs::SendMessageInput| async move {
+                calls.fetch_add(1, Ordering::Relaxed);
+                assert_eq!(context.base_url(), "http://lake:4566");
+                Ok(sqs::SendMessageOutput { message_id: Some(input.message_body), ..Default::default() })
+            })
+            .on(lambda::Invoke, |calls: Arc<AtomicUsize>, _, input: lambda::InvokeInput| async move {
+                calls.fetch_add(1, Ordering::Relaxed);
+                Ok(lambda::InvokeOutput { payload: input.payload, ..Default::default() })
+            });
+        (router, calls)
+    }
+
+    fn call(spoken: Spoken, uri: &str, body: &str) -> Call {
+        let parts = http::Request::post(uri).body(()).unwrap().into_parts().0;
+        Call { protocol: spoken.protocol, parts: Some(parts), body: Bytes::copy_from_slice(body.as_bytes()), share: None }
+    }
+
+    #[tokio::test]
+    async fn every_call_comes_before_the_authorizer_with_its_action_and_resources() {
+        let recorder = Arc::new(Recorder::default());
+        let (router, calls) = router(&recorder);
+        let glue = Spoken::from(&glue::SERVICE);
+        let crawlers = call(glue, "/", r#"{"CrawlerNames":["b","a","b"]}"#);
+        router.answer(glue, "BatchGetCrawlers", context(), crawlers).await.unwrap();
+        let query = Spoken { service: &sqs::SERVICE, protocol: sqs::SERVICE.query_protocol().unwrap() };
+        let send = call(query, "/000000000000/q", "Action=SendMessage&MessageBody=hello");
+        let answer = router.answer(query, "SendMessage", context(), send).await.unwrap();
+        assert!(std::str::from_utf8(answer.body()).unwrap().contains("<MessageId>hello</MessageId>"));
+        let rest = Spoken::from(&lambda::SERVICE);
+        let invoke = call(rest, "/2015-03-31/functions/f/invocations", "\"payload\"");
+        let answer = router.answer(rest, "Invoke", context(), invoke).await.unwrap();
+        assert_eq!(&answer.body()[..], b"\"payload\"");
+        let asked: Vec<_> = recorder.asked.lock().unwrap().clone();
+        let asked: Vec<_> = asked.iter().map(|(action, resource)| (action.as_str(), resource.as_str())).collect();
+        assert_eq!(
+            asked,
+            [
+                ("glue:BatchGetCrawlers", "arn:aws:glue:us-east-1:000000000000:crawler/a"),
+                ("glue:BatchGetCrawlers", "arn:aws:glue:us-east-1:000000000000:crawler/b"),
+                ("sqs:SendMessage", "arn:aws:sqs:us-east-1:000000000000:q"),
+                ("lambda:InvokeFunction", "arn:aws:lambda:us-east-1:000000000000:function:f"),
+            ]
+        );
+        assert_eq!(calls.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test]
+    async fn what_is_denied_for_one_resource_does_not_reach_its_handler() {
+        let recorder = Arc::new(Recorder { denied: Some("crawler/b"), ..Default::default() });
+        let (router, calls) = router(&recorder);
+        let body = Bytes::from_static(br#"{"CrawlerNames":["a","b","c"]}"#);
+        let error = router.call(&glue::SERVICE, "BatchGetCrawlers", context(), body).await.unwrap_err();
+        assert_eq!((error.status, &*error.code), (StatusCode::FORBIDDEN, "AccessDeniedException"));
+        assert_eq!((calls.load(Ordering::Relaxed), recorder.asked.lock().unwrap().len()), (0, 2));
+        // What is wrong in itself, or not there, is not even asked for.
+        let wrong = router.call(&glue::SERVICE, "BatchGetCrawlers", context(), Bytes::from_static(b"{}")).await.unwrap_err();
+        assert_eq!(wrong.code, "ValidationException");
+        let missing = router.call(&glue::SERVICE, "GetCrawler", context(), Bytes::from_static(b"{}")).await.unwrap_err();
+        assert_eq!(missing.status, StatusCode::NOT_IMPLEMENTED);
+        assert_eq!(recorder.asked.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_large_call_is_decoded_like_a_small_one() {
+        let recorder = Arc::new(Recorder::default());
+        let (router, _) = router(&recorder);
+        let rest = Spoken::from(&lambda::SERVICE);
+        let payload = "x".repeat(LARGE_BYTES + 1);
+        let invoke = call(rest, "/2015-03-31/functions/f/invocations", &payload);
+        let answer = router.answer(rest, "Invoke", context(), invoke).await.unwrap();
+        assert_eq!(answer.body().len(), payload.len());
+    }
+
+    #[tokio::test]
+    async fn a_public_path_is_found_by_its_prefix() {
+        let mut router = Router::default();
+        router.public("/Certificate-", |visit: Visit| Box::pin(async move { Response::new(Bytes::from(visit.path)) }));
+        let visit = |path: &str| Visit { path: path.into(), query: String::new(), source_ip: String::new() };
+        assert!(router.is_public("/Certificate-1.pem") && !router.is_public("/certificate-1.pem"));
+        assert!(router.visit(visit("/bucket/key")).is_none());
+        let answer = router.visit(visit("/Certificate-1.pem")).unwrap().await;
+        assert_eq!(&answer.body()[..], b"/Certificate-1.pem");
+    }
+}

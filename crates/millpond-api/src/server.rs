@@ -7,11 +7,12 @@
 use crate::caller::{Caller, KeyOf, Keys};
 use crate::router::{Call, Context, LARGE_BYTES, Origin, Router, Visit};
 use crate::s3::S3Endpoint;
+use crate::s3::drain::Drained;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -116,6 +117,9 @@ impl std::fmt::Debug for Server {
 
 type Answer = Response<s3s::Body>;
 
+/// A request's body, of which what nobody reads is read and thrown away.
+type Body = Either<Drained<Incoming>, Incoming>;
+
 impl Server {
     /// Serves until `stop`, then waits a little for requests under way.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
@@ -174,6 +178,11 @@ impl Server {
             request.extensions_mut().insert(origin);
             return self.answer_s3(request).await;
         }
+        // A client that waits for leave to send is not sending.
+        let body: Body = match parts.headers.contains_key(header::EXPECT) {
+            true => Either::Right(body),
+            false => Either::Left(Drained::new(body)),
+        };
         let answered = match own {
             true => self.answer_own(parts, body, &origin).await.map_err(|error| (None, error)),
             false => self.answer_small(parts, body, &origin).await,
@@ -203,7 +212,7 @@ impl Server {
         }
     }
 
-    async fn answer_own(&self, parts: Parts, body: Incoming, origin: &Origin) -> Result<Answer, WireError> {
+    async fn answer_own(&self, parts: Parts, body: Body, origin: &Origin) -> Result<Answer, WireError> {
         let (signed, key) = self.signed(&parts, OWN_SERVICE, false, None)?;
         let (body, _share) = self.read_whole(&parts, body, BODY_MAX).await?;
         self.verify(&signed, &parts, &body, &key, None)?;
@@ -212,7 +221,7 @@ impl Server {
         Ok(small(StatusCode::OK, "application/json", value.to_string().into()))
     }
 
-    async fn answer_small(&self, parts: Parts, body: Incoming, origin: &Origin) -> Result<Answer, (Option<Spoken>, WireError)> {
+    async fn answer_small(&self, parts: Parts, body: Body, origin: &Origin) -> Result<Answer, (Option<Spoken>, WireError)> {
         let scope = target::scope(&parts);
         let hinted = target::hint(&parts, scope.as_deref());
         let before = |error| (hinted, error);
@@ -303,7 +312,7 @@ impl Server {
     async fn read_whole(
         &self,
         parts: &Parts,
-        body: Incoming,
+        body: Body,
         limit: usize,
     ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), WireError> {
         let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());

@@ -167,6 +167,35 @@ mod tests {
     }
 
     #[test]
+    fn every_operation_names_an_action_and_a_resource() {
+        use crate::{athena, iam, sts};
+        let services = [
+            ("glue", glue::RIGHTS),
+            ("athena", athena::RIGHTS),
+            ("events", events::RIGHTS),
+            ("logs", logs::RIGHTS),
+            ("sqs", sqs::RIGHTS),
+            ("sns", sns::RIGHTS),
+            ("sts", sts::RIGHTS),
+            ("iam", iam::RIGHTS),
+            ("lambda", lambda::RIGHTS),
+        ];
+        for (service, rights) in services {
+            for (operation, action, resource) in rights {
+                let prefix = action.split_once(':').map(|(prefix, _)| prefix);
+                assert_eq!(prefix, Some(service), "{operation}");
+                let fits = match resource {
+                    [super::Part::Text(text), ..] => *text == "*" || text.starts_with(&format!("arn:aws:{service}:")),
+                    [super::Part::Input { .. }] => true,
+                    _ => false,
+                };
+                assert!(fits, "{operation}: {resource:?}");
+            }
+            assert!(!rights.is_empty());
+        }
+    }
+
+    #[test]
     fn a_list_names_each_resource_once() {
         let found = resources::<glue::BatchGetCrawlers>(r#"{"CrawlerNames":["b","a","b"]}"#);
         assert_eq!(found, ["arn:aws:glue:us-east-1:000000000000:crawler/a", "arn:aws:glue:us-east-1:000000000000:crawler/b"]);

@@ -461,6 +461,9 @@ macro_rules! operations {
         )*
 
         #[cfg(test)]
+        pub(crate) const RIGHTS: &[(&str, &str, &[$crate::resource::Part])] = &[$((stringify!($name), $action, $resource),)*];
+
+        #[cfg(test)]
         pub(crate) const INPUTS: &[((&str, &str), &$crate::schema::Schema)] =
             &[$((($service.name, stringify!($name)), &$input_schema),)*];
 

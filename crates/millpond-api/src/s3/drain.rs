@@ -17,7 +17,7 @@ const REST_MAX: usize = 32 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A body whose rest is read when it is dropped early.
-pub(super) struct Drained<B>
+pub(crate) struct Drained<B>
 where
     B: Body<Data = Bytes> + Send + 'static,
 {
@@ -28,7 +28,7 @@ impl<B> Drained<B>
 where
     B: Body<Data = Bytes> + Send + 'static,
 {
-    pub(super) fn new(body: B) -> Self {
+    pub(crate) fn new(body: B) -> Self {
         Self { body: Some(Box::pin(body)) }
     }
 }

@@ -10,7 +10,7 @@ mod buckets;
 mod chunked;
 mod convert;
 mod copy;
-mod drain;
+pub(crate) mod drain;
 mod edge;
 mod error;
 mod hosts;

@@ -246,12 +246,14 @@ fn check_service(claim: &Claim, service: &str) -> Result<(), Refusal> {
 }
 
 fn check_time(claim: &Claim, now_ms: i64) -> Result<(), Refusal> {
-    let (now, earliest, latest) = (basic(now_ms), basic(now_ms - SKEW_MS_MAX), basic(now_ms + SKEW_MS_MAX));
+    let now = || basic(now_ms);
     if claim.date_ms > now_ms + SKEW_MS_MAX {
         return Err(Refusal::Mismatch(format!(
-            "Signature not yet current: {} is still later than {latest} ({now} + 5 min.): \
+            "Signature not yet current: {} is still later than {} ({} + 5 min.): \
              the client's clock is ahead of the lake's.",
-            claim.date
+            claim.date,
+            basic(now_ms + SKEW_MS_MAX),
+            now()
         )));
     }
     match claim.expires_s {
@@ -259,16 +261,19 @@ fn check_time(claim: &Claim, now_ms: i64) -> Result<(), Refusal> {
             let end_ms = claim.date_ms + expires_s * 1000;
             if now_ms > end_ms {
                 return Err(Refusal::Expired(format!(
-                    "Signature expired: the request was valid until {}, and it is now {now}.",
-                    basic(end_ms)
+                    "Signature expired: the request was valid until {}, and it is now {}.",
+                    basic(end_ms),
+                    now()
                 )));
             }
         }
         None if claim.date_ms < now_ms - SKEW_MS_MAX => {
             return Err(Refusal::Mismatch(format!(
-                "Signature expired: {} is now earlier than {earliest} ({now} - 5 min.): \
+                "Signature expired: {} is now earlier than {} ({} - 5 min.): \
                  the request was long under way, or the client's clock is behind the lake's.",
-                claim.date
+                claim.date,
+                basic(now_ms - SKEW_MS_MAX),
+                now()
             )));
         }
         None => {}
