@@ -73,7 +73,8 @@ class Lake:
         stale = self.data / "endpoint.json"
         before = stale.read_text() if stale.exists() else None
         with open(self.log_path, "ab") as log:
-            environment = {**os.environ, "RUST_BACKTRACE": "1"}
+            # The interpreter of the tests has boto3: functions need not install it for each lake.
+            environment = {**os.environ, "RUST_BACKTRACE": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
             self.process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
 
         def ready():
