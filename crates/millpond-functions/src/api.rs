@@ -167,11 +167,11 @@ impl Api {
 
     async fn response(&self, id: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
         if !self.is_current(id) {
-            return error(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID");
+            return refuse_id(request).await;
         }
         let (body, failed) = collect(request.into_body(), RESPONSE_BYTES_MAX).await;
         if !self.claim(id) {
-            return error(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID");
+            return invalid_id();
         }
         let (asked, answer) = match body {
             // A streamed answer says at its end that it failed.
@@ -194,11 +194,11 @@ impl Api {
 
     async fn error(&self, id: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
         if !self.is_current(id) {
-            return error(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID");
+            return refuse_id(request).await;
         }
         let document = error_document(request).await;
         if !self.claim(id) {
-            return error(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID");
+            return invalid_id();
         }
         if self.asked.send(Asked::Error(document)).is_ok() { accepted() } else { gone() }
     }
@@ -207,6 +207,16 @@ impl Api {
         let document = error_document(request).await;
         if self.asked.send(Asked::InitError(document)).is_ok() { accepted() } else { gone() }
     }
+}
+
+fn invalid_id() -> Response<Full<Bytes>> {
+    error(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID")
+}
+
+/// Refuses an answer after reading it to its end: the connection stays usable.
+async fn refuse_id(request: Request<Incoming>) -> Response<Full<Bytes>> {
+    collect(request.into_body(), 0).await;
+    invalid_id()
 }
 
 async fn error_document(request: Request<Incoming>) -> ErrorDocument {

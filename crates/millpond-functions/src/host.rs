@@ -310,7 +310,25 @@ impl Inner {
         if self.settings.isolation == IsolationWanted::Require && !found.isolation.is_complete() {
             return Err(HostError::NotIsolated(found.isolation.missing.join("; ")));
         }
-        self.pool().make_room(&spec.key, spec.memory_mb, &self.settings)?;
+        let reserved = self.pool().make_room(&spec.key, spec.memory_mb, &self.settings)?;
+        let process = self.launch_with(spec, credentials, &runtime, packages.as_deref(), found).await;
+        let mut pool = self.pool();
+        pool.release(reserved);
+        if let Ok(process) = &process {
+            pool.add(Arc::clone(&process.life));
+        }
+        process
+    }
+
+    /// Starts a process for which there is room.
+    async fn launch_with(
+        &self,
+        spec: &Arc<Spec>,
+        credentials: &SessionCredentials,
+        runtime: &Runtime,
+        packages: Option<&Path>,
+        found: &Found,
+    ) -> Result<Process, HostError> {
         let said = |error: std::io::Error| HostError::Launch(error.to_string());
         let opt = self.opt(spec).await?;
         let (listener, address) = Api::listen().await.map_err(said)?;
@@ -326,10 +344,10 @@ impl Inner {
             settings: &self.settings,
             isolation: &found.isolation,
             spec,
-            runtime: &runtime,
+            runtime,
             opt: opt.as_deref(),
             bootstraps: &self.directories.bootstraps,
-            packages: packages.as_deref(),
+            packages,
             root: &self.directories.root,
             own: &own,
             api: &address.to_string(),
@@ -347,7 +365,7 @@ impl Inner {
         let output =
             Output::new(reader.into(), &spec.log_group, &stream, Arc::clone(&self.settings.logs), Arc::clone(&self.settings.env))
                 .map_err(said)?;
-        output.say(self.first_lines(spec, &runtime));
+        output.say(self.first_lines(spec, runtime));
         let launch = Launch {
             id,
             spec: Arc::clone(spec),
@@ -360,9 +378,7 @@ impl Inner {
             credentials_end_ms: credentials.expires_ms,
             env: Arc::clone(&self.settings.env),
         };
-        let process = Process::start(launch)?;
-        self.pool().add(Arc::clone(&process.life));
-        Ok(process)
+        Process::start(launch)
     }
 
     async fn opt(&self, spec: &Spec) -> Result<Option<std::path::PathBuf>, HostError> {

@@ -31,10 +31,10 @@ pub fn peak(process: i32) -> Option<u64> {
     Some(kib * 1_024)
 }
 
-/// What a process and all below it take: its own and their private memory, bytes.
-pub fn of_tree(process: i32) -> u64 {
+/// What all processes below this one take, bytes: their private memory.
+pub fn below(keeper: i32) -> u64 {
     let mut total = 0;
-    let mut found = vec![process];
+    let mut found = children(keeper);
     // A bound against a process that forks faster than this looks.
     let mut left = 4_096;
     while let Some(process) = found.pop() {
@@ -50,17 +50,9 @@ pub fn of_tree(process: i32) -> u64 {
     total
 }
 
-/// The process below a launcher that is none itself.
-pub fn below_launchers(launcher: i32) -> Option<i32> {
-    let own = std::fs::read_link(proc(launcher, "exe")).ok()?;
-    let mut process = launcher;
-    for _ in 0..3 {
-        if std::fs::read_link(proc(process, "exe")).ok()? != own {
-            return Some(process);
-        }
-        process = *children(process).first()?;
-    }
-    None
+/// The oldest child of a process.
+pub fn first_child(process: i32) -> Option<i32> {
+    children(process).first().copied()
 }
 
 /// What the files below a directory take on the disk, bytes; no further than `enough`.

@@ -27,6 +27,8 @@ pub enum Lease {
 pub struct Pool {
     functions: HashMap<String, Function>,
     lives: HashMap<String, Arc<Life>>,
+    /// Processes that are about to be, and what they are thought to take.
+    reserved: Vec<u64>,
     /// Keys that get no more processes.
     retired: HashSet<String>,
     stopped: bool,
@@ -121,11 +123,12 @@ impl Pool {
         }
     }
 
-    /// Makes room for a process that may take `memory_mb`, by ending those that idle longest.
+    /// Makes room for a process that may take `memory_mb`, by ending those that idle longest; answers what is reserved for it, until it is added or
+    /// given up ([`Pool::release`]).
     ///
     /// # Errors
     /// There is none.
-    pub fn make_room(&mut self, key: &str, memory_mb: u32, settings: &HostSettings) -> Result<(), HostError> {
+    pub fn make_room(&mut self, key: &str, memory_mb: u32, settings: &HostSettings) -> Result<u64, HostError> {
         if self.stopped {
             return Err(HostError::Stopped);
         }
@@ -133,13 +136,19 @@ impl Pool {
         let seen = self.functions.get(key).map_or(0, |function| function.peak_bytes);
         let guess = if seen == 0 { FIRST_GUESS_BYTES } else { seen }.min(u64::from(memory_mb) << 20);
         loop {
-            let taken: u64 = self.lives.values().map(|life| life.memory_bytes().max(FIRST_GUESS_BYTES / 4)).sum();
-            let crowded = self.lives.len() >= settings.processes_max;
+            let taken: u64 = self
+                .lives
+                .values()
+                .map(|life| life.memory_bytes().max(FIRST_GUESS_BYTES / 4))
+                .chain(self.reserved.iter().copied())
+                .sum();
+            let count = self.lives.len() + self.reserved.len();
+            let crowded = count >= settings.processes_max;
             if !crowded && taken.saturating_add(guess) <= settings.memory_bytes_max {
-                return Ok(());
+                self.reserved.push(guess);
+                return Ok(guess);
             }
             if !self.end_idlest() {
-                let count = self.lives.len();
                 let reason = if crowded {
                     format!(
                         "{count} processes run, which is the most that there may be (`[functions] processes` in millpond.toml)"
@@ -168,6 +177,13 @@ impl Pool {
             self.lives.remove(&process.life.id);
         }
         true
+    }
+
+    /// Gives back what was reserved.
+    pub fn release(&mut self, reserved: u64) {
+        if let Some(at) = self.reserved.iter().position(|other| *other == reserved) {
+            self.reserved.swap_remove(at);
+        }
     }
 
     /// Counts a process.

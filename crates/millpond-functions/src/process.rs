@@ -109,6 +109,8 @@ pub struct Life {
     /// The key of its function.
     pub key: String,
     launcher: u32,
+    in_namespace: bool,
+    keeper: OnceLock<i32>,
     runtime: OnceLock<i32>,
     end: watch::Receiver<Option<End>>,
     kill: Notify,
@@ -151,11 +153,11 @@ impl Life {
 
     /// Looks at what it takes; ends it where that is too much.
     pub fn look_at_memory(&self) {
-        let Some(runtime) = self.runtime() else { return };
-        let bytes = match &self.cgroup {
+        let bytes = match (&self.cgroup, self.keeper()) {
             // One file for all its processes.
-            Some(cgroup) => cgroup.anonymous_bytes().unwrap_or(0),
-            None => memory::of_tree(runtime),
+            (Some(cgroup), _) => cgroup.anonymous_bytes().unwrap_or(0),
+            (None, Some(keeper)) => memory::below(keeper),
+            (None, None) => return,
         };
         self.now_bytes.store(bytes, Ordering::Relaxed);
         self.peak_bytes.fetch_max(bytes, Ordering::Relaxed);
@@ -176,12 +178,22 @@ impl Life {
         self.peak_bytes.load(Ordering::Relaxed).min(self.memory_bytes_max)
     }
 
-    /// The id of the runtime's process: the last in the chain below the launcher.
+    /// The launcher whose children are the runtime and what the runtime lost: the inner one, where there are two.
+    fn keeper(&self) -> Option<i32> {
+        if let Some(keeper) = self.keeper.get() {
+            return Some(*keeper);
+        }
+        let launcher = i32::try_from(self.launcher).ok()?;
+        let keeper = if self.in_namespace { memory::first_child(launcher)? } else { launcher };
+        Some(*self.keeper.get_or_init(|| keeper))
+    }
+
+    /// The runtime itself: the oldest of those.
     fn runtime(&self) -> Option<i32> {
         if let Some(runtime) = self.runtime.get() {
             return Some(*runtime);
         }
-        let runtime = memory::below_launchers(i32::try_from(self.launcher).ok()?)?;
+        let runtime = memory::first_child(self.keeper()?)?;
         Some(*self.runtime.get_or_init(|| runtime))
     }
 }
@@ -286,6 +298,8 @@ impl Process {
             id: launch.id,
             key: launch.spec.key.clone(),
             launcher: child.id().unwrap_or_default(),
+            in_namespace: launch.plan.namespaces != Namespaces::None,
+            keeper: OnceLock::new(),
             runtime: OnceLock::new(),
             end,
             kill: Notify::new(),

@@ -66,9 +66,6 @@ fn run_outer(socket: &File) -> Result<u8, Trouble> {
     let text = read_plan(socket)?;
     let plan = parse_plan(&text)?;
     nix::unistd::setsid().map_err(trouble("a session of its own"))?;
-    for procs in &plan.cgroup_procs {
-        std::fs::write(procs, "0").map_err(trouble(format_args!("entering the control group {}", procs.display())))?;
-    }
     // When the machine runs out of memory, functions go before the lake does. Where that is not allowed it stays as it is.
     let _ = std::fs::write("/proc/self/oom_score_adj", "500");
     match plan.namespaces {
@@ -116,6 +113,10 @@ fn run_inner(socket: &File) -> Result<u8, Trouble> {
 
 /// Shuts this process in, starts the runtime below it, and stays until that has ended.
 fn run_runtime(socket: &File, plan: &Plan) -> Result<u8, Trouble> {
+    // Here and not earlier: what this program took to start is not to count for the function.
+    for procs in &plan.cgroup_procs {
+        std::fs::write(procs, "0").map_err(trouble(format_args!("entering the control group {}", procs.display())))?;
+    }
     let proc = match plan.namespaces {
         Namespaces::None => {
             nix::sys::prctl::set_child_subreaper(true).map_err(trouble("adopting what the function leaves behind"))?;
@@ -128,6 +129,8 @@ fn run_runtime(socket: &File, plan: &Plan) -> Result<u8, Trouble> {
         // Set last: a change of user clears it. The outer launcher may have died before.
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(trouble("dying with the parent"))?;
     }
+    // The function runs as the same user, and must not trace this process or read its memory. Running a program makes that one ordinary again.
+    nix::sys::prctl::set_dumpable(false).map_err(trouble("hiding from the function"))?;
     let Some((program, arguments)) = plan.argv.split_first() else {
         nix::unistd::chdir(&plan.directory).map_err(trouble(format_args!("entering {}", plan.directory.display())))?;
         tell(socket, &Message::Started { proc, landlock });
