@@ -47,7 +47,8 @@ fn of_zip(error: ZipError) -> LambdaError {
         ZipError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof && error.raw_os_error().is_some() => {
             LambdaError::Store(millpond_store::StoreError::Corrupt(format!("a package could not be unpacked: {error}")))
         }
-        error => refused(format_args!("{error}")),
+        ZipError::Io(error) => refused(error),
+        error => refused(error),
     }
 }
 
@@ -71,14 +72,14 @@ fn file_name(path: &Path) -> String {
 /// Unpacks `source` into `root`, an empty directory. What was written is removed by the caller where this fails.
 ///
 /// # Errors
-/// It is no zip archive, has entries that lie (or lead) outside, is encrypted, or is larger than [`UNPACKED_MAX`].
-pub fn unpack(mut source: impl Read + Seek, root: &Path) -> Result<Unpacked, LambdaError> {
+/// It is no zip archive, has entries that lie (or lead) outside, is encrypted, or has more than `size_max` bytes.
+pub fn unpack(mut source: impl Read + Seek, root: &Path, size_max: u64) -> Result<Unpacked, LambdaError> {
     let claimed = count_entries(&mut source)?;
     let mut archive = ZipArchive::new(source).map_err(of_zip)?;
     if claimed.is_some_and(|claimed| claimed != archive.len()) {
         return Err(refused("two entries have the same name"));
     }
-    let mut unpacking = Unpacking { root, done: Unpacked::default(), made: 0, links: Vec::new() };
+    let mut unpacking = Unpacking { root, size_max, done: Unpacked::default(), made: 0, links: Vec::new() };
     for index in 0..archive.len() {
         let entry = archive.by_index(index).map_err(|error| match error {
             ZipError::UnsupportedArchive(ZipError::PASSWORD_REQUIRED) => refused("it is encrypted"),
@@ -134,6 +135,7 @@ fn memchr_pk(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
 
 struct Unpacking<'a> {
     root: &'a Path,
+    size_max: u64,
     done: Unpacked,
     made: usize,
     links: Vec<(PathBuf, String)>,
@@ -166,11 +168,11 @@ impl Unpacking<'_> {
         }
         let mode = entry.unix_mode().unwrap_or(0o644);
         let mut file = File::create_new(&path).map_err(of_disk(&path))?;
-        let room = UNPACKED_MAX - self.done.size;
+        let room = self.size_max - self.done.size;
         let mut limited = entry.by_ref().take(room + 1);
         let copied = io::copy(&mut limited, &mut file).map_err(|error| of_zip(error.into()))?;
         if copied > room {
-            return Err(LambdaError::invalid(format!("Unzipped size must be smaller than {UNPACKED_MAX} bytes")));
+            return Err(LambdaError::invalid(format!("Unzipped size must be smaller than {} bytes", self.size_max)));
         }
         self.done.size += copied;
         file.set_permissions(Permissions::from_mode((mode & 0o555) | 0o444)).map_err(of_disk(&path))

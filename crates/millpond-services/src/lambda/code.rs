@@ -202,7 +202,7 @@ impl CodeStore {
         let half = self.directory.join(format!("{sha256}.{}", self.lake.store.env().random_hex(8)));
         let unpacked = blocking(move || {
             std::fs::create_dir_all(&half).map_err(|error| of_io(&half, &error))?;
-            let outcome = open().and_then(|source| archive::unpack(source, &half)).and_then(|unpacked| {
+            let outcome = open().and_then(|source| archive::unpack(source, &half, UNPACKED_MAX)).and_then(|unpacked| {
                 match std::fs::rename(&half, &whole) {
                     // Another request was faster with the same bytes.
                     Err(_) if whole.is_dir() => archive::remove(&half).map_err(|error| of_io(&half, &error))?,

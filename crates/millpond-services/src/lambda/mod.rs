@@ -190,6 +190,3 @@ impl<T> Page<T> {
 fn page_size(asked: Option<u32>) -> usize {
     asked.map_or(PAGE, |asked| (asked as usize).clamp(1, PAGE))
 }
-
-#[cfg(test)]
-mod tests;

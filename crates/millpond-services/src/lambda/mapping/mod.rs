@@ -261,6 +261,7 @@ impl Lambda {
             ))
         };
         let arn: Arn = text.parse().map_err(|_| unknown())?;
+        let source = self.inner.sources.find(&arn).ok_or_else(unknown)?;
         if arn.region != place.region || arn.account != place.account {
             let message = format!(
                 "The event source {text} is of another region or account than this lake ({}, {}).",
@@ -268,7 +269,6 @@ impl Lambda {
             );
             return Err(LambdaError::invalid(message));
         }
-        let source = self.inner.sources.find(&arn).ok_or_else(unknown)?;
         Ok((arn, source))
     }
 
