@@ -315,7 +315,7 @@ async fn filter_log_events(logs: Logs, _: Context, input: FilterLogEventsInput) 
 }
 
 async fn test_metric_filter(logs: Logs, _: Context, input: TestMetricFilterInput) -> Answer<TestMetricFilterOutput> {
-    let matches = logs.test_filter(&input.filter_pattern, input.log_event_messages).map_err(refused)?;
+    let matches = logs.test_filter(&input.filter_pattern, input.log_event_messages).await.map_err(refused)?;
     let matches = matches.into_iter().map(|found| MetricFilterMatchRecord {
         event_number: Some(found.number),
         event_message: Some(found.message),

@@ -84,7 +84,7 @@ impl Store {
         configure(&connection)?;
         if shrinking {
             // Has an effect before the first table is made, and none later.
-            connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
+            connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_size_limit = 4194304;")?;
         }
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000;")?;
         migrate::migrate(&mut connection, &STORE)?;

@@ -13,8 +13,10 @@ pub const WRITE: &str = "logs.write";
 /// The lines of one task.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Lines {
-    /// The group; made where it is missing, as the stream is.
+    /// The group.
     pub group: String,
+    /// Whether the group is made where it is missing, as the stream always is.
+    pub makes_group: bool,
     /// The stream.
     pub stream: String,
     /// Times in milliseconds since the epoch, and texts.
@@ -33,10 +35,19 @@ impl Lines {
 
 /// Commits lines with the change that they tell of. Group and stream are made where they are missing.
 pub fn write(tx: &Tx<'_>, group: &str, stream: &str, lines: &[Line]) -> Result<(), StoreError> {
+    commit(tx, group, true, stream, lines)
+}
+
+/// Commits lines for a group that its owner made, and that is not made again where it is deleted meanwhile.
+pub fn write_to_existing(tx: &Tx<'_>, group: &str, stream: &str, lines: &[Line]) -> Result<(), StoreError> {
+    commit(tx, group, false, stream, lines)
+}
+
+fn commit(tx: &Tx<'_>, group: &str, makes_group: bool, stream: &str, lines: &[Line]) -> Result<(), StoreError> {
     let lines: Vec<_> = lines.iter().filter(|line| !line.text.is_empty()).map(|line| (line.time_ms, line.text.clone())).collect();
     if lines.is_empty() {
         return Ok(());
     }
-    let lines = Lines { group: group.into(), stream: stream.into(), lines };
+    let lines = Lines { group: group.into(), makes_group, stream: stream.into(), lines };
     tx.enqueue(&NewTask::new(WRITE, lines).failures_max(1000)).map(|_| ())
 }

@@ -4,10 +4,9 @@
 //! lines: they are written first, with a mark that bears the task's id, and a task whose mark is there writes nothing. When the lake has forgotten
 //! the task, the mark goes with the next lines.
 
-use super::put::Event;
 use super::{Logs, LogsError, group_of, sql};
 use crate::lake::Lake;
-use crate::lake::log::{Lines, WRITE, write};
+use crate::lake::log::{Lines, WRITE, write_to_existing};
 use crate::runtime::delivery::{Delivering, Delivery, Sender, TargetKind};
 use crate::runtime::{Failure, Handler};
 use async_trait::async_trait;
@@ -41,10 +40,12 @@ impl Handler for WriteHandler {
     }
 
     async fn run(&self, lake: &Lake, task: &Task) -> Result<(), Failure> {
-        let Lines { group, stream, lines } = Lines::of(task)?;
-        let events = lines.into_iter().map(|(time_ms, message)| Event { time_ms: time_ms.max(0), message }).collect();
+        let lines = Lines::of(task)?;
+        let name = lines.group.clone();
         let done = std::mem::take(&mut *self.done());
-        self.logs.add_events(group, stream, events, Some(task.id), done).await?;
+        if !self.logs.add_lines(lines, task.id, done).await? {
+            return Err(Failure::lasting(format!("log group '{name}' was deleted before its lines were written")));
+        }
         let held = task.clone();
         lake.store.write(move |tx| tx.finish_task(&held)).await?;
         self.done().push(task.id);
@@ -100,7 +101,7 @@ impl TargetKind for LogGroupTarget {
     fn deliver(&self, at: &Delivering<'_>, arn: &Arn, delivery: &Delivery) -> Result<(), Failure> {
         let group = self.group(arn)?;
         let line = line(&delivery.input, at.tx.now_ms());
-        Ok(write(at.tx, &group, &stream(&delivery.source), &[line])?)
+        Ok(write_to_existing(at.tx, &group, &stream(&delivery.source), &[line])?)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::sql::EVENT_OVERHEAD;
 use super::{Logs, LogsError, found_group, sql};
+use crate::lake::log::Lines;
 use millpond_store::StoreError;
 
 /// Bytes of a batch, as AWS counts them.
@@ -82,27 +83,23 @@ impl Logs {
         written.await
     }
 
-    /// Adds events to a stream that is made, with its group, where it is missing. Where `task` is given this happens once for that task of the
-    /// lake, however often it is asked for; `done` are tasks that the lake has finished.
-    pub(super) async fn add_events(
-        &self,
-        group: String,
-        stream: String,
-        events: Vec<Event>,
-        task: Option<i64>,
-        done: Vec<i64>,
-    ) -> Result<(), StoreError> {
+    /// Writes the lines of a task of the lake, once, however often it is asked for; answers whether there was a group for them. `done` are tasks
+    /// that the lake has finished.
+    pub(super) async fn add_lines(&self, lines: Lines, task: i64, done: Vec<i64>) -> Result<bool, StoreError> {
+        let Lines { group, makes_group, stream, lines } = lines;
+        let events: Vec<Event> = lines.into_iter().map(|(time_ms, message)| Event { time_ms: time_ms.max(0), message }).collect();
         let written = self.store().write(move |tx| {
             for task in done {
                 tx.prepare_cached("DELETE FROM log_written WHERE task = ?")?.execute([task])?;
             }
-            if let Some(task) = task {
-                let mark = "INSERT INTO log_written VALUES (?, ?) ON CONFLICT DO NOTHING";
-                if tx.prepare_cached(mark)?.execute([task, tx.now_ms()])? == 0 {
-                    return Ok(());
-                }
+            if !makes_group && sql::group(tx, &group)?.is_none() {
+                return Ok(false);
             }
-            super::sink::add(tx, &group, &stream, &events)
+            let mark = "INSERT INTO log_written VALUES (?, ?) ON CONFLICT DO NOTHING";
+            if tx.prepare_cached(mark)?.execute([task, tx.now_ms()])? == 0 {
+                return Ok(true);
+            }
+            super::sink::add(tx, &group, &stream, &events).map(|()| true)
         });
         written.await
     }

@@ -2,7 +2,7 @@
 
 use super::put::DAY_MS;
 use super::scan::{Range, Stored, Where, visit};
-use super::sql::{EVENT_OVERHEAD, GroupRow};
+use super::sql::{EVENT_OVERHEAD, GroupRow, StreamRow};
 use super::streams::bad_token;
 use super::{FilterPattern, Logs, LogsError, Position, found_group, sql};
 use millpond_store::StoreError;
@@ -160,13 +160,17 @@ impl Logs {
     ///
     /// # Errors
     /// The pattern is wrong.
-    pub fn test_filter(&self, pattern: &str, messages: Vec<String>) -> Result<Vec<Match>, LogsError> {
+    pub async fn test_filter(&self, pattern: &str, messages: Vec<String>) -> Result<Vec<Match>, LogsError> {
         let pattern = FilterPattern::parse(pattern).map_err(|error| LogsError::invalid(error.to_string()))?;
-        let matched = messages.into_iter().zip(1..).filter_map(|(message, number)| {
-            let values = pattern.extract(&message)?;
-            Some(Match { number, message, values })
+        // Messages may be long: not on the async threads.
+        let matched = tokio::task::spawn_blocking(move || {
+            let matched = messages.into_iter().zip(1..).filter_map(|(message, number)| {
+                let values = pattern.extract(&message)?;
+                Some(Match { number, message, values })
+            });
+            matched.collect()
         });
-        Ok(matched.collect())
+        matched.await.map_err(|_| StoreError::Panicked.into())
     }
 }
 
@@ -203,8 +207,8 @@ fn get(connection: &Connection, query: &GetQuery, token: Option<(bool, Position)
     Ok(Got { events: events.collect(), forward: format!("f/{last}/s"), backward: format!("b/{first}/s") })
 }
 
-/// The streams that a query names.
-fn streams(connection: &Connection, group: i64, query: &FilterQuery) -> Result<Where, LogsError> {
+/// The streams that a query names, and that have events of its times.
+fn streams(connection: &Connection, group: i64, query: &FilterQuery, range: Range) -> Result<Where, LogsError> {
     if let Some(names) = &query.streams {
         let id = |name: &String| Ok(sql::stream(connection, group, name)?.ok_or(LogsError::NoStream)?.id);
         let mut ids = names.iter().map(id).collect::<Result<Vec<i64>, LogsError>>()?;
@@ -214,7 +218,11 @@ fn streams(connection: &Connection, group: i64, query: &FilterQuery) -> Result<W
     }
     let Some(prefix) = &query.prefix else { return Ok(Where::Group) };
     let rows = sql::streams_by_name(connection, group, prefix, None, false, i64::MAX as usize)?;
-    Ok(Where::Streams(rows.into_iter().map(|row| row.id).collect()))
+    let in_range = |row: &StreamRow| {
+        row.last_ms.is_some_and(|last_ms| last_ms >= range.from_ms)
+            && row.first_ms.is_some_and(|first_ms| first_ms <= range.to_ms)
+    };
+    Ok(Where::Streams(rows.into_iter().filter(in_range).map(|row| row.id).collect()))
 }
 
 fn filter(
@@ -225,13 +233,13 @@ fn filter(
     now_ms: i64,
 ) -> Result<Filtered, LogsError> {
     let group = found_group(connection, &query.group)?;
-    let place = streams(connection, group.id, query)?;
     let range = Range {
         from_ms: query.from_ms.unwrap_or(0).max(horizon(&group, now_ms)),
         to_ms: query.to_ms.unwrap_or(i64::MAX),
         after: token.map(|(_, position)| position),
         descending: token.map_or(query.descending, |(descending, _)| descending),
     };
+    let place = streams(connection, group.id, query, range)?;
     let limit = query.limit.unwrap_or(PAGE_EVENTS_MAX).min(PAGE_EVENTS_MAX);
     let (mut page, mut bytes): (Vec<Stored>, usize) = (Vec::new(), 0);
     let (mut looked, mut looked_bytes, mut last, mut ended) = (0, 0, None, true);

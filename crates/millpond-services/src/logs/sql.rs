@@ -140,13 +140,19 @@ pub(super) fn streams_by_name(
 ) -> Result<Vec<StreamRow>, StoreError> {
     // What begins with a prefix lies between it and it followed by the last character that there is.
     let last = format!("{prefix}\u{10ffff}");
-    let (beyond, order) = if descending { ("<", "DESC") } else { (">", "ASC") };
-    let select = format!(
-        "{STREAM} WHERE group_id = ?1 AND name >= ?2 AND name <= ?3 AND (?4 IS NULL OR name {beyond} ?4)
-         ORDER BY name {order} LIMIT ?5"
-    );
+    let (low, high, order) = match (after, descending) {
+        (None, _) => ("name >= ?2", "name <= ?3", if descending { "DESC" } else { "ASC" }),
+        (Some(_), false) => ("name > ?2", "name <= ?3", "ASC"),
+        (Some(_), true) => ("name >= ?2", "name < ?3", "DESC"),
+    };
+    let (from, to) = match (after, descending) {
+        (None, _) => (prefix, last.as_str()),
+        (Some(after), false) => (after.max(prefix), last.as_str()),
+        (Some(after), true) => (prefix, after.min(last.as_str())),
+    };
+    let select = format!("{STREAM} WHERE group_id = ?1 AND {low} AND {high} ORDER BY name {order} LIMIT ?4");
     let mut statement = connection.prepare_cached(&select)?;
-    let rows = statement.query_map(params![group, prefix, last, after, limit as i64], stream_row)?;
+    let rows = statement.query_map(params![group, from, to, limit as i64], stream_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -158,13 +164,14 @@ pub(super) fn streams_by_time(
     descending: bool,
     limit: usize,
 ) -> Result<Vec<StreamRow>, StoreError> {
-    let (beyond, order) = if descending { ("<", "DESC") } else { (">", "ASC") };
+    let (beyond, order, end) = if descending { ("<", "DESC", i64::MAX) } else { (">", "ASC", -1) };
+    // The first condition on the time is one that the index can begin at.
     let select = format!(
-        "{STREAM} WHERE group_id = ?1 AND (?2 IS NULL OR (coalesce(last_ms, 0), name) {beyond} (?2, ?3))
+        "{STREAM} WHERE group_id = ?1 AND coalesce(last_ms, 0) {beyond}= ?2 AND (coalesce(last_ms, 0) {beyond} ?2 OR name {beyond} ?3)
          ORDER BY coalesce(last_ms, 0) {order}, name {order} LIMIT ?4"
     );
+    let (time_ms, name) = after.unwrap_or((end, ""));
     let mut statement = connection.prepare_cached(&select)?;
-    let (time_ms, name) = after.map_or((None, None), |(time_ms, name)| (Some(time_ms), Some(name)));
     let rows = statement.query_map(params![group, time_ms, name, limit as i64], stream_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -367,6 +367,24 @@ async fn lines_that_were_committed_with_a_change_are_written_once() {
 }
 
 #[tokio::test]
+async fn lines_for_a_group_that_was_deleted_are_a_failure_with_a_reason() {
+    let f = fixture();
+    let lake_directory = tempfile::tempdir().unwrap();
+    let store = Store::open(lake_directory.path(), &[], f.clock.clone()).unwrap();
+    let lake = Lake { store, place: Arc::default() };
+    let lines = [Line::new(NOW_MS, "one")];
+    lake.store.write(move |tx| crate::lake::log::write_to_existing(tx, "gone", "s", &lines)).await.unwrap();
+    let task = lake.store.write(|tx| tx.lease_tasks(crate::lake::log::WRITE, 10)).await.unwrap().remove(0);
+    let handler: Arc<dyn Handler> = f.logs.handlers().remove(0);
+    let failure = handler.run(&lake, &task).await.unwrap_err();
+    assert!(!failure.retry && failure.reason.contains("'gone' was deleted"), "{failure:?}");
+    // Delivered again after the group is there, it is written.
+    f.group("gone").await;
+    handler.run(&lake, &task).await.unwrap();
+    assert_eq!(f.filter(all("gone")).await, ["one"]);
+}
+
+#[tokio::test]
 async fn what_exists_or_does_not_is_said_in_the_words_of_aws() {
     let f = fixture();
     f.group("g").await;
