@@ -9,9 +9,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
 use millpond_core::error::ErrorKind;
+use millpond_services::events::{Events, Rule};
 use millpond_services::glue::Glue;
 use millpond_services::glue::crawler::history::{Comparison, Field, Filter};
 use millpond_services::lake::Lake;
+use millpond_services::runtime::delivery::{Undelivered, undelivered};
 use millpond_services::sns::{Mail, Sns};
 use millpond_wire::WireError;
 use serde_json::{Value, json};
@@ -56,6 +58,8 @@ pub struct Admin {
     pub lake: Lake,
     /// For what crawls noted.
     pub glue: Glue,
+    /// For the rules.
+    pub events: Events,
     /// For the mailbox.
     pub sns: Sns,
     /// The flows.
@@ -84,6 +88,7 @@ impl Own for Admin {
             "idle" => self.idle(&input).await,
             "mail/list" => self.mails(&input).await,
             "mail/show" => self.mail(&input).await,
+            "rules/list" => self.rules().await,
             "dead-letters/list" => self.dead_letters(&input).await,
             "dead-letters/retry" => self.retry(&input).await,
             "runs/files" => self.run_files(&input).await,
@@ -139,6 +144,27 @@ impl Admin {
         Ok(json!({
             "id": id, "time_ms": time_ms, "message_id": message_id, "from": from, "to": to, "subject": subject, "body": body,
         }))
+    }
+
+    /// The rules with what they could not deliver, and what others (buckets, topics, functions) could not.
+    async fn rules(&self) -> Result<Value, WireError> {
+        let rules = self.events.all_rules().await.map_err(internal)?;
+        let found = self.lake.store.read(|connection| undelivered(connection, LIMIT_MAX as usize)).await.map_err(internal)?;
+        let is_of_rule = |failed: &Undelivered| rules.iter().any(|(rule, _)| rule.arn == failed.source);
+        let others: Vec<_> = found.iter().filter(|failed| !is_of_rule(failed)).collect();
+        let shown = rules.iter().map(|(Rule { arn, bus, spec }, targets)| {
+            json!({
+                "rule": arn,
+                "bus": bus,
+                "name": spec.name,
+                "enabled": spec.state.is_enabled(),
+                "pattern": spec.pattern,
+                "schedule": spec.schedule,
+                "targets": targets,
+                "failures": found.iter().filter(|failed| failed.source == *arn).collect::<Vec<_>>(),
+            })
+        });
+        Ok(json!({ "rules": shown.collect::<Vec<_>>(), "others": others }))
     }
 
     async fn dead_letters(&self, input: &Value) -> Result<Value, WireError> {

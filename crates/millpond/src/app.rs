@@ -160,6 +160,7 @@ impl App {
         let own = Admin {
             lake: lake.clone(),
             glue: services.glue.clone(),
+            events: services.events.clone(),
             sns: services.sns.clone(),
             flows: Arc::new(flows.clone()),
             endpoint: endpoint.url.clone(),

@@ -151,7 +151,11 @@ impl CompiledRule {
                 sender: Sender::Events,
                 input: made.unwrap_or_else(|_| heard.text.clone()),
                 event: Some(heard.event.clone()),
-                parameters: Parameters { message_group_id: target.message_group_id.clone(), ..Parameters::default() },
+                parameters: Parameters {
+                    message_group_id: target.message_group_id.clone(),
+                    trace: heard.route.trace.clone(),
+                    ..Parameters::default()
+                },
                 retry: target.retry,
                 dead_letter: target.dead_letter.clone(),
             };

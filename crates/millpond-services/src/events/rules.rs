@@ -90,6 +90,20 @@ impl Events {
         Ok(page(found.into_iter().map(rule).collect(), size, |rule: &Rule| rule.spec.name.clone()))
     }
 
+    /// All rules of all buses with the ARNs of their targets, for the lake's owner.
+    pub async fn all_rules(&self) -> Result<Vec<(Rule, Vec<String>)>, EventsError> {
+        let events = self.clone();
+        let look = move |connection: &Connection| {
+            let mut all = Vec::new();
+            for (bus, id, spec) in sql::all_rules(connection)? {
+                let targets = sql::targets(connection, id, "", PAGE_MAX)?.into_iter().map(|target| target.arn).collect();
+                all.push((Rule { arn: events.rule_arn(&bus, &spec.name), bus, spec }, targets));
+            }
+            Ok(all)
+        };
+        self.lake.store.read(look).await
+    }
+
     /// `DeleteRule`. A rule that is not there is deleted already; one with targets is not deleted.
     pub async fn delete_rule(&self, bus: Option<&str>, name: &str) -> Result<(), EventsError> {
         let (bus, name) = (self.bus_name(bus)?, name.to_owned());

@@ -42,7 +42,7 @@ impl TargetKind for BusTarget {
             Some(event) => Cow::Borrowed(event.as_ref()),
             None => Cow::Owned(told(at, delivery)?),
         };
-        let route = Route { bus: bus_name(arn).unwrap_or_default().into(), via, trace: None };
+        let route = Route { bus: bus_name(arn).unwrap_or_default().into(), via, trace: delivery.parameters.trace.clone() };
         sql::emit(at.tx, &event, &route)?;
         Ok(())
     }

@@ -118,11 +118,12 @@ async fn an_event_goes_from_one_bus_to_one_other_and_no_further() {
     assert!(lake.dead().await[0].reason.as_deref().unwrap().contains("already"), "a bus does not feed itself");
     lake.say_on("second").await.unwrap();
     while lake.dispatch().await > 0 {}
+    assert_eq!(lake.arrived().await, ["seen"]);
+    let again = lake.dead().await;
     assert_eq!(
-        lake.dead().await.len(),
-        4,
-        "what is put on the second bus itself may go on once: to the third, and to the first, whose rule
-        sends it back in vain"
+        again.len(),
+        5,
+        "what is put on the second bus itself goes on once, to the two others, whose rules send it on in vain"
     );
 }
 
@@ -270,6 +271,21 @@ async fn retry_now(lake: &Fixture) {
     for task in due.await.unwrap() {
         redelivery.run(&lake.lake, &task).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_could_not_be_delivered_is_told_by_rule_and_target_with_the_last_reason() {
+    let lake = Fixture::new();
+    lake.rule("r", r#"{"source": ["a"]}"#, &["gone", "busy", "well"]).await;
+    for _ in 0..3 {
+        lake.say("a").await;
+        lake.dispatch().await;
+    }
+    let mut told = lake.lake.store.read(|c| delivery::undelivered(c, 10)).await.unwrap();
+    told.sort_by(|a, b| a.target.cmp(&b.target));
+    let facts: Vec<_> = told.iter().map(|of| (of.waiting, of.given_up, of.reason.as_str())).collect();
+    assert_eq!(facts, [(3, 0, "it is busy"), (0, 3, "it is gone")]);
+    assert!(told.iter().all(|of| of.source == lake.events.rule_arn(DEFAULT_BUS, "r") && of.last_ms > 0));
 }
 
 #[tokio::test]

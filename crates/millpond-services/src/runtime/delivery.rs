@@ -16,6 +16,7 @@ use millpond_core::arn::Arn;
 use millpond_core::event::Event;
 use millpond_store::task::{NewTask, Task};
 use millpond_store::{StoreError, Tx};
+use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -85,6 +86,9 @@ pub struct Parameters {
     pub subject: Option<String>,
     /// For queues and topics.
     pub attributes: BTreeMap<String, MessageAttribute>,
+    /// An X-Ray trace header, for queues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
 }
 
 /// One text for one target.
@@ -227,11 +231,15 @@ impl Targets {
             Ok(found) => found,
             Err(failure) => return Ok(Err(failure)),
         };
-        tx.execute_batch("SAVEPOINT delivery")?;
+        let run = |sql: &str| -> Result<(), StoreError> { Ok(tx.prepare_cached(sql)?.execute([]).map(drop)?) };
+        run("SAVEPOINT delivery")?;
         let at = Delivering { tx, lake, targets: self };
         let outcome = catch_unwind(AssertUnwindSafe(|| kind.deliver(&at, &arn, delivery)));
         let outcome = outcome.unwrap_or_else(|_| Err(Failure::lasting("an internal fault ended it; the log says more")));
-        tx.execute_batch(if outcome.is_ok() { "RELEASE delivery" } else { "ROLLBACK TO delivery; RELEASE delivery" })?;
+        if outcome.is_err() {
+            run("ROLLBACK TO delivery")?;
+        }
+        run("RELEASE delivery")?;
         Ok(outcome)
     }
 
@@ -248,7 +256,7 @@ impl Targets {
     /// # Errors
     /// The transaction itself is broken.
     pub fn keep_failed(&self, tx: &Tx<'_>, lake: &Lake, delivery: &Delivery, failure: &Failure) -> Result<(), StoreError> {
-        let kept = Kept { delivery: delivery.clone(), since_ms: tx.now_ms() };
+        let kept = Kept { delivery: delivery.clone(), since_ms: tx.now_ms(), reason: failure.reason.clone() };
         if !failure.retry || delivery.retry.attempts_max == 0 {
             tracing::warn!(
                 source = delivery.source,
@@ -316,6 +324,9 @@ fn dead_letter(failed: &Delivery, failure: &Failure, retries: u32) -> Option<Del
 struct Kept {
     delivery: Delivery,
     since_ms: i64,
+    /// Why the first try failed. (Why the last one did is the task's.)
+    #[serde(default)]
+    reason: String,
 }
 
 impl Kept {
@@ -323,6 +334,46 @@ impl Kept {
     fn task(&self) -> NewTask {
         NewTask::new(DELIVER, self).failures_max(self.delivery.retry.attempts_max)
     }
+}
+
+/// The deliveries from one source to one target that failed and are not forgotten: what the owner of a rule or a bucket looks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Undelivered {
+    /// The ARN of the rule, bucket, topic or function that asked for it.
+    pub source: String,
+    /// The ARN of the target.
+    pub target: String,
+    /// How many are tried again.
+    pub waiting: i64,
+    /// How many were given up: dead letters of the lake.
+    pub given_up: i64,
+    /// When the latest of them failed last, in milliseconds since the epoch.
+    pub last_ms: i64,
+    /// Why it did.
+    pub reason: String,
+}
+
+/// What could not be delivered, by source and target, the latest failure first, `limit` at the most. What a dead-letter queue has is not here.
+///
+/// # Errors
+/// The store's.
+pub fn undelivered(connection: &Connection, limit: usize) -> Result<Vec<Undelivered>, StoreError> {
+    // The other columns are those of the row with the greatest changed_ms, as SQLite has it where max() stands alone.
+    let select = "SELECT payload ->> '$.delivery.source', payload ->> '$.delivery.target', sum(state < 2), sum(state = 2),
+                         max(changed_ms), coalesce(reason, payload ->> '$.reason', '')
+                  FROM task WHERE kind = ?1 GROUP BY 1, 2 ORDER BY 5 DESC, 1, 2 LIMIT ?2";
+    let mut statement = connection.prepare_cached(select)?;
+    let rows = statement.query_map(params![DELIVER, limit as i64], |row| {
+        Ok(Undelivered {
+            source: row.get::<_, Option<String>>(0)?.unwrap_or_default(),
+            target: row.get::<_, Option<String>>(1)?.unwrap_or_default(),
+            waiting: row.get(2)?,
+            given_up: row.get(3)?,
+            last_ms: row.get(4)?,
+            reason: row.get(5)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Tries failed deliveries again.

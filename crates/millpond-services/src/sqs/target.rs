@@ -34,7 +34,7 @@ impl TargetKind for Sqs {
         let message = NewMessage {
             body: delivery.input.to_string(),
             attributes: parameters.attributes.clone(),
-            trace: None,
+            trace: parameters.trace.clone(),
             group_id: parameters.message_group_id.clone(),
             // A FIFO topic may send to a standard queue, too: there it says nothing.
             deduplication_id: parameters.message_deduplication_id.clone().filter(|_| queue.settings.fifo),

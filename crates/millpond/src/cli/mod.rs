@@ -10,6 +10,7 @@ mod ls;
 mod mail;
 mod out;
 mod put;
+mod rules;
 mod runs;
 mod sql;
 mod table;
@@ -84,6 +85,8 @@ enum Command {
     Flow(flow::Flow),
     /// Crawls, job runs and queries, the latest first, with the reasons of failures
     Runs(runs::Runs),
+    /// Rules of EventBridge, and what they (and buckets, topics, functions) could not deliver
+    Rules(rules::Rules),
     /// Log groups and their lines: what functions, crawls and job runs say
     Logs(logs::Logs),
     /// Messages that were kept because no SMTP server is configured
@@ -127,6 +130,7 @@ async fn run(cli: Cli) -> Result<u8> {
         Command::Sql(command) => command.run(&global).await,
         Command::Flow(command) => command.run(&global).await,
         Command::Runs(command) => command.run(&global).await,
+        Command::Rules(command) => command.run(&global).await,
         Command::Logs(command) => command.run(&global).await,
         Command::Mail(command) => command.run(&global).await,
         Command::Doctor(command) => return command.run(&global).await,

@@ -344,7 +344,15 @@ async fn dead(client: &Client) -> Result<()> {
     for task in tasks {
         let text = |name: &str| task[name].as_str().unwrap_or_default().to_owned();
         let time = out::time(task["changed_ms"].as_i64().unwrap_or_default());
-        out::line(format!("{}  {time}  {} {}: {}", task["id"], text("kind"), text("key"), text("reason")));
+        let about = match &task["payload"]["delivery"] {
+            Value::Null => text("key"),
+            delivery => format!(
+                "from {} to {}",
+                delivery["source"].as_str().unwrap_or_default(),
+                delivery["target"].as_str().unwrap_or_default()
+            ),
+        };
+        out::line(format!("{}  {time}  {} {about}: {}", task["id"], text("kind"), text("reason")));
     }
     out::line("\n`millpond runs retry NUMBER` tries one of them again");
     Ok(())
