@@ -2,12 +2,15 @@
 
 import base64
 import http.server
+import io
 import json
 import ssl
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
+import zipfile
 
 import pytest
 from botocore.exceptions import ClientError
@@ -31,12 +34,14 @@ def message(error):
 
 
 class Receiver:
-    """An HTTP endpoint that keeps what it is sent. `answers` are statuses to give first, then `status`; `confirm`: it follows the links."""
+    """An HTTP endpoint that keeps what it is sent. `answers` are statuses to give first, then `status`; `confirm`: it follows the links; it
+    answers while `hold` is set."""
 
     def __init__(self, confirm=True, context=None):
         receiver = self
         self.confirm, self.status, self.answers, self.headers, self.received = confirm, 200, [], {}, []
-        self._lock = threading.Lock()
+        self._lock, self.hold = threading.Lock(), threading.Event()
+        self.hold.set()
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -46,8 +51,7 @@ class Receiver:
                 with receiver._lock:
                     receiver.received.append(({name.lower(): value for name, value in self.headers.items()}, body, time.monotonic(), self.path))
                     status = receiver.answers.pop(0) if receiver.answers else receiver.status
-                if status == "hang":
-                    return
+                receiver.hold.wait(60)
                 self.send_response(status)
                 for name, value in receiver.headers.items():
                     self.send_header(name, value)
@@ -220,6 +224,40 @@ def test_failures_are_tried_again_as_the_policy_says_and_then_told(lake, receive
     receiver.wait(count=3 + 4 + 1)
     wait_until(lambda: "403" in lake.millpond("runs", "dead"), what="the second dead letter")
     assert len(receiver.of("Notification")) == 8
+
+
+def test_a_dead_letter_can_be_sent_again(lake, receiver):
+    sns = lake.client("sns")
+    topic = topic_of(lake, "t")
+    subscribed(lake, topic, receiver)
+    receiver.status = 404
+    sns.publish(TopicArn=topic, Message="second chance")
+    dead = wait_until(lambda: lake.own("dead-letters/list", {"limit": 10})["tasks"], what="the dead letter")
+    assert "404" in dead[0]["reason"]
+    receiver.status = 200
+    lake.millpond("runs", "retry", dead[0]["id"])
+    assert {json.loads(body)["Message"] for _, body in receiver.wait(count=2)} == {"second chance"}
+    settle(lake)
+    assert "404" not in lake.millpond("runs", "dead")
+
+
+def test_one_endpoint_that_hangs_does_not_hold_up_another(lake, receiver):
+    sns, slow = lake.client("sns"), Receiver()
+    try:
+        topic = topic_of(lake, "t")
+        subscribed(lake, topic, receiver)
+        subscribed(lake, topic, slow)
+        slow.hold.clear()
+        for n in range(100):
+            sns.publish(TopicArn=topic, Message=str(n))
+        messages = lambda of: {json.loads(body)["Message"] for _, body in of.of("Notification")}  # noqa: E731
+        wait_until(lambda: len(messages(receiver)) == 100, 30, what="all messages at the quick endpoint")
+        assert len(slow.of("Notification")) <= 8, "its share, and no more"
+        slow.hold.set()
+        wait_until(lambda: len(messages(slow)) == 100, 60, what="all messages at the other")
+    finally:
+        slow.hold.set()
+        slow.close()
 
 
 def test_redirects_are_not_followed(lake, receiver):
@@ -484,6 +522,63 @@ def test_queues_get_envelopes_or_raw_texts(lake):
     assert got["Body"] == "hello" and got["MessageAttributes"] == attributes
 
 
+def test_the_largest_message_reaches_a_queue_in_its_envelope(lake):
+    sns = lake.client("sns")
+    topic = topic_of(lake, "t")
+    queue = Queue(lake, "q")
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn)
+    largest = '"' * 262_144
+    sns.publish(TopicArn=topic, Message=largest)
+    assert json.loads(queue.receive()[0]["Body"])["Message"] == largest
+    with pytest.raises(ClientError) as error:
+        sns.publish(TopicArn=topic, Message=largest + "x")
+    assert message(error) == "Invalid parameter: Message too long"
+
+
+HANDLER = """
+import json
+
+def handler(event, context):
+    print("GOT " + json.dumps(event))
+"""
+
+
+def test_a_function_gets_the_record_where_it_lets_the_topic(lake):
+    sns, functions, logs = lake.client("sns"), lake.client("lambda"), lake.client("logs")
+    trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+    role = lake.client("iam").create_role(RoleName="f", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", **trust}))["Role"]["Arn"]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("f.py", HANDLER)
+    runtime = f"python3.{sys.version_info.minor}"
+    code = {"ZipFile": buffer.getvalue()}
+    function = functions.create_function(FunctionName="f", Runtime=runtime, Role=role, Handler="f.handler", Code=code)["FunctionArn"]
+    topic = topic_of(lake, "t")
+    dead = Queue(lake, "dead")
+    redrive = {"RedrivePolicy": json.dumps({"deadLetterTargetArn": dead.arn})}
+    subscription = sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=function, Attributes=redrive)["SubscriptionArn"]
+    sns.publish(TopicArn=topic, Message="not yet")
+    letter = dead.receive()[0]
+    assert json.loads(letter["Body"])["Message"] == "not yet"
+    assert "sns.amazonaws.com" in letter["MessageAttributes"]["ErrorMessage"]["StringValue"]
+    permission = {"Action": "lambda:InvokeFunction", "Principal": "sns.amazonaws.com", "SourceArn": topic}
+    functions.add_permission(FunctionName="f", StatementId="topic", **permission)
+    sns.publish(TopicArn=topic, Message="now", Subject="s")
+
+    def got():
+        try:
+            events = logs.filter_log_events(logGroupName="/aws/lambda/f", filterPattern="GOT")["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            return None
+        return [json.loads(event["message"].split("GOT ", 1)[1]) for event in events]
+
+    record = wait_until(got, 60, 0.2, "the function's line")[0]["Records"][0]
+    assert (record["EventSource"], record["EventVersion"], record["EventSubscriptionArn"]) == ("aws:sns", "1.0", subscription)
+    assert (record["Sns"]["Message"], record["Sns"]["Subject"], record["Sns"]["MessageAttributes"]) == ("now", "s", {})
+    renamed = {"SigningCertURL": record["Sns"]["SigningCertUrl"], **record["Sns"]}
+    verify(renamed)
+
+
 def test_a_queue_that_is_gone_or_closed_is_told_in_the_dead_letter_queue(lake):
     sns, sqs = lake.client("sns"), lake.client("sqs")
     topic = topic_of(lake, "t")
@@ -514,7 +609,7 @@ def test_an_endpoint_that_never_answers_has_its_dead_letter_queue(lake, receiver
     envelope = json.loads(letter["Body"])
     verify(envelope)
     assert envelope["Message"] == "lost" and "tried 4 times" in letter["MessageAttributes"]["ErrorMessage"]["StringValue"]
-    assert "Nothing" in (told := lake.millpond("runs", "dead")) or "lost" not in told
+    assert "no task was given up" in lake.millpond("runs", "dead")
 
 
 def test_fifo_topics_keep_the_order_and_take_a_message_once(lake):

@@ -177,7 +177,10 @@ async fn act(lake: &Lake, handler: Arc<dyn Handler>, task: Task) {
     let recorded = match &outcome {
         Ok(()) => lake.store.write(move |tx| tx.finish_task(&held).map(|()| false)).await,
         Err(failure) => {
-            tracing::warn!(kind = task.kind, id = task.id, reason = failure.reason, retry = failure.retry, "a task failed");
+            match failure.counts {
+                true => tracing::warn!(kind = task.kind, id = task.id, reason = failure.reason, retry = failure.retry, "a task failed"),
+                false => tracing::debug!(kind = task.kind, id = task.id, reason = failure.reason, "a task was postponed"),
+            }
             let failure = failure.clone();
             let record = move |tx: &Tx<'_>| match failure.after_ms.filter(|_| failure.retry) {
                 Some(after_ms) => tx.fail_task_until(&held, &failure.reason, tx.now_ms() + after_ms, failure.counts),

@@ -167,9 +167,11 @@ pub(super) fn check_subscription(name: &str, value: &str, all: &Attributes, of: 
         }
         "DeliveryPolicy" => delivery_policy::check_subscription(value),
         "ReplayPolicy" => Err("ReplayPolicy: this lake keeps no archive of messages to replay".into()),
-        "SubscriptionRoleArn" => {
-            Err("SubscriptionRoleArn: it is only for subscriptions of Firehose streams, which this lake has not".into())
-        }
+        // Only Firehose needs it; AWS keeps it for others, too.
+        "SubscriptionRoleArn" => match value.parse::<Arn>() {
+            Ok(arn) if arn.service == "iam" => Ok(value.into()),
+            _ => Err(format!("SubscriptionRoleArn: '{value}' is not the ARN of a role")),
+        },
         unknown => Err(format!("Unknown attribute {unknown}")),
     }
 }

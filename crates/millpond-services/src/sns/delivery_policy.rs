@@ -320,8 +320,8 @@ mod tests {
         for (function, expected) in [
             ("linear", [11, 21, 30, 40]),
             ("arithmetic", [5, 13, 24, 40]),
-            ("geometric", [3, 8, 17, 40]),
-            ("exponential", [4, 9, 20, 40]),
+            ("geometric", [4, 8, 18, 40]),
+            ("exponential", [4, 9, 19, 40]),
         ] {
             let policy = json!({ "numRetries": 4, "minDelayTarget": 2, "maxDelayTarget": 40, "backoffFunction": function });
             assert_eq!(delays(policy), expected, "{function}");

@@ -187,12 +187,9 @@ impl Handler for HttpHandler {
         let effective = Effective::new(of_topic.as_ref(), own.as_ref());
         let rate = effective.throttle.and_then(|throttle| throttle.max_receives_per_second);
         let now_ms = lake.store.env().now_ms();
-        let Some(_turn) = self.pace.turn(&job.subscription.id) else {
-            return Err(Failure::transient("other messages are on their way to this endpoint").postponed(BUSY_MS));
-        };
-        if let Some(wait_ms) = rate.and_then(|rate| self.pace.wait_ms(&job.subscription.id, rate, now_ms)) {
-            return Err(Failure::transient("the delivery policy's maxReceivesPerSecond is reached").postponed(wait_ms));
-        }
+        let turn = self.pace.turn(&job.subscription.id, task.id, rate, now_ms);
+        let _turn =
+            turn.map_err(|wait_ms| Failure::transient("the endpoint has as many messages as it takes").postponed(wait_ms))?;
         let post = self.post(&what, &job, &effective).await.map_err(Failure::transient)?;
         match self.client.send(post).await {
             Ok(()) => self.finish(lake, task, what).await,
@@ -200,9 +197,6 @@ impl Handler for HttpHandler {
         }
     }
 }
-
-/// An endpoint that has its share of requests under way is tried after this time.
-const BUSY_MS: i64 = 250;
 
 impl Sns {
     /// The signed text that asks a subscriber to confirm, or tells that a subscription has ended.

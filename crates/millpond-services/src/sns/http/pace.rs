@@ -1,71 +1,98 @@
 //! How fast endpoints are called: a rate that a delivery policy sets, and a share of the requests under way, so that one slow endpoint does not
 //! hold up the others.
+//!
+//! Whoever has to wait is told until when, and each is told another time: ten thousand messages for an endpoint that hangs must not all come
+//! back at once, again and again.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// Requests to one endpoint at the same time.
 const SHARE: usize = 8;
 
-/// Endpoints whose rate is remembered; more forget those that are due.
-const REMEMBERED_MAX: usize = 10_000;
+/// Who waits for a share comes back after this time at the most, in milliseconds: by then the endpoint may be well again.
+const BUSY_MS_MAX: f64 = 30_000.0;
+
+/// Endpoints, and places of waiting messages, that are remembered; where there are more, the ones that are past are forgotten.
+const REMEMBERED_MAX: usize = 50_000;
+
+#[derive(Debug, Default)]
+struct Endpoint {
+    under_way: usize,
+    /// How long a request took lately, in milliseconds.
+    took_ms: f64,
+    /// When the next place at the endpoint's rate is free, in milliseconds since the epoch.
+    next_ms: f64,
+    /// When the next one who waits for a share comes back.
+    back_ms: f64,
+}
 
 #[derive(Debug, Default)]
 struct State {
-    /// Requests under way, by subscription.
-    under_way: HashMap<String, usize>,
-    /// When the next request may be sent, by subscription.
-    next_ms: HashMap<String, f64>,
+    /// By subscription.
+    endpoints: HashMap<String, Endpoint>,
+    /// Places at a rate that were given to tasks, by the task's number.
+    places: HashMap<i64, f64>,
 }
 
 /// The state of all endpoints; lost with the process, which harms nobody.
 #[derive(Debug, Default)]
 pub(super) struct Pace(Arc<Mutex<State>>);
 
-/// A place among the requests under way to one endpoint; given back when dropped.
+/// A request under way to one endpoint; over when dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
     state: Arc<Mutex<State>>,
     subscription: String,
+    since: Instant,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = state.under_way.get_mut(&self.subscription) {
-            *count -= 1;
-            if *count == 0 {
-                state.under_way.remove(&self.subscription);
-            }
+        let took_ms = self.since.elapsed().as_secs_f64() * 1000.0;
+        if let Some(endpoint) = locked(&self.state).endpoints.get_mut(&self.subscription) {
+            endpoint.under_way -= 1;
+            endpoint.took_ms = took_ms;
         }
     }
 }
 
-impl Pace {
-    /// A place for one more request, where there is one.
-    pub(super) fn turn(&self, subscription: &str) -> Option<Turn> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = state.under_way.entry(subscription.into()).or_default();
-        if *count >= SHARE {
-            return None;
-        }
-        *count += 1;
-        Some(Turn { state: self.0.clone(), subscription: subscription.into() })
-    }
+fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-    /// Takes the next place at a rate; where that is not now, answers how long it is until then, and takes none.
-    pub(super) fn wait_ms(&self, subscription: &str, per_second: u32, now_ms: i64) -> Option<i64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = now_ms as f64;
-        if state.next_ms.len() >= REMEMBERED_MAX {
-            state.next_ms.retain(|_, next| *next > now);
+impl Pace {
+    /// Lets a task send a request now, or says in how many milliseconds it is to come back.
+    pub(super) fn turn(&self, subscription: &str, task: i64, per_second: Option<u32>, now_ms: i64) -> Result<Turn, i64> {
+        let mut state = locked(&self.0);
+        let (state, now) = (&mut *state, now_ms as f64);
+        if state.endpoints.len() >= REMEMBERED_MAX {
+            state.endpoints.retain(|_, endpoint| endpoint.under_way > 0 || endpoint.next_ms > now);
         }
-        let next = state.next_ms.entry(subscription.into()).or_insert(now);
-        if *next > now {
-            return Some(((*next - now).ceil() as i64).max(1));
+        let endpoint = state.endpoints.entry(subscription.to_owned()).or_default();
+        if let Some(rate) = per_second {
+            let place = state.places.get(&task).copied().unwrap_or_else(|| {
+                let place = endpoint.next_ms.max(now);
+                endpoint.next_ms = place + 1000.0 / f64::from(rate.max(1));
+                place
+            });
+            if place > now {
+                state.places.insert(task, place);
+                if state.places.len() >= REMEMBERED_MAX {
+                    state.places.retain(|_, place| *place > now);
+                }
+                return Err(((place - now).ceil() as i64).max(1));
+            }
+            state.places.remove(&task);
         }
-        *next = next.max(now) + 1000.0 / f64::from(per_second.max(1));
-        None
+        if endpoint.under_way < SHARE {
+            endpoint.under_way += 1;
+            return Ok(Turn { state: self.0.clone(), subscription: subscription.to_owned(), since: Instant::now() });
+        }
+        let spacing = (endpoint.took_ms / SHARE as f64).clamp(5.0, 2_000.0);
+        endpoint.back_ms = (endpoint.back_ms.max(now + 100.0) + spacing).min(now + BUSY_MS_MAX);
+        Err((endpoint.back_ms - now) as i64)
     }
 }
 
@@ -74,29 +101,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_lets_so_many_pass_in_a_second() {
+    fn a_rate_lets_so_many_pass_in_a_second_and_each_comes_back_once() {
         let pace = Pace::default();
-        let mut passed = 0;
-        let mut now_ms = 0;
-        while now_ms < 10_000 {
-            match pace.wait_ms("a", 3, now_ms) {
-                Some(wait_ms) => now_ms += wait_ms,
-                None => passed += 1,
+        let mut asked = 0;
+        let mut times: Vec<(i64, i64)> = (0..30).map(|task| (0, task)).collect();
+        let mut passed = Vec::new();
+        while let Some((now_ms, task)) = times.pop() {
+            asked += 1;
+            match pace.turn("a", task, Some(3), now_ms) {
+                Ok(_) => passed.push(now_ms),
+                Err(wait_ms) => times.push((now_ms + wait_ms, task)),
             }
         }
-        assert!((29..=31).contains(&passed), "{passed}");
-        assert_eq!(pace.wait_ms("b", 1, 0), None, "each endpoint has its own");
-        assert_eq!(pace.wait_ms("b", 1, 1), Some(999));
+        passed.sort_unstable();
+        assert!((9_500..=10_000).contains(passed.last().unwrap()), "{passed:?}");
+        assert!(asked <= 60, "each asks twice at the most: {asked}");
+        assert!(locked(&pace.0).places.is_empty());
+        assert!(pace.turn("b", 1, Some(1), 0).is_ok(), "each endpoint has its own");
+        assert_eq!(pace.turn("b", 2, Some(1), 1).unwrap_err(), 999);
     }
 
     #[test]
-    fn an_endpoint_has_its_share_and_no_more() {
+    fn an_endpoint_has_its_share_and_who_waits_comes_back_one_after_the_other() {
         let pace = Pace::default();
-        let turns: Vec<_> = (0..SHARE).map(|_| pace.turn("a").unwrap()).collect();
-        assert!(pace.turn("a").is_none());
-        assert!(pace.turn("b").is_some());
+        let turns: Vec<_> = (0..SHARE as i64).map(|task| pace.turn("a", task, None, 0).unwrap()).collect();
+        let waits: Vec<i64> = (100..110).map(|task| pace.turn("a", task, None, 0).unwrap_err()).collect();
+        assert!(waits.is_sorted() && waits[0] < waits[9], "{waits:?}");
+        for task in 0..100_000 {
+            assert!(pace.turn("a", task, None, 0).unwrap_err() <= BUSY_MS_MAX as i64);
+        }
+        assert!(pace.turn("b", 1, None, 0).is_ok());
         drop(turns);
-        assert!(pace.turn("a").is_some());
-        assert!(pace.0.lock().unwrap().under_way.len() <= 1, "what is over is forgotten");
+        assert!(pace.turn("a", 1, None, 0).is_ok());
     }
 }
