@@ -2,6 +2,7 @@
 
 import json
 
+import lambdas
 import pytest
 from botocore.exceptions import ClientError
 
@@ -308,3 +309,35 @@ def test_a_busy_target_is_tried_again_until_it_takes_it(lake):
     queue.sqs.set_queue_attributes(QueueUrl=queue.url, Attributes={"Policy": allow})
     lake.millpond("runs", "retry", dead["id"])
     assert json.loads(queue.wait(1)[0])["id"] == event_id
+
+
+def test_a_function_is_called_by_a_rule_once_it_lets_the_rule_in(new_lake):
+    lake = new_lake(lambdas.CONFIG)
+    events, functions = lake.client("events"), lake.client("lambda")
+    told = Queue(lake, "told")
+    lambdas.create(lake, "told", "teller.py", Environment={"Variables": {"TOLD": told.url}})
+    rule = events.put_rule(Name="calls", EventPattern=SHOP)["RuleArn"]
+    assert events.put_targets(Rule="calls", Targets=[{"Id": "f", "Arn": arn("lambda", "function:told")}])["FailedEntryCount"] == 0
+    event_id = put(events, {"n": 1})
+    (dead,) = wait_until(lake.dead_letters, 30, 0.05, "a dead letter")
+    assert "add-permission" in dead["reason"], dead["reason"]
+    functions.add_permission(
+        FunctionName="told", StatementId="e", Action="lambda:InvokeFunction", Principal="events.amazonaws.com", SourceArn=rule
+    )
+    lake.millpond("runs", "retry", dead["id"])
+    (call,) = [json.loads(body)["event"] for body in told.wait(1)]
+    assert (call["id"], call["detail"]) == (event_id, {"n": 1})
+
+
+def test_what_becomes_of_a_call_is_an_event_where_the_function_says_so(new_lake):
+    lake = new_lake(lambdas.CONFIG)
+    events, functions = lake.client("events"), lake.client("lambda")
+    bus = events.create_event_bus(Name="outcomes")["EventBusArn"]
+    events.put_rule(Name="outcomes", EventPattern=json.dumps({"source": ["lambda"]}), EventBusName="outcomes")
+    queue = queue_of(lake, "outcomes", bus="outcomes")
+    lambdas.create(lake, "moody", "echo.py")
+    functions.put_function_event_invoke_config(FunctionName="moody", DestinationConfig={"OnSuccess": {"Destination": bus}})
+    functions.invoke(FunctionName="moody", InvocationType="Event", Payload=b'{"n": 1}')
+    (event,) = [json.loads(body) for body in queue.wait(1)]
+    assert event["detail-type"] == "Lambda Function Invocation Result - Success"
+    assert event["detail"]["requestPayload"] == {"n": 1} and bus in event["resources"]

@@ -202,8 +202,8 @@ def test_targets_are_checked(module_lake):
         assert code(error) == "ValidationException"
         assert expected in message(error)
 
-    for kind in ("SNS topics", "Glue crawlers", "Glue jobs"):
-        refused(kind, Arn=arn("lambda", "function:f"))
+    for kind in ("SNS topics", "SQS queues", "Lambda functions", "event buses", "Glue crawlers", "Glue jobs"):
+        refused(kind, Arn=arn("states", "stateMachine:m"))
     refused("not in correct format", Arn="nowhere")
     refused("Only one of Input, InputPath, or InputTransformer", Input="{}", InputPath="$.detail")
     refused("JSON syntax error in input", Input="{")

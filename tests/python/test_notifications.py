@@ -5,6 +5,7 @@ import threading
 import urllib.parse
 from datetime import datetime
 
+import lambdas
 import pytest
 from botocore.exceptions import ClientError
 
@@ -288,3 +289,31 @@ def test_no_acknowledged_upload_is_untold_when_the_server_is_killed(lake, kills)
     settle(lake)
     told = {record["s3"]["object"]["key"] for body in queue.receive() for record in json.loads(body)["Records"]}
     assert acknowledged <= told, sorted(acknowledged - told)[:5]
+
+
+def test_a_function_is_called_with_the_message_once_it_lets_the_bucket_in(new_lake):
+    lake = new_lake(lambdas.CONFIG)
+    s3, functions = lake.client("s3"), lake.client("lambda")
+    lake.bucket("calls")
+    told = Queue(lake, "told")
+    lambdas.create(lake, "told", "teller.py", Environment={"Variables": {"TOLD": told.url}})
+    of = {"LambdaFunctionArn": arn("lambda", "function:told"), "Events": [CREATED, "s3:ObjectRemoved:*"]}
+    configuration = {"LambdaFunctionConfigurations": [of]}
+    with pytest.raises(ClientError) as error:
+        s3.put_bucket_notification_configuration(Bucket="calls", NotificationConfiguration=configuration)
+    assert "lambda:InvokeFunction" in message(error) or "add-permission" in message(error), message(error)
+    functions.add_permission(
+        FunctionName="told",
+        StatementId="s3",
+        Action="lambda:InvokeFunction",
+        Principal="s3.amazonaws.com",
+        SourceArn="arn:aws:s3:::calls",
+        SourceAccount=ACCOUNT,
+    )
+    s3.put_bucket_notification_configuration(Bucket="calls", NotificationConfiguration=configuration)
+    lake.put("calls", "a b.csv", "1")
+    s3.delete_object(Bucket="calls", Key="a b.csv")
+    calls = [json.loads(body)["event"] for body in told.wait(2)]
+    records = {call["Records"][0]["eventName"]: call["Records"][0]["s3"]["object"] for call in calls}
+    assert set(records) == {"ObjectCreated:Put", "ObjectRemoved:Delete"}, "and no test message"
+    assert {found["key"] for found in records.values()} == {"a+b.csv"}
