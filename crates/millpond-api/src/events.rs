@@ -6,8 +6,8 @@ use millpond_services::events::{
     Target as DomainTarget, Transformer,
 };
 use millpond_services::runtime::delivery::RetryPolicy as Retries;
-use millpond_wire::{Timestamp, WireError};
 use millpond_wire::events::*;
+use millpond_wire::{Timestamp, WireError};
 use serde_json::{Map, Value};
 
 /// Registers the operations that are implemented.
@@ -78,7 +78,13 @@ fn wire_state(state: State) -> RuleState {
     }
 }
 
-async fn put_rule(events: Events, _: Context, input: PutRuleInput) -> Answer<PutRuleOutput> {
+/// The service that a rule's and a target's role is given to.
+const SERVICE_PRINCIPAL: &str = "events.amazonaws.com";
+
+async fn put_rule(events: Events, context: Context, input: PutRuleInput) -> Answer<PutRuleOutput> {
+    if let Some(role) = &input.role_arn {
+        crate::pass_role(&context, role, SERVICE_PRINCIPAL).await?;
+    }
     let bus = input.event_bus_name;
     let rule = NewRule {
         name: input.name,
@@ -199,7 +205,10 @@ fn wire_target(target: DomainTarget) -> Answer<Target> {
     Ok(wire)
 }
 
-async fn put_targets(events: Events, _: Context, input: PutTargetsInput) -> Answer<PutTargetsOutput> {
+async fn put_targets(events: Events, context: Context, input: PutTargetsInput) -> Answer<PutTargetsOutput> {
+    for role in input.targets.iter().filter_map(|target| target.role_arn.as_deref()) {
+        crate::pass_role(&context, role, SERVICE_PRINCIPAL).await?;
+    }
     let targets = input.targets.into_iter().map(target).collect::<Answer<Vec<_>>>()?;
     events.put_targets(input.event_bus_name.as_deref(), &input.rule, targets).await.map_err(refused)?;
     Ok(PutTargetsOutput { failed_entry_count: Some(0), failed_entries: Some(Vec::new()) })

@@ -1,6 +1,8 @@
 //! Crawlers on the wire.
 
+use super::SERVICE;
 use super::error::wire;
+use crate::pass_role;
 use crate::router::{Context, Router};
 use millpond_services::glue::crawler::history::{Comparison, Field, Filter};
 use millpond_services::glue::crawler::{Crawl, CrawlState, CrawlerSpec, CrawlerStatus, LOG_GROUP};
@@ -41,14 +43,18 @@ pub(super) fn page(asked: Option<i32>) -> usize {
     asked.and_then(|asked| usize::try_from(asked).ok()).filter(|asked| *asked > 0).unwrap_or(PAGE).min(1_000)
 }
 
-async fn create(service: Glue, _: Context, mut input: CreateCrawlerInput) -> Result<CreateCrawlerOutput, WireError> {
+async fn create(service: Glue, context: Context, mut input: CreateCrawlerInput) -> Result<CreateCrawlerOutput, WireError> {
+    pass_role(&context, &input.role, SERVICE).await?;
     let (name, tags) = (std::mem::take(&mut input.name), input.tags.take());
     let spec: CrawlerSpec = recode(&input)?;
     service.create_crawler(name, spec, tags.unwrap_or_default()).await.map_err(wire)?;
     Ok(CreateCrawlerOutput {})
 }
 
-async fn update(service: Glue, _: Context, mut input: UpdateCrawlerInput) -> Result<UpdateCrawlerOutput, WireError> {
+async fn update(service: Glue, context: Context, mut input: UpdateCrawlerInput) -> Result<UpdateCrawlerOutput, WireError> {
+    if let Some(role) = &input.role {
+        pass_role(&context, role, SERVICE).await?;
+    }
     let name = std::mem::take(&mut input.name);
     let mut changes: Map<String, Value> = recode(&input)?;
     changes.remove("Name");

@@ -1,7 +1,9 @@
 //! Jobs and their runs on the wire.
 
+use super::SERVICE;
 use super::crawlers::{page, recode};
 use super::error::wire;
+use crate::pass_role;
 use crate::router::{Context, Router};
 use millpond_services::glue::job::rows::Bookmark;
 use millpond_services::glue::job::{Job as Known, JobRun as Run, JobSpec};
@@ -29,7 +31,8 @@ pub fn register(router: &mut Router, service: &Glue) {
         .on(glue::ResetJobBookmark, reset_bookmark);
 }
 
-async fn create(service: Glue, _: Context, mut input: CreateJobInput) -> Result<CreateJobOutput, WireError> {
+async fn create(service: Glue, context: Context, mut input: CreateJobInput) -> Result<CreateJobOutput, WireError> {
+    pass_role(&context, &input.role, SERVICE).await?;
     let (name, tags) = (std::mem::take(&mut input.name), input.tags.take());
     let mut members: Map<String, Value> = recode(&input)?;
     members.remove("Name");
@@ -38,7 +41,10 @@ async fn create(service: Glue, _: Context, mut input: CreateJobInput) -> Result<
     Ok(CreateJobOutput { name: Some(name) })
 }
 
-async fn update(service: Glue, _: Context, input: UpdateJobInput) -> Result<UpdateJobOutput, WireError> {
+async fn update(service: Glue, context: Context, input: UpdateJobInput) -> Result<UpdateJobOutput, WireError> {
+    if let Some(role) = &input.job_update.role {
+        pass_role(&context, role, SERVICE).await?;
+    }
     let spec: JobSpec = recode(&input.job_update)?;
     let name = service.update_job(input.job_name, spec).await.map_err(wire)?;
     Ok(UpdateJobOutput { job_name: Some(name) })

@@ -10,6 +10,9 @@ mod jobs;
 use crate::router::Router;
 use millpond_services::glue::Glue;
 
+/// The service that a crawler's and a job's role is given to.
+const SERVICE: &str = "glue.amazonaws.com";
+
 /// Registers what is implemented of Glue.
 pub fn register(router: &mut Router, glue: &Glue) {
     catalog::register(router, glue);

@@ -157,7 +157,7 @@ fn check_signed_headers(headers: &HeaderMap, query: &str) -> S3Result<()> {
 }
 
 /// A URL that is signed by version 2 of the protocol.
-fn is_version_2(headers: &HeaderMap, query: &str) -> bool {
+pub(super) fn is_version_2(headers: &HeaderMap, query: &str) -> bool {
     !headers.contains_key("authorization")
         && !names(query).any(|name| name == "X-Amz-Signature")
         && names(query).any(|name| name == "Signature")

@@ -3,6 +3,7 @@
 use super::auth::{SESSION, Session};
 use super::chunked::{self, Kind};
 use super::drain::Drained;
+use super::version2;
 use crate::router::Origin;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -52,7 +53,7 @@ impl S3Endpoint {
         };
         let method = request.method().clone();
         let uri = request.uri().clone();
-        let refusal = refused(&request);
+        let refusal = refused(&request).or_else(|| version2::as_signed(&mut request).err());
         let request = with_bounded_body(request);
         let response = match refusal {
             Some(error) => error.to_http_response().map_err(|error| HttpError::new(Box::new(error)))?,
@@ -230,6 +231,21 @@ mod tests {
         assert!(
             completed("<Error><Code>SignatureDoesNotMatch</Code></Error>", "/", "ID").contains("<Message>The request signature")
         );
+    }
+
+    #[test]
+    fn a_session_s_token_is_found_in_headers_and_urls() {
+        let request = |uri: &str| Request::get(uri).body(Body::empty()).unwrap();
+        for (uri, token) in [
+            ("/b/k", None),
+            ("/b/k?AWSAccessKeyId=a&Signature=b&x-amz-security-token=t%2B1&Expires=1", Some("t+1")),
+            ("/b/k?X-Amz-Signature=b&X-Amz-Security-Token=t%2B1", Some("t+1")),
+        ] {
+            assert_eq!(session(&request(uri)).token.as_deref(), token, "{uri}");
+        }
+        let mut signed = request("/b/k?x-amz-security-token=other");
+        signed.headers_mut().insert("x-amz-security-token", HeaderValue::from_static("token"));
+        assert_eq!(session(&signed).token.as_deref(), Some("token"));
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod notification;
 mod objects;
 mod ops;
 mod tagging;
+mod version2;
 
 pub use edge::S3Endpoint;
 pub use hosts::Hosts;
