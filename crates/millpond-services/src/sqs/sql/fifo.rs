@@ -61,9 +61,12 @@ pub(in crate::sqs) fn end_group(tx: &Tx<'_>, space: i64, group: &str) -> Result<
     Ok(())
 }
 
+/// Removes groups of a space that no queue has any more, up to a limit. Answers how many.
 pub(in crate::sqs) fn clear_groups(tx: &Tx<'_>, space: i64, limit: usize) -> Result<usize, StoreError> {
-    let delete = "DELETE FROM sqs_group WHERE (space, grp) IN (SELECT space, grp FROM sqs_group WHERE space = ? LIMIT ?)";
-    Ok(tx.prepare_cached(delete)?.execute(params![space, limit as i64])?)
+    let mut select = tx.prepare_cached("SELECT grp FROM sqs_group WHERE space = ? LIMIT ?")?;
+    let groups: Vec<String> = select.query_map(params![space, limit as i64], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    groups.iter().try_for_each(|group| end_group(tx, space, group))?;
+    Ok(groups.len())
 }
 
 /// Delays the messages of a FIFO queue that were never received by another time: its delay applies to those that are there, too.
@@ -110,11 +113,19 @@ pub(in crate::sqs) fn remember(tx: &Tx<'_>, new: &Deduplication<'_>) -> Result<(
     Ok(())
 }
 
+/// Forgets what was sent so long ago, up to a limit. (A `DELETE … WHERE (…) IN (SELECT … LIMIT …)` would look at all rows of the queue.)
 pub(in crate::sqs) fn forget_deduplications(tx: &Tx<'_>, queue: i64, up_to_ms: i64, limit: usize) -> Result<usize, StoreError> {
-    let delete = "DELETE FROM sqs_deduplication WHERE (queue, scope, deduplication_id) IN
-                    (SELECT queue, scope, deduplication_id FROM sqs_deduplication
-                     WHERE queue = ? AND expires_ms <= ? ORDER BY expires_ms LIMIT ?)";
-    Ok(tx.prepare_cached(delete)?.execute(params![queue, up_to_ms, limit as i64])?)
+    let old =
+        "SELECT scope, deduplication_id FROM sqs_deduplication WHERE queue = ? AND expires_ms <= ? ORDER BY expires_ms LIMIT ?";
+    let mut select = tx.prepare_cached(old)?;
+    let rows = select.query_map(params![queue, up_to_ms, limit as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let gone = rows.collect::<Result<Vec<(String, String)>, _>>()?;
+    let delete = "DELETE FROM sqs_deduplication WHERE queue = ? AND scope = ? AND deduplication_id = ?";
+    let mut delete = tx.prepare_cached(delete)?;
+    for (scope, id) in &gone {
+        delete.execute(params![queue, scope, id])?;
+    }
+    Ok(gone.len())
 }
 
 pub(in crate::sqs) fn attempt(tx: &Tx<'_>, queue: i64, attempt: &str) -> Result<Option<String>, StoreError> {
@@ -137,7 +148,13 @@ pub(in crate::sqs) fn put_attempt(
 }
 
 pub(in crate::sqs) fn forget_attempts(tx: &Tx<'_>, queue: i64, up_to_ms: i64, limit: usize) -> Result<usize, StoreError> {
-    let delete = "DELETE FROM sqs_attempt WHERE (queue, attempt) IN
-                    (SELECT queue, attempt FROM sqs_attempt WHERE queue = ? AND expires_ms <= ? ORDER BY expires_ms LIMIT ?)";
-    Ok(tx.prepare_cached(delete)?.execute(params![queue, up_to_ms, limit as i64])?)
+    let old = "SELECT attempt FROM sqs_attempt WHERE queue = ? AND expires_ms <= ? ORDER BY expires_ms LIMIT ?";
+    let mut select = tx.prepare_cached(old)?;
+    let rows = select.query_map(params![queue, up_to_ms, limit as i64], |row| row.get(0))?;
+    let gone = rows.collect::<Result<Vec<String>, _>>()?;
+    let mut delete = tx.prepare_cached("DELETE FROM sqs_attempt WHERE queue = ? AND attempt = ?")?;
+    for attempt in &gone {
+        delete.execute(params![queue, attempt])?;
+    }
+    Ok(gone.len())
 }

@@ -432,3 +432,59 @@ async fn tags_are_set_overwritten_and_removed() {
     assert!(fixture.sqs.tag_queue("q", many).await.is_err());
     assert_eq!(fixture.sqs.queue_tags("q").await.unwrap().len(), 1, "a refused call changes nothing");
 }
+
+/// Steps that SQLite's machine takes for a statement.
+fn steps(connection: &rusqlite::Connection, sql: &str) -> i32 {
+    let mut statement = connection.prepare(sql).unwrap();
+    let mut rows = statement.raw_query();
+    while rows.next().unwrap().is_some() {}
+    drop(rows);
+    statement.get_status(rusqlite::StatementStatus::VmStep)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receive_takes_no_more_steps_however_long_the_queue_is() {
+    let fixture = Fixture::new();
+    for (queue, batches) in [("short.fifo", 2), ("long.fifo", 200)] {
+        fixture.create(queue, &[]).await;
+        for batch in 0..batches {
+            let one = |n: i32| NewMessage {
+                group_id: Some((n % 3).to_string()),
+                deduplication_id: Some(format!("{batch}-{n}")),
+                ..text("x")
+            };
+            let entries = (0..10).map(|n| entry(&n.to_string(), one(n))).collect();
+            fixture.sqs.send_message_batch(queue, entries).await.unwrap();
+        }
+    }
+    let look = |connection: &rusqlite::Connection| {
+        let spaces: Vec<i64> =
+            ["short.fifo", "long.fifo"].map(|name| sql::queue(connection, name).unwrap().unwrap().space).into();
+        for part in [
+            "SELECT m.id, b.body FROM sqs_message AS m INDEXED BY sqs_message_visible CROSS JOIN sqs_body AS b ON b.id = m.id
+             WHERE m.space = ? AND m.visible_ms <= 9e15 ORDER BY m.visible_ms, m.receives, m.sent_ms, m.id LIMIT 10",
+            "SELECT sent_ms, id FROM sqs_message INDEXED BY sqs_message_group WHERE space = ? AND grp = '1' ORDER BY id LIMIT 4",
+            "SELECT visible_ms FROM sqs_message INDEXED BY sqs_message_group WHERE space = ? AND grp = '1' ORDER BY id LIMIT 1",
+            "SELECT grp FROM sqs_group WHERE space = ? AND ready_ms <= 9e15 ORDER BY ready_ms, grp LIMIT 1",
+            "SELECT count(*) FROM sqs_message INDEXED BY sqs_message_visible WHERE space = ? AND visible_ms > 9e15",
+            "SELECT sent_ms FROM sqs_message WHERE space = ? ORDER BY sent_ms LIMIT 1",
+        ] {
+            let of = |space: i64| steps(connection, &part.replacen('?', &space.to_string(), 1));
+            let (short, long) = (of(spaces[0]), of(spaces[1]));
+            // One step more or less: whether another queue's rows follow in the index.
+            assert!((short - long).abs() <= 1, "{short} steps, {long} with a hundred times as many messages: {part}");
+        }
+        Ok::<_, SqsError>(())
+    };
+    fixture.lake.store.read(look).await.unwrap();
+    let forget = |queue: &'static str| {
+        let sqs = fixture.sqs.clone();
+        fixture.lake.store.write(move |tx| {
+            let id = sqs.queue(tx, queue)?.id;
+            sql::forget_deduplications(tx, id, i64::MAX, 4)?;
+            Ok::<_, SqsError>(())
+        })
+    };
+    forget("long.fifo").await.unwrap();
+    assert_eq!(fixture.rows("sqs_deduplication").await, 2016);
+}

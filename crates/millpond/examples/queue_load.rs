@@ -1,0 +1,276 @@
+//! Loads a queue service by its JSON protocol, as fast as it answers, and says how fast that was: any endpoint that speaks SQS will do.
+//!
+//!     queue_load --endpoint http://127.0.0.1:4566 --queue load --messages 100000 --connections 16 --batch 1
+//!
+//! First all messages are sent, then all are received and deleted; or with `--together` both at the same time. Each connection asks, waits for
+//! the answer, and asks again. One line of JSON for each phase. Ends with an error where a message is lost or comes twice.
+#![allow(clippy::print_stdout)]
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+use millpond_core::env::{Env, SystemEnv};
+use millpond_wire::sigv4::{self, Signer};
+use millpond_wire::sqs::*;
+use millpond_wire::{Operation, client as wire};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Clone, Parser)]
+struct Arguments {
+    /// Where the service answers.
+    #[arg(long)]
+    endpoint: String,
+    /// Peers take any.
+    #[arg(long, env = "AWS_ACCESS_KEY_ID", default_value = "AKIAIOSFODNN7EXAMPLE")]
+    access_key: String,
+    /// Peers take any.
+    #[arg(long, env = "AWS_SECRET_ACCESS_KEY", default_value = "secret")]
+    secret_key: String,
+    /// The queue's name; it is created where it is missing, and should be empty.
+    #[arg(long, default_value = "load")]
+    queue: String,
+    /// How many.
+    #[arg(long, default_value_t = 50_000)]
+    messages: usize,
+    /// How many ask at the same time.
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// Messages of one request, from 1 to 10: with 1 the requests are `SendMessage` and `DeleteMessage`, else their batches.
+    #[arg(long, default_value_t = 1)]
+    batch: usize,
+    /// Of a message's text.
+    #[arg(long, default_value_t = 200)]
+    bytes: usize,
+    /// Send, and receive and delete, at the same time.
+    #[arg(long)]
+    together: bool,
+    /// Send, and leave the messages where they are.
+    #[arg(long)]
+    send_only: bool,
+    /// The queue holds other messages too: so many of any are received.
+    #[arg(long)]
+    any: bool,
+    /// Groups of a FIFO queue (its name ends with `.fifo`).
+    #[arg(long, default_value_t = 100)]
+    groups: usize,
+}
+
+#[derive(Clone)]
+struct Client {
+    http: reqwest::Client,
+    arguments: Arc<Arguments>,
+    url: String,
+}
+
+impl Client {
+    async fn call<O: Operation>(&self, _: O, input: &O::Input) -> Result<O::Output> {
+        let signer = Signer {
+            access_key: &self.arguments.access_key,
+            secret_key: &self.arguments.secret_key,
+            session_token: None,
+            region: "us-east-1",
+            service: "sqs",
+        };
+        let request = sigv4::sign(wire::request::<O>(input), &self.arguments.endpoint, &signer, SystemEnv.now_ms());
+        let request = reqwest::Request::try_from(request.map_err(anyhow::Error::msg)?)?;
+        let response = self.http.execute(request).await.context("the service does not answer")?;
+        let status = response.status();
+        let body = response.bytes().await?;
+        wire::response::<O>(status, &body).with_context(|| format!("{} failed", O::NAME))
+    }
+
+    /// Sends messages, and says how long each request took.
+    async fn send(&self, next: &AtomicUsize, times: &mut Vec<Duration>) -> Result<()> {
+        let Arguments { messages, batch, .. } = *self.arguments;
+        loop {
+            let first = next.fetch_add(batch, Ordering::Relaxed);
+            if first >= messages {
+                return Ok(());
+            }
+            let numbers = first..(first + batch).min(messages);
+            let began = Instant::now();
+            match batch {
+                1 => drop(self.call(SendMessage, &self.message(first)).await?),
+                _ => {
+                    let entries = numbers.map(|number| self.entry(number)).collect();
+                    let sent =
+                        self.call(SendMessageBatch, &SendMessageBatchInput { queue_url: self.url.clone(), entries }).await?;
+                    ensure!(sent.failed.is_empty(), "entries failed: {:?}", sent.failed);
+                }
+            }
+            times.push(began.elapsed());
+        }
+    }
+
+    fn body(&self, number: usize) -> String {
+        format!("{number:010} {}", "x".repeat(self.arguments.bytes.saturating_sub(11)))
+    }
+
+    fn group(&self, number: usize) -> (Option<String>, Option<String>) {
+        match self.arguments.queue.ends_with(".fifo") {
+            true => (Some(format!("g{}", number % self.arguments.groups)), Some(number.to_string())),
+            false => (None, None),
+        }
+    }
+
+    fn message(&self, number: usize) -> SendMessageInput {
+        let (message_group_id, message_deduplication_id) = self.group(number);
+        let queue_url = self.url.clone();
+        SendMessageInput {
+            queue_url,
+            message_body: self.body(number),
+            message_group_id,
+            message_deduplication_id,
+            ..Default::default()
+        }
+    }
+
+    fn entry(&self, number: usize) -> SendMessageBatchRequestEntry {
+        let (message_group_id, message_deduplication_id) = self.group(number);
+        SendMessageBatchRequestEntry {
+            id: number.to_string(),
+            message_body: self.body(number),
+            message_group_id,
+            message_deduplication_id,
+            ..Default::default()
+        }
+    }
+
+    /// Receives and deletes messages until all are done; says how long each pair of requests took, and answers the messages' numbers.
+    async fn consume(&self, done: &AtomicUsize, times: &mut Vec<Duration>) -> Result<Vec<usize>> {
+        let Arguments { messages, batch, .. } = *self.arguments;
+        let ask = ReceiveMessageInput {
+            queue_url: self.url.clone(),
+            max_number_of_messages: Some(i32::try_from(batch)?),
+            wait_time_seconds: Some(1),
+            ..Default::default()
+        };
+        let (mut numbers, mut empty) = (Vec::new(), 0);
+        while done.load(Ordering::Relaxed) < messages {
+            let began = Instant::now();
+            let received = self.call(ReceiveMessage, &ask).await?.messages.unwrap_or_default();
+            if received.is_empty() {
+                empty += 1;
+                ensure!(empty < 90, "{} of {messages} messages came", done.load(Ordering::Relaxed));
+                continue;
+            }
+            let count = received.len();
+            let mut entries = Vec::new();
+            for message in received {
+                let body = message.body.unwrap_or_default();
+                numbers.push(body.split(' ').next().unwrap_or_default().parse().context("a message that was not sent here")?);
+                entries.push(DeleteMessageBatchRequestEntry {
+                    id: entries.len().to_string(),
+                    receipt_handle: message.receipt_handle.unwrap_or_default(),
+                });
+            }
+            match (batch, entries.pop()) {
+                (1, Some(entry)) => {
+                    let queue_url = self.url.clone();
+                    self.call(DeleteMessage, &DeleteMessageInput { queue_url, receipt_handle: entry.receipt_handle }).await?;
+                }
+                (_, last) => {
+                    entries.extend(last);
+                    let deleted =
+                        self.call(DeleteMessageBatch, &DeleteMessageBatchInput { queue_url: self.url.clone(), entries }).await?;
+                    ensure!(deleted.failed.is_empty(), "entries failed: {:?}", deleted.failed);
+                }
+            }
+            times.push(began.elapsed());
+            done.fetch_add(count, Ordering::Relaxed);
+        }
+        Ok(numbers)
+    }
+}
+
+/// Starts one task for each connection; answers what they answered, and the line of JSON.
+async fn phase<T, F, R>(name: &str, arguments: &Arguments, one: F) -> Result<(Vec<T>, String)>
+where
+    T: Send + 'static,
+    F: Fn() -> R,
+    R: Future<Output = Result<(T, Vec<Duration>)>> + Send + 'static,
+{
+    let began = Instant::now();
+    let tasks: Vec<_> = (0..arguments.connections).map(|_| tokio::spawn(one())).collect();
+    let (mut answers, mut times) = (Vec::new(), Vec::new());
+    for task in tasks {
+        let (answer, took) = task.await??;
+        answers.push(answer);
+        times.extend(took);
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    times.sort_unstable();
+    let at = |share: f64| times.get(((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1)));
+    let ms = |share| at(share).map_or(0.0, Duration::as_secs_f64) * 1e3;
+    let line = serde_json::json!({
+        "phase": name,
+        "messages": arguments.messages,
+        "batch": arguments.batch,
+        "connections": arguments.connections,
+        "seconds": seconds,
+        "per_second": arguments.messages as f64 / seconds,
+        "p50_ms": ms(0.5),
+        "p99_ms": ms(0.99),
+    });
+    Ok((answers, line.to_string()))
+}
+
+async fn send(client: &Client) -> Result<String> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let one = || {
+        let (client, next) = (client.clone(), next.clone());
+        async move {
+            let mut times = Vec::new();
+            client.send(&next, &mut times).await?;
+            Ok(((), times))
+        }
+    };
+    Ok(phase("send", &client.arguments, one).await?.1)
+}
+
+async fn consume(client: &Client) -> Result<String> {
+    let done = Arc::new(AtomicUsize::new(0));
+    let one = || {
+        let (client, done) = (client.clone(), done.clone());
+        async move {
+            let mut times = Vec::new();
+            let numbers = client.consume(&done, &mut times).await?;
+            Ok((numbers, times))
+        }
+    };
+    let (numbers, line) = phase("receive and delete", &client.arguments, one).await?;
+    let numbers: Vec<usize> = numbers.into_iter().flatten().collect();
+    if client.arguments.any {
+        return Ok(line);
+    }
+    let distinct: HashSet<_> = numbers.iter().collect();
+    ensure!(distinct.len() == client.arguments.messages, "{} of {} messages came", distinct.len(), client.arguments.messages);
+    ensure!(distinct.len() == numbers.len(), "{} messages came twice", numbers.len() - distinct.len());
+    Ok(line)
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    ensure!((1..=10).contains(&arguments.batch), "--batch is from 1 to 10");
+    let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).pool_max_idle_per_host(usize::MAX).build()?;
+    let mut client = Client { http, arguments: Arc::new(arguments), url: String::new() };
+    let fifo = client.arguments.queue.ends_with(".fifo").then(|| [("FifoQueue".to_owned(), "true".to_owned())].into());
+    let new = CreateQueueInput { queue_name: client.arguments.queue.clone(), attributes: fifo, ..Default::default() };
+    match client.call(CreateQueue, &new).await?.queue_url {
+        Some(url) => client.url = url,
+        None => bail!("CreateQueue answered no URL"),
+    }
+    if client.arguments.send_only {
+        println!("{}", send(&client).await?);
+    } else if client.arguments.together {
+        let (sent, consumed) = tokio::try_join!(send(&client), consume(&client))?;
+        println!("{sent}\n{consumed}");
+    } else {
+        println!("{}", send(&client).await?);
+        println!("{}", consume(&client).await?);
+    }
+    Ok(())
+}
