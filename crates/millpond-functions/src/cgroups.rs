@@ -28,7 +28,7 @@ impl Version {
     }
 }
 
-/// The group of one process of a function and what it starts. Dropping it removes it, once it is empty.
+/// The group of one process of a function and what it starts. Dropping it removes it where it is empty; see [`Cgroup::is_removed`].
 #[derive(Debug)]
 pub struct Cgroup {
     directory: PathBuf,
@@ -97,14 +97,24 @@ impl Cgroup {
         self.directory.join("cgroup.procs")
     }
 
-    /// Memory that is nobody else's and no cache, bytes.
-    pub fn anonymous_bytes(&self) -> Option<u64> {
+    /// Memory that is nobody else's and no cache, and memory that lies in files (`/tmp`), bytes.
+    pub fn memory(&self) -> Option<(u64, u64)> {
         let text = std::fs::read_to_string(self.directory.join("memory.stat")).ok()?;
+        let find =
+            |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).and_then(|number| number.trim().parse().ok());
         let name = match self.version {
             Version::One => "rss ",
             Version::Two => "anon ",
         };
-        text.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
+        Some((find(name)?, find("shmem ").unwrap_or(0)))
+    }
+
+    /// Removes it; false while processes of it are still ending.
+    pub fn is_removed(&self) -> bool {
+        match std::fs::remove_dir(&self.directory) {
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+            Ok(()) => true,
+        }
     }
 
     /// Whether the kernel ended a process of this group because of its limit.

@@ -88,6 +88,12 @@ impl Directories {
     }
 }
 
+/// Whether every user can come to a program and run it.
+pub fn everybody_can_run(program: &Path) -> bool {
+    let mode = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    program.ancestors().all(|path| path.as_os_str().is_empty() || mode(path) & 0o001 != 0)
+}
+
 /// Lets everybody read a tree, whatever the server's umask is: functions run as other users.
 ///
 /// # Errors

@@ -6,7 +6,7 @@
 
 use crate::api::Api;
 use crate::error::{HostError, RuntimeMissing};
-use crate::files::Directories;
+use crate::files::{Directories, everybody_can_run};
 use crate::isolation::{self, Found, USERS, USERS_FIRST};
 use crate::layers;
 use crate::layout::Start;
@@ -86,7 +86,11 @@ impl Host {
             settings,
         });
         tokio::spawn(watch(Arc::downgrade(&inner)));
-        Ok(Self { inner })
+        let host = Self { inner };
+        // So that the first function does not wait for it.
+        let finds = host.clone();
+        tokio::spawn(async move { drop(finds.isolation().await) });
+        Ok(host)
     }
 
     /// Runs a function once, in a warm process where there is one. An invocation goes on when the caller goes away.
@@ -106,9 +110,13 @@ impl Host {
     /// They cannot; it says what to install.
     pub async fn check_runtime(&self, runtime: &str) -> Result<(), RuntimeMissing> {
         let found = self.inner.runtimes.find(runtime).await?;
-        if let Runtime::Python(python) = &found
-            && !python.has_packages
-        {
+        if let Runtime::Python(python) = &found {
+            if let Err(reason) = self.inner.directories.compile(python).await {
+                tracing::warn!("{reason}");
+            }
+            if python.has_packages {
+                return Ok(());
+            }
             // Where it failed before it may have been for the network; how it goes is told by `is_ready`.
             let _ = self.inner.packages.ready(python, true);
         }
@@ -129,7 +137,7 @@ impl Host {
         }
     }
 
-    /// Which protections are in force for functions on this machine. It is found out once, by trying (some 20 ms).
+    /// Which protections are in force for functions on this machine. It is found out once, by trying.
     pub async fn isolation(&self) -> Isolation {
         self.inner.found().await.isolation.clone()
     }
@@ -147,7 +155,7 @@ impl Host {
     /// Ends all processes. Later invocations answer [`HostError::Stopped`].
     pub async fn stop(&self) {
         let lives = self.inner.pool().stop();
-        let ended = futures::future::join_all(lives.iter().map(|life| life.ended()));
+        let ended = futures::future::join_all(lives.iter().map(|life| life.is_gone()));
         if tokio::time::timeout(Duration::from_secs(5), ended).await.is_err() {
             tracing::warn!("processes of functions do not end");
         }
@@ -309,6 +317,16 @@ impl Inner {
         let found = self.found().await;
         if self.settings.isolation == IsolationWanted::Require && !found.isolation.is_complete() {
             return Err(HostError::NotIsolated(found.isolation.missing.join("; ")));
+        }
+        if found.isolation.namespaces == Namespaces::None
+            && found.user.is_some()
+            && let Some(program) = runtime.program().filter(|program| !everybody_can_run(program))
+        {
+            return Err(HostError::RuntimeMissing(RuntimeMissing {
+                runtime: spec.runtime.clone(),
+                reason: format!("{} cannot be run by the users that functions run as", program.display()),
+                remedy: "install one where everybody can run it, or name it as `[functions] python` in millpond.toml".into(),
+            }));
         }
         let reserved = self.pool().make_room(&spec.key, spec.memory_mb, &self.settings)?;
         let process = self.launch_with(spec, credentials, &runtime, packages.as_deref(), found).await;

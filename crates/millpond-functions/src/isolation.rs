@@ -52,7 +52,8 @@ pub async fn find(settings: &HostSettings, directories: &Directories) -> Found {
     ];
     let attempts = if is_root { as_root.as_slice() } else { &[(Namespaces::User, None)] };
     let last = [(Namespaces::None, None)];
-    for (namespaces, user) in attempts.iter().chain(&last).copied() {
+    let allowed = |namespaces: Namespaces| settings.namespaces || namespaces == Namespaces::None;
+    for (namespaces, user) in attempts.iter().chain(&last).copied().filter(|(namespaces, _)| allowed(*namespaces)) {
         let plan = layout::rehearsal(&settings.launcher, &directories.root, &directories.bootstraps, namespaces, user, true);
         match rehearse(&plan).await {
             Ok((proc, landlock)) => {

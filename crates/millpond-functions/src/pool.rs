@@ -151,12 +151,12 @@ impl Pool {
             if !self.end_idlest() {
                 let reason = if crowded {
                     format!(
-                        "{count} processes run, which is the most that there may be (`[functions] processes` in millpond.toml)"
+                        "{count} processes run, which is the most that there may be (`[functions] concurrency` in millpond.toml)"
                     )
                 } else {
                     let (taken, most) = (taken >> 20, settings.memory_bytes_max >> 20);
                     format!(
-                        "{count} processes take {taken} MB of the {most} MB that functions may take (`[functions] memory_mb` in millpond.toml)"
+                        "{count} processes take {taken} MB of the {most} MB that functions may take (`[functions] memory` in millpond.toml)"
                     )
                 };
                 return Err(HostError::NoRoom(reason));

@@ -113,6 +113,7 @@ pub struct Life {
     keeper: OnceLock<i32>,
     runtime: OnceLock<i32>,
     end: watch::Receiver<Option<End>>,
+    gone: watch::Receiver<bool>,
     kill: Notify,
     blame: Mutex<Option<End>>,
     cgroup: Option<Cgroup>,
@@ -146,6 +147,11 @@ impl Life {
         ended.ok().flatten().unwrap_or(End::Ended)
     }
 
+    /// Waits until nothing of it is left: no directory and no control group.
+    pub async fn is_gone(&self) {
+        let _ = self.gone.clone().wait_for(|gone| *gone).await;
+    }
+
     /// What it takes now, bytes, as it was seen last.
     pub fn memory_bytes(&self) -> u64 {
         self.now_bytes.load(Ordering::Relaxed)
@@ -153,13 +159,13 @@ impl Life {
 
     /// Looks at what it takes; ends it where that is too much.
     pub fn look_at_memory(&self) {
-        let bytes = match (&self.cgroup, self.keeper()) {
+        let (bytes, in_files) = match (&self.cgroup, self.keeper()) {
             // One file for all its processes.
-            (Some(cgroup), _) => cgroup.anonymous_bytes().unwrap_or(0),
-            (None, Some(keeper)) => memory::below(keeper),
+            (Some(cgroup), _) => cgroup.memory().unwrap_or_default(),
+            (None, Some(keeper)) => (memory::below(keeper), 0),
             (None, None) => return,
         };
-        self.now_bytes.store(bytes, Ordering::Relaxed);
+        self.now_bytes.store(bytes + in_files, Ordering::Relaxed);
         self.peak_bytes.fetch_max(bytes, Ordering::Relaxed);
         if bytes > self.memory_bytes_max {
             self.kill(Some(End::OutOfMemory));
@@ -291,6 +297,7 @@ impl Process {
         // It holds the other ends of the pipe and the socket.
         drop(command);
         let (end_sender, end) = watch::channel(None);
+        let (gone_sender, gone) = watch::channel(false);
         let plan = serde_json::to_vec(&launch.plan).map_err(|error| HostError::Launch(error.to_string()))?;
         // Without a namespace it is the launcher who ends what is below it.
         let grace = if launch.plan.namespaces == Namespaces::None { Duration::from_secs(1) } else { Duration::ZERO };
@@ -302,6 +309,7 @@ impl Process {
             keeper: OnceLock::new(),
             runtime: OnceLock::new(),
             end,
+            gone,
             kill: Notify::new(),
             blame: Mutex::default(),
             cgroup: launch.cgroup,
@@ -310,7 +318,8 @@ impl Process {
             now_bytes: AtomicU64::new(0),
             disk: disk_of(&launch.plan),
         });
-        let supervised = Supervised { life: Arc::clone(&life), child, grace, end: end_sender, own: launch.own };
+        let supervised =
+            Supervised { life: Arc::clone(&life), child, grace, end: end_sender, gone: gone_sender, own: launch.own };
         tokio::spawn(supervised.supervise(socket, plan));
         let (api, asked) = Api::new();
         let server = tokio::spawn(Arc::clone(&api).serve(launch.listener));
@@ -571,6 +580,7 @@ struct Supervised {
     /// How long the launcher may take to end what is below it, when it is told to.
     grace: Duration,
     end: watch::Sender<Option<End>>,
+    gone: watch::Sender<bool>,
     own: Option<PathBuf>,
 }
 
@@ -606,6 +616,14 @@ impl Supervised {
         if let Some(own) = self.own {
             let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(own)).await;
         }
+        // The kernel takes a moment to end what was in there. What stays after that goes at the next start.
+        for _ in 0..200 {
+            if self.life.cgroup.as_ref().is_none_or(Cgroup::is_removed) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.gone.send_replace(true);
     }
 }
 

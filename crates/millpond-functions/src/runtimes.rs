@@ -82,7 +82,8 @@ impl Runtime {
         })
     }
 
-    fn program(&self) -> Option<&Path> {
+    /// The program itself; none where the function brings its own.
+    pub fn program(&self) -> Option<&Path> {
         match self {
             Self::Python(python) => Some(&python.program),
             Self::Node(node) => Some(&node.program),

@@ -33,6 +33,8 @@ pub struct HostSettings {
     pub packages: Vec<String>,
     /// What to do where the kernel does not offer a protection.
     pub isolation: IsolationWanted,
+    /// Whether namespaces may be used. They are what functions are shut in by best; without them it is Landlock.
+    pub namespaces: bool,
     /// Time and randomness.
     pub env: SharedEnv,
     /// Where functions' output goes.
@@ -54,6 +56,7 @@ impl HostSettings {
             python: None,
             packages: vec!["boto3".into()],
             isolation: IsolationWanted::BestEffort,
+            namespaces: true,
             env,
             logs,
         }

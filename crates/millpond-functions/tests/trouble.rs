@@ -272,6 +272,6 @@ async fn where_all_are_busy_another_is_refused_for_now() {
     let other = lab.python("def handler(e, c): return 1\n");
     let error = lab.host.invoke(Arc::new(other), lab.invocation("null")).await.unwrap_err();
     assert_eq!(error.kind(), millpond_functions::HostErrorKind::Throttle);
-    assert!(error.to_string().contains("[functions] processes"), "{error}");
+    assert!(error.to_string().contains("[functions] concurrency"), "{error}");
     assert_eq!(call.await.unwrap(), 1);
 }

@@ -56,7 +56,10 @@ impl Lab {
         let directory = tempfile::tempdir().unwrap();
         let logs = Arc::new(Kept::default());
         let mut settings = HostSettings::new(directory.path().join("host"), Arc::new(SystemEnv), logs.clone());
-        settings.launcher = vec![env!("CARGO_BIN_EXE_millpond-function-launcher").into()];
+        // A copy, where another user runs this.
+        let launcher =
+            std::env::var_os("MILLPOND_TEST_LAUNCHER").unwrap_or_else(|| env!("CARGO_BIN_EXE_millpond-function-launcher").into());
+        settings.launcher = vec![launcher];
         settings.packages = Vec::new();
         change(&mut settings);
         Self { host: Host::new(settings).unwrap(), logs, directory, requests: AtomicU32::new(0) }
