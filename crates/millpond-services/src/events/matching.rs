@@ -142,7 +142,13 @@ impl CompiledRule {
     pub(super) fn deliveries(&self, heard: &Heard, now_ms: i64, into: &mut Plan) {
         let context = Context { heard, rule_arn: &self.arn, rule_name: &self.name, now_ms };
         for target in &self.targets {
-            let made = target.input.of(&context);
+            let made = match into.is_heavy() {
+                false => target.input.of(&context),
+                true => Err(Failure::lasting(
+                    "the inputs that all rules make of this event are too large together; let templates take less of it",
+                )
+                .code("RESOURCE_LIMIT_EXCEEDED")),
+            };
             let refused = target.refusal(heard).or(made.as_ref().err().cloned());
             let delivery = Delivery {
                 target: target.arn.clone(),

@@ -42,6 +42,9 @@ pub struct Posted {
     pub route: Option<String>,
 }
 
+/// What the inputs of one row's deliveries may take together; those beyond are refused.
+const ROW_BYTES_MAX: usize = 128 * 1024 * 1024;
+
 /// Knows who wants what lies on a channel of the outbox.
 pub trait Listener: Send + Sync + 'static {
     /// Which channel. Each has one listener.
@@ -67,20 +70,26 @@ pub trait Matcher: Send + Sync {
 #[derive(Debug, Default)]
 pub struct Plan {
     all: Vec<(Delivery, Option<Failure>)>,
+    /// Of inputs that no other delivery shares.
     bytes: usize,
 }
 
 impl Plan {
     /// One to make.
     pub fn deliver(&mut self, delivery: Delivery) {
-        self.bytes += delivery.input.len();
+        self.bytes += own_bytes(&delivery);
         self.all.push((delivery, None));
     }
 
     /// One that cannot be made, and why.
     pub fn refuse(&mut self, delivery: Delivery, why: Failure) {
-        self.bytes += delivery.input.len();
+        self.bytes += own_bytes(&delivery);
         self.all.push((delivery, Some(why)));
+    }
+
+    /// Whether no more inputs should be made: what they have already is as much as one row may take.
+    pub fn is_heavy(&self) -> bool {
+        self.bytes >= ROW_BYTES_MAX
     }
 
     /// All of them, in order.
@@ -105,8 +114,12 @@ impl Plan {
 
     fn cut(&mut self, to: usize) {
         self.all.truncate(to);
-        self.bytes = self.all.iter().map(|(delivery, _)| delivery.input.len()).sum();
+        self.bytes = self.all.iter().map(|(delivery, _)| own_bytes(delivery)).sum();
     }
+}
+
+fn own_bytes(delivery: &Delivery) -> usize {
+    if Arc::strong_count(&delivery.input) > 1 { 0 } else { delivery.input.len() }
 }
 
 /// Turns the outbox into deliveries until it is stopped.
