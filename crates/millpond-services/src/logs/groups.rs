@@ -170,9 +170,10 @@ impl Logs {
         let done = self.store().write(move |tx| {
             let group = found_group(tx, &name)?;
             sql::set_retention(tx, group.id, days)?;
-            Ok(if days.is_some() {
-                sweep::soon(tx)?
-            })
+            if days.is_some() {
+                sweep::soon(tx)?;
+            }
+            Ok(())
         });
         done.await
     }

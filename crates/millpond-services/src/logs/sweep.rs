@@ -161,7 +161,7 @@ impl Handler for Expire {
     }
 
     async fn run(&self, lake: &Lake, task: &Task) -> Result<(), Failure> {
-        let groups = lake.store.read(|connection| sql::groups_with_retention(connection)).await?;
+        let groups = lake.store.read(sql::groups_with_retention).await?;
         for group in groups {
             let before_ms = lake.store.env().now_ms() - group.retention_days.unwrap_or_default() * DAY_MS;
             remove_all(lake, Doomed::Group { group: group.id, before_ms }).await?;
