@@ -204,6 +204,17 @@ def test_raw_messages_have_only_the_text(module_lake, receiver):
     assert (body, headers["content-type"], headers["x-amz-sns-rawdelivery"]) == ("a,b", "text/csv", "true")
 
 
+def test_an_endpoint_may_ask_for_a_password_that_nobody_is_shown(module_lake, receiver):
+    sns = module_lake.client("sns")
+    topic = topic_of(module_lake, "secret")
+    receiver.url = receiver.url.replace("://", "://user:secret@")
+    subscribed(module_lake, topic, receiver)
+    headers, _ = receiver.of("SubscriptionConfirmation")[0]
+    assert headers["authorization"] == "Basic " + base64.b64encode(b"user:secret").decode()
+    shown = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"][0]["Endpoint"]
+    assert shown == receiver.url.replace("secret", "****")
+
+
 def test_failures_are_tried_again_as_the_policy_says_and_then_told(lake, receiver):
     sns = lake.client("sns")
     topic = topic_of(lake, "t")

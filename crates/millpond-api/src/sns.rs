@@ -84,6 +84,9 @@ fn pairs(tags: Vec<Tag>) -> Vec<(String, String)> {
 }
 
 async fn create_topic(sns: Sns, _: Context, input: CreateTopicInput) -> Answer<CreateTopicOutput> {
+    if input.data_protection_policy.is_some_and(|policy| !policy.is_empty()) {
+        return Err(invalid("DataProtectionPolicy Reason: this lake does not look for personal data in messages"));
+    }
     let topic = NewTopic {
         name: input.name,
         attributes: input.attributes.unwrap_or_default(),

@@ -71,12 +71,15 @@ fn is_nested(policy: &Value) -> bool {
     })
 }
 
+/// A text, and the JSON object that it is, where it is one.
+type Body<'a> = (&'a str, Option<Rc<Value>>);
+
 /// A message as filters look at it: parsed once, however many subscribers there are.
 #[derive(Debug)]
 pub(super) struct Looked<'a> {
     notice: &'a Notice,
     attributes: OnceCell<Value>,
-    bodies: RefCell<Vec<(&'a str, Option<Rc<Value>>)>>,
+    bodies: RefCell<Vec<Body<'a>>>,
 }
 
 impl<'a> Looked<'a> {

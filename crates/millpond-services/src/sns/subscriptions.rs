@@ -157,7 +157,7 @@ impl Sns {
             put("FilterPolicyScope", "MessageAttributes".into());
         }
         let policies = (topic.attributes.get("DeliveryPolicy"), row.attributes.get("DeliveryPolicy"));
-        if matches!(row.protocol.as_str(), "http" | "https") && (policies.0.is_some() || policies.1.is_some()) {
+        if matches!(row.protocol.as_str(), "http" | "https") {
             put("EffectiveDeliveryPolicy", Effective::new(policies.0, policies.1).shown_of_subscription());
         }
         put("Endpoint", endpoints::shown(&row.protocol, row.endpoint));

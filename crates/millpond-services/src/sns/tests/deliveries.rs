@@ -354,3 +354,53 @@ async fn a_filter_policy_more_than_a_topic_may_have_is_refused() {
     let refused = chain.sns.sns.set_subscription_attribute(&plain, "FilterPolicy", policy[0].1).await;
     assert!(matches!(refused, Err(SnsError::FilterPolicyLimit(_))));
 }
+
+#[tokio::test]
+async fn topics_of_the_first_version_go_on_taking_what_rules_send() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = millpond_store::Component { migrations: &COMPONENT.migrations[..1], ..COMPONENT };
+    let open = async |component: millpond_store::Component| {
+        // The writer thread of a store that was dropped ends a little later.
+        for _ in 0..1000 {
+            match Store::open(directory.path(), &[component], Arc::new(SystemEnv)) {
+                Ok(store) => return store,
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+        panic!("the store stays in use");
+    };
+    let store = open(first).await;
+    let old = r#"INSERT INTO sns_topic (name, attributes) VALUES ('plain', '{"DisplayName":"d"}'), ('own', '{"Policy":"{}"}')"#;
+    store.write(move |tx| Ok::<_, millpond_store::StoreError>(tx.execute_batch(old)?)).await.unwrap();
+    drop(store);
+    let lake = Lake { store: open(COMPONENT).await, place: Arc::new(Place::default()) };
+    let sns = Sns::new(lake.clone(), Arc::new(Mailbox::new(lake)), "http://127.0.0.1:4566".into(), Targets::default());
+    let policy = async |name: &str| sns.topic_attributes(&sns.topic_arn(name)).await.unwrap()["Policy"].clone();
+    let arn = sns.topic_arn("plain");
+    let allowed = policy::allows(
+        &policy("plain").await,
+        &arn,
+        "000000000000",
+        Sender::Events,
+        "arn:aws:events:us-east-1:000000000000:rule/r",
+    );
+    assert!(allowed.is_ok());
+    assert_eq!(policy("own").await, "{}", "what an owner said stays");
+    assert_eq!(sns.topic_attributes(&arn).await.unwrap()["DisplayName"], "d");
+}
+
+#[tokio::test]
+async fn a_topic_takes_subject_and_attributes_from_other_services() {
+    let chain = Chain::new().await;
+    let topic = chain.sns.arn();
+    chain.subscribe(&topic, "sqs", QUEUE, &[]).await;
+    let mut delivery = super::delivery(&topic, "{}");
+    delivery.sender = Sender::Lambda;
+    delivery.parameters.subject = Some("From a function".into());
+    delivery.parameters.attributes =
+        [("n".to_owned(), MessageAttribute { data_type: "Number".into(), value: "7".into() })].into();
+    let (sns, lake) = (chain.sns.sns.clone(), chain.sns.lake.clone());
+    chain.sns.lake.store.write(move |tx| sns.targets.deliver_or_keep(tx, &lake, &delivery)).await.unwrap();
+    let envelope: Value = serde_json::from_str(&chain.delivered().await[0].input).unwrap();
+    assert_eq!((&envelope["Subject"], &envelope["MessageAttributes"]["n"]["Value"]), (&json!("From a function"), &json!("7")));
+}
