@@ -48,14 +48,15 @@ impl Keys for LakeKeys {
     }
 }
 
-/// Whether the context's caller may give `role` (an ARN, or a name as Glue takes one) to `service` (`glue.amazonaws.com`): `iam:PassRole`. The root
-/// always may; of a role's session its policies decide, as they are now.
+/// Whether the context's caller may give `role` (an ARN, or a name as Glue takes one) to `service` (`glue.amazonaws.com`):
+/// `iam:PassRole`. The root always may; of a role's session its policies decide, as they are now.
 ///
 /// # Errors
 /// AWS's `AccessDeniedException` where it may not.
 pub async fn pass_role(context: &Context, role: &str, service: &str) -> Result<(), WireError> {
     let Some(Acting { identity, session }) = &context.principal.acting else { return Ok(()) };
-    let passed = identity.may_pass(Domain::Session(session.clone()), role.to_owned(), service.to_owned()).await;
+    let (caller, source_ip) = (Domain::Session(session.clone()), context.source_ip.clone());
+    let passed = identity.may_pass(caller, role.to_owned(), service.to_owned(), source_ip).await;
     passed.map_err(|error| match error {
         RoleError::Denied(message) => {
             // The JSON services answer 400, the REST ones 403.

@@ -72,6 +72,7 @@ async fn assume_role(sts: Sts, context: Context, input: AssumeRoleInput) -> Answ
         external_id: input.external_id,
         source_identity: input.source_identity,
         serial_number: input.serial_number,
+        source_ip: Some(context.source_ip.clone()).filter(|ip| !ip.is_empty()),
     };
     let assumed = sts.assume_role(domain(&context.principal), asked, context.now_ms).await.map_err(refused)?;
     Ok(AssumeRoleOutput {

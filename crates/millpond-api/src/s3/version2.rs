@@ -1,7 +1,8 @@
 //! URLs that are signed by version 2 of S3's protocol: boto3 makes them for us-east-1 where nothing else is said.
 //!
-//! What a client would send as `x-amz-` headers (a session's token above all) is signed as headers and written into the URL: S3 developer guide,
-//! "Signing and authenticating REST requests", query string request authentication. `s3s` looks for them among the headers.
+//! What a client would send as `x-amz-` headers (a session's token above all) is signed as headers and written into the URL: S3
+//! developer guide, "Signing and authenticating REST requests", query string request authentication. `s3s` looks for them among
+//! the headers.
 
 use super::auth::is_version_2;
 use http::uri::PathAndQuery;

@@ -1,7 +1,8 @@
 //! `Condition`: IAM user guide, "IAM JSON policy elements: Condition operators", "Single-valued vs. multivalued context keys".
 //!
-//! All operators of a block, and all keys of an operator, must hold; of a key's values one is enough (of a negated operator's, all must differ).
-//! A key that the request does not have fails an operator, holds for a negated one, and for `…IfExists` and `ForAllValues`.
+//! All operators of a block, and all keys of an operator, must hold; of a key's values one is enough (of a negated operator's,
+//! all must differ). A key that the request does not have fails an operator, holds for a negated one, and for `…IfExists` and
+//! `ForAllValues`.
 
 use super::pattern::{Lookup, Pattern, Rules};
 use std::borrow::Cow;

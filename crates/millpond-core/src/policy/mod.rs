@@ -1,11 +1,11 @@
 //! The policy language of IAM: what a policy says about a request.
 //!
-//! Three kinds of policies share it ([`PolicyKind`]): those of identities (roles), trust policies, and those of resources (queues, topics, functions,
-//! buses, buckets). [`Policy::decide`] asks one of them; [`evaluate`] puts several together as AWS does. Nothing is looked up here: what a
-//! condition may ask about is in [`Request::context`].
+//! Three kinds of policies share it ([`PolicyKind`]): those of identities (roles), trust policies, and those of resources
+//! (queues, topics, functions, buses, buckets). [`Policy::decide`] asks one of them; [`evaluate`] puts several together as AWS
+//! does. Nothing is looked up here: what a condition may ask about is in [`Request::context`].
 //!
-//! Policies come from strangers: their size and depth are bounded, and a match takes time in proportion to the text that is matched.
-//! What is defined: IAM user guide, "Policy reference" (elements, grammar, evaluation logic).
+//! Policies come from strangers: their size and depth are bounded, and a match takes time in proportion to the text that is
+//! matched. What is defined: IAM user guide, "Policy reference" (elements, grammar, evaluation logic).
 
 mod cache;
 mod condition;
@@ -46,8 +46,9 @@ pub struct Request<'a> {
     pub action: &'a str,
     /// An ARN, or `*`.
     pub resource: &'a str,
-    /// What conditions may ask about: `("aws:SourceArn", "arn:…")`. A key with several values comes several times. What follows from the principal
-    /// (`aws:PrincipalArn`, `aws:PrincipalAccount`, `aws:PrincipalType`, …) is filled in where it is not given.
+    /// What conditions may ask about: `("aws:SourceArn", "arn:…")`. A key with several values comes several times. What follows
+    /// from the principal (`aws:PrincipalArn`, `aws:PrincipalAccount`, `aws:PrincipalType`, …) is filled in where it is not
+    /// given.
     pub context: &'a [(&'a str, &'a str)],
 }
 
@@ -188,7 +189,8 @@ impl Policy {
         &self.statements
     }
 
-    /// The keys that its conditions ask about and `request` does not have, as the policy writes them; a key may come several times.
+    /// The keys that its conditions ask about and `request` does not have, as the policy writes them; a key may come several
+    /// times.
     pub fn missing_keys(&self, request: &Request<'_>) -> Vec<String> {
         let asked = Asked::of(request);
         let conditions = self.statements.iter().flat_map(|statement| &statement.conditions);

@@ -1,7 +1,8 @@
-//! Texts with wildcards and variables, as policies have them: IAM user guide, "IAM JSON policy elements: Resource" and "… Variables and tags".
+//! Texts with wildcards and variables, as policies have them: IAM user guide, "IAM JSON policy elements: Resource" and "…
+//! Variables and tags".
 //!
-//! Patterns and what they are matched with come from strangers, so matching takes time in proportion to the text, whatever the pattern: what lies
-//! between two `*` is looked for once, from left to right, and needs no second try.
+//! Patterns and what they are matched with come from strangers, so matching takes time in proportion to the text, whatever the
+//! pattern: what lies between two `*` is looked for once, from left to right, and needs no second try.
 
 /// Characters between two `*` at the most, where there is a `?` among them.
 const MASKED_MAX: usize = 256;

@@ -378,3 +378,37 @@ fn several_policies_decide_as_the_evaluation_logic_says() {
     let events = ask(Principal::Service("events.amazonaws.com"), &[]);
     assert_eq!(evaluate(&none, &events), Verdict::NotAllowed(By::Resource));
 }
+
+/// Whatever a stranger sends is answered: no text makes the parser or an evaluation panic.
+#[test]
+fn any_prefix_of_a_policy_and_any_changed_byte_is_answered() {
+    let text = r#"{"Version": "2012-10-17", "Id": "ä", "Statement": [{"Sid": "a\u00e9", "Effect": "Deny",
+        "NotPrincipal": {"AWS": ["111122223333", "arn:aws:iam::111122223333:role/x"], "Service": "sns.eu-west-1.amazonaws.com"},
+        "NotAction": ["sqs:Get*", "sqs:?end*"], "NotResource": "arn:aws:sqs:*:*:${aws:username, 'x'}-*",
+        "Condition": {"ForAnyValue:StringLikeIfExists": {"aws:TagKeys": ["a*", "?b"]}, "IpAddress": {"aws:SourceIp": "10.0.0.0/8"},
+            "DateLessThan": {"aws:CurrentTime": "2026-01-01T00:00:00Z"}, "ArnLike": {"aws:SourceArn": "arn:aws:s3:::${aws:x}"}}}]}"#;
+    let context =
+        [("aws:SourceIp", "10.0.0.1"), ("aws:TagKeys", "ab"), ("aws:CurrentTime", "x"), ("aws:SourceArn", "arn:aws:s3:::é")];
+    let mut parsed = 0;
+    let mut try_it = |text: &str| {
+        for kind in [PolicyKind::Identity, PolicyKind::Trust, PolicyKind::Resource] {
+            if let Ok(policy) = Policy::parse_as(text, kind) {
+                parsed += 1;
+                policy.decide(&ask(SESSION, &context));
+                policy.missing_keys(&ask(Principal::Anonymous, &[]));
+            }
+        }
+    };
+    try_it(text);
+    for at in (0..text.len()).filter(|at| text.is_char_boundary(*at)) {
+        try_it(&text[..at]);
+        for byte in [b'"', b'{', b'}', b'*', b'?', b'$', b'\\', b',', b'[', b'0', 0x00] {
+            let mut changed = text.as_bytes().to_vec();
+            changed[at] = byte;
+            if let Ok(changed) = std::str::from_utf8(&changed) {
+                try_it(changed);
+            }
+        }
+    }
+    assert!(parsed > 100, "{parsed} of the changed texts are policies: the test would be about the JSON reader alone");
+}

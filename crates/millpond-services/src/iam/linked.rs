@@ -1,4 +1,5 @@
-//! Service-linked roles: IAM user guide, "Create a service-linked role". A service's name says the role's name, path and trust policy.
+//! Service-linked roles: IAM user guide, "Create a service-linked role". A service's name says the role's name, path and trust
+//! policy.
 
 use super::roles::detail;
 use super::{Iam, IamError, RoleDetail, new_id, sql};

@@ -1,7 +1,7 @@
 //! IAM: roles, their policies, and what these allow.
 //!
-//! The rows and what reads them for other services are in [`crate::lake::identity`]; here is what changes and lists them. There are no users
-//! and no groups: a lake has one key, the root's, and sessions of roles.
+//! The rows and what reads them for other services are in [`crate::lake::identity`]; here is what changes and lists them. There
+//! are no users and no groups: a lake has one key, the root's, and sessions of roles.
 
 mod error;
 mod linked;
@@ -148,9 +148,10 @@ fn unknown_managed(arn: &str) -> IamError {
     IamError::NoSuchEntity(match near {
         Some(policy) => format!("Policy {arn} does not exist or is not attachable. Its ARN is {}.", policy.arn),
         None => format!(
-            "Policy {arn} does not exist or is not attachable. Millpond knows those of AWS's policies that lakes use (ListPolicies with Scope \
-             AWS lists them); make this one your own: `aws iam create-policy --policy-name {name} --policy-document file://{name}.json`, with \
-             the document from the AWS managed policy reference, and attach arn:aws:iam::ACCOUNT:policy/{name}."
+            "Policy {arn} does not exist or is not attachable. Millpond knows those of AWS's policies that lakes use \
+             (ListPolicies with Scope AWS lists them); make this one your own: `aws iam create-policy --policy-name {name} \
+             --policy-document file://{name}.json`, with the document from the AWS managed policy reference, and attach \
+             arn:aws:iam::ACCOUNT:policy/{name}."
         ),
     })
 }

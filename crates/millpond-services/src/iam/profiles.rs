@@ -14,7 +14,8 @@ pub(super) struct ProfileRow {
     pub(super) role: Option<String>,
 }
 
-/// An instance profile: what carries a role to a machine. Nothing in a lake uses one; tools that make roles for machines make them too.
+/// An instance profile: what carries a role to a machine. Nothing in a lake uses one; tools that make roles for machines make
+/// them too.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InstanceProfile {
     /// `AIPA…`

@@ -123,7 +123,8 @@ impl Iam {
         .await
     }
 
-    /// `UpdateRole`. A time that is not given becomes an hour, as IAM's API reference says; a description that is not given stays.
+    /// `UpdateRole`. A time that is not given becomes an hour, as IAM's API reference says; a description that is not given
+    /// stays.
     pub async fn update_role(
         &self,
         name: String,

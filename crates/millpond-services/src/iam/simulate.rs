@@ -1,4 +1,5 @@
-//! `SimulatePrincipalPolicy` and `SimulateCustomPolicy`: asks the policies what they would say, with the evaluation that requests get.
+//! `SimulatePrincipalPolicy` and `SimulateCustomPolicy`: asks the policies what they would say, with the evaluation that requests
+//! get.
 
 use super::{Iam, IamError, Page, Window};
 use crate::lake::identity::{Role, attached_policies, boundary_or_policy, inline_policies, managed, role_by_arn};

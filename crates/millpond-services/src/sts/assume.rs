@@ -1,4 +1,5 @@
-//! `AssumeRole`: STS API reference, "AssumeRole"; IAM user guide, "Pass session tags in AWS STS", "Roles terms and concepts" (chaining).
+//! `AssumeRole`: STS API reference, "AssumeRole"; IAM user guide, "Pass session tags in AWS STS", "Roles terms and concepts"
+//! (chaining).
 
 use super::{Sts, StsError};
 use crate::lake::identity::{self, Caller, NewSession, Role, Session, SessionKeys, SessionRole};
@@ -36,6 +37,8 @@ pub struct AssumeRole {
     pub source_identity: Option<String>,
     /// The number of an MFA device: there are none.
     pub serial_number: Option<String>,
+    /// `aws:SourceIp`
+    pub source_ip: Option<String>,
 }
 
 /// A session that was given.
@@ -82,6 +85,7 @@ impl Sts {
         let mut more: Vec<(&str, &str)> = vec![("sts:RoleSessionName", &asked.session_name)];
         more.extend(asked.external_id.as_deref().map(|id| ("sts:ExternalId", id)));
         more.extend(asked.source_identity.as_deref().map(|id| ("sts:SourceIdentity", id)));
+        more.extend(asked.source_ip.as_deref().map(|ip| ("aws:SourceIp", ip)));
         for (name, (key, value)) in tag_keys.iter().zip(&asked.tags) {
             more.extend([(name.as_str(), value.as_str()), ("aws:TagKeys", key.as_str())]);
         }

@@ -1,8 +1,8 @@
 //! STS: who a caller is, and sessions of roles.
 //!
-//! Nothing is written: a session is its token ([`crate::lake::identity`]). Two differences from AWS: the root may assume roles (it is the only
-//! principal that a new lake has; a role must still trust its account), and a role that does not exist is denied in the same words as one that
-//! does not trust the caller, as on AWS.
+//! Nothing is written: a session is its token ([`crate::lake::identity`]). Two differences from AWS: the root may assume roles
+//! (it is the only principal that a new lake has; a role must still trust its account), and a role that does not exist is denied
+//! in the same words as one that does not trust the caller, as on AWS.
 
 mod assume;
 mod error;

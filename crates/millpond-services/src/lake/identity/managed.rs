@@ -1,7 +1,7 @@
 //! The policies that AWS manages, by name, as far as lakes use them: `arn:aws:iam::aws:policy/…`.
 //!
-//! Their documents are data (`managed.json`): the statements of the AWS managed policy reference guide; the descriptions are ours. `ReadOnlyAccess` lists
-//! the services that lakes are made of, where AWS's lists all.
+//! Their documents are data (`managed.json`): the statements of the AWS managed policy reference guide; the descriptions are
+//! ours. `ReadOnlyAccess` lists the services that lakes are made of, where AWS's lists all.
 
 use serde::Deserialize;
 use serde_json::Value;

@@ -2,11 +2,12 @@
 //!
 //! Definitions:
 //! - a *role* is a row: who may assume it (its trust policy) and what it may do (its policies and its boundary);
-//! - a *session* acts as a role for some hours. Nothing is written to issue or to verify one: its token says who it is, and is sealed with a key
-//!   that only this lake has ([`session`]);
+//! - a *session* acts as a role for some hours. Nothing is written to issue or to verify one: its token says who it is, and is
+//!   sealed with a key that only this lake has ([`session`]);
 //! - a *caller* is who signed a request: the account's root, or a session.
 //!
-//! IAM changes these rows, STS issues sessions, functions get one, and every service may ask whether a role can be used ([`rights`]).
+//! IAM changes these rows, STS issues sessions, functions get one, and every service may ask whether a role can be used
+//! ([`rights`]).
 
 pub mod managed;
 mod rights;

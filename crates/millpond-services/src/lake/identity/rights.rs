@@ -121,8 +121,8 @@ impl Rights {
         Ok(())
     }
 
-    /// Whether the caller may do `action` to `resource`. `resource_policy` is that of what is asked for, where it has one; `more` is what else is
-    /// known of the request.
+    /// Whether the caller may do `action` to `resource`. `resource_policy` is that of what is asked for, where it has one; `more`
+    /// is what else is known of the request.
     pub fn verdict(&self, action: &str, resource: &str, resource_policy: Option<&Arc<Policy>>, more: &[(&str, &str)]) -> Verdict {
         let mut context: Vec<(&str, &str)> = more.to_vec();
         for (key, value) in &self.context {
@@ -172,8 +172,8 @@ fn compiled(text: &str) -> Result<Arc<Policy>, StoreError> {
     policy::cached_as(text, PolicyKind::Identity).map_err(broken)
 }
 
-/// What conditions may ask about a caller and the time: IAM user guide, "AWS global condition context keys". A lake is reached by loopback or by what its
-/// owner put in front of it, so its connections count as secure.
+/// What conditions may ask about a caller and the time: IAM user guide, "AWS global condition context keys". A lake is reached by
+/// loopback or by what its owner put in front of it, so its connections count as secure.
 pub fn trust_context(place: &Place, caller: &Caller, now_ms: i64) -> Vec<(String, String)> {
     let mut context = vec![
         ("aws:CurrentTime".to_owned(), iso8601(now_ms, false)),
@@ -194,8 +194,8 @@ pub fn trust_context(place: &Place, caller: &Caller, now_ms: i64) -> Vec<(String
     context
 }
 
-/// The role that `role_arn` names, where it exists and trusts `service` (`lambda.amazonaws.com`). `context` is what the service tells of what it acts
-/// for (`aws:SourceArn`, `aws:SourceAccount`).
+/// The role that `role_arn` names, where it exists and trusts `service` (`lambda.amazonaws.com`). `context` is what the service
+/// tells of what it acts for (`aws:SourceArn`, `aws:SourceAccount`).
 ///
 /// # Errors
 /// [`RoleError::NotFound`], [`RoleError::NotTrusted`].
@@ -252,8 +252,8 @@ pub fn decide_assume(
     }
 }
 
-/// Whether `caller` may give `role` (an ARN, or a name as Glue takes one) to `service`: `iam:PassRole`. The account's root always may. The role need not
-/// exist.
+/// Whether `caller` may give `role` (an ARN, or a name as Glue takes one) to `service`: `iam:PassRole`. The account's root always
+/// may. The role need not exist. `more` is what else is known of the request (`aws:SourceIp`).
 ///
 /// # Errors
 /// [`RoleError::Denied`], in AWS's words.
@@ -264,6 +264,7 @@ pub fn may_pass(
     role: &str,
     service: &str,
     now_ms: i64,
+    more: &[(&str, &str)],
 ) -> Result<(), RoleError> {
     if caller.role().is_none() {
         return Ok(());
@@ -276,5 +277,6 @@ pub fn may_pass(
         },
     };
     let rights = Rights::of(connection, place, caller, now_ms)?;
-    rights.demand("iam:PassRole", &arn, None, &[("iam:PassedToService", service)])
+    let more: Vec<(&str, &str)> = more.iter().copied().chain([("iam:PassedToService", service)]).collect();
+    rights.demand("iam:PassRole", &arn, None, &more)
 }

@@ -1,8 +1,9 @@
 //! Temporary credentials without a row: the token carries what it claims, sealed by a key of the lake.
 //!
-//! Token: base64url of one byte for the form, the seal (HMAC-SHA256 over the access key's id and the claims), and the claims as JSON. The secret of the
-//! access key is an HMAC over the id and the token: whoever has the lake's key can compute it, nobody else. So a session lives in every process
-//! that opens the lake, survives restarts, and ends when its time is over, when its role is deleted, or when the lake's root key is changed.
+//! Token: base64url of one byte for the form, the seal (HMAC-SHA256 over the access key's id and the claims), and the claims as
+//! JSON. The secret of the access key is an HMAC over the id and the token: whoever has the lake's key can compute it, nobody
+//! else. So a session lives in every process that opens the lake, survives restarts, and ends when its time is over, when its
+//! role is deleted, or when the lake's root key is changed.
 
 use super::rows::Role;
 use super::{Caller, RoleError, root_arn};
@@ -214,13 +215,17 @@ impl Identity {
         &self.inner.lake.place
     }
 
-    /// Whether `caller` may give `role` (an ARN, or a name as Glue takes one) to `service` (`glue.amazonaws.com`), as the policies are now.
+    /// Whether `caller` may give `role` (an ARN, or a name as Glue takes one) to `service` (`glue.amazonaws.com`), as the
+    /// policies are now. `source_ip` is where the request came from; empty where that is not known.
     ///
     /// # Errors
     /// [`RoleError::Denied`] where it may not.
-    pub async fn may_pass(&self, caller: Caller, role: String, service: String) -> Result<(), RoleError> {
+    pub async fn may_pass(&self, caller: Caller, role: String, service: String, source_ip: String) -> Result<(), RoleError> {
         let (place, now_ms) = (self.place().clone(), self.inner.lake.store.env().now_ms());
-        let look = move |connection: &Connection| super::may_pass(connection, &place, &caller, &role, &service, now_ms);
+        let look = move |connection: &Connection| {
+            let more: &[(&str, &str)] = if source_ip.is_empty() { &[] } else { &[("aws:SourceIp", &source_ip)] };
+            super::may_pass(connection, &place, &caller, &role, &service, now_ms, more)
+        };
         self.inner.lake.store.read(look).await
     }
 

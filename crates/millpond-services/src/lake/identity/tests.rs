@@ -58,7 +58,7 @@ impl Setup {
     /// The error's text, or nothing.
     async fn pass(&self, caller: &Caller, role: &'static str, service: &'static str) -> String {
         let (place, caller) = (self.lake.place.clone(), caller.clone());
-        let look = move |connection: &rusqlite::Connection| may_pass(connection, &place, &caller, role, service, NOW);
+        let look = move |connection: &rusqlite::Connection| may_pass(connection, &place, &caller, role, service, NOW, &[]);
         self.lake.store.read(look).await.map_or_else(|error: RoleError| error.to_string(), |()| String::new())
     }
 
