@@ -2,6 +2,7 @@
 //!
 //! AWS: "Using the Lambda runtime API for custom runtimes".
 
+use crate::life::Life;
 use crate::spec::Invocation;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -81,11 +82,12 @@ impl Api {
         Ok((listener, address))
     }
 
-    /// Serves until it is dropped.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+    /// Serves the process that this life is of, and nobody else, until it is dropped.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, life: Arc<Life>) {
         let mut connections = tokio::task::JoinSet::new();
+        let ours = listener.local_addr();
         loop {
-            let Ok((stream, _)) = listener.accept().await else {
+            let Ok((stream, theirs)) = listener.accept().await else {
                 // Out of file descriptors, most likely.
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                 continue;
@@ -93,6 +95,10 @@ impl Api {
             while connections.try_join_next().is_some() {}
             // A runtime has one connection, or a few.
             if connections.len() >= 64 {
+                continue;
+            }
+            if !ours.as_ref().is_ok_and(|ours| life.owns(theirs, *ours)) {
+                tracing::warn!(function = life.key, "a connection to a function's runtime API that is not its own is closed");
                 continue;
             }
             let _ = stream.set_nodelay(true);

@@ -10,11 +10,12 @@ use crate::files::{Directories, everybody_can_run};
 use crate::isolation::{self, Found, USERS, USERS_FIRST};
 use crate::layers;
 use crate::layout::Start;
+use crate::life::{End, Life};
 use crate::memory;
 use crate::output::Output;
 use crate::packages::Packages;
 use crate::pool::{Lease, Pool};
-use crate::process::{End, InitFailure, Launch, Process};
+use crate::process::{InitFailure, Launch, Process};
 use crate::runtimes::{Runtime, Runtimes};
 use crate::sandbox::{Isolation, Namespaces, Tmp};
 use crate::spec::{HostSettings, Invocation, IsolationWanted, Outcome, SessionCredentials, Spec, Usage};
@@ -179,7 +180,8 @@ impl Inner {
 
     async fn invoke(self: Arc<Self>, spec: Arc<Spec>, invocation: Invocation) -> Result<Outcome, HostError> {
         let time = Duration::from_millis(spec.timeout_ms);
-        let last_until = invocation.deadline_from(self.settings.env.now_ms(), time);
+        // When an invocation that begins now is over at the latest.
+        let last_until = self.settings.env.now_ms().saturating_add(i64::try_from(spec.timeout_ms).unwrap_or(i64::MAX));
         let waiting = {
             let mut pool = self.pool();
             if pool.is_stopped() {
@@ -439,13 +441,6 @@ impl Inner {
     }
 }
 
-impl Invocation {
-    /// When an invocation that begins now is over at the latest, milliseconds since the epoch.
-    fn deadline_from(&self, now_ms: i64, time: Duration) -> i64 {
-        now_ms.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
-    }
-}
-
 /// Something that stands for a runtime's version as AWS's digests do: the same for the same version.
 fn digest(text: &str) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
@@ -485,7 +480,7 @@ async fn watch(inner: Weak<Inner>) {
         let lives = inner.pool().lives();
         lives.iter().for_each(|life| life.look_at_memory());
         looks = looks.wrapping_add(1);
-        if looks % LOOKS_A_SWEEP != 0 {
+        if !looks.is_multiple_of(LOOKS_A_SWEEP) {
             continue;
         }
         inner.pool().sweep(Duration::from_millis(inner.settings.idle_ms));
@@ -497,7 +492,7 @@ async fn watch(inner: Weak<Inner>) {
     }
 }
 
-fn look_at_disk(life: &crate::process::Life) {
+fn look_at_disk(life: &Life) {
     if let Some((directory, bytes_max)) = &life.disk
         && memory::of_directory(directory, *bytes_max) > *bytes_max
     {

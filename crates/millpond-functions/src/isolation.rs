@@ -32,6 +32,20 @@ pub struct Found {
     pub cgroups: Option<Cgroups>,
 }
 
+/// Which protections this machine offers to functions, without a host: for who wants to know before there is one.
+///
+/// # Errors
+/// There is no temporary directory to try it in.
+pub async fn inspect(mut settings: HostSettings) -> std::io::Result<Isolation> {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir()?;
+    // Other users have to come through it.
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))?;
+    settings.directory = directory.path().to_owned();
+    let directories = Directories::make(&settings.directory)?;
+    Ok(find(&settings, &directories).await.isolation)
+}
+
 /// Tries the strongest first.
 pub async fn find(settings: &HostSettings, directories: &Directories) -> Found {
     let mut missing = Vec::new();

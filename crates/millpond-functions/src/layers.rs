@@ -85,7 +85,7 @@ mod tests {
         let read = |path: &str| std::fs::read_to_string(place.join(path)).unwrap();
         assert_eq!((read("python/a.py"), read("python/b.py"), read("bin/tool")), ("one".into(), "two".into(), "two".into()));
         assert_eq!(std::fs::read_to_string(one.join("python/b.py")).unwrap(), "one", "a layer itself does not change");
-        assert_eq!(merged(temporary.path(), &[one.clone()]).unwrap(), Some(one));
+        assert_eq!(merged(temporary.path(), std::slice::from_ref(&one)).unwrap(), Some(one));
         assert_eq!(merged(temporary.path(), &[]).unwrap(), None);
     }
 }

@@ -15,9 +15,11 @@ mod host;
 mod isolation;
 mod layers;
 mod layout;
+mod life;
 mod memory;
 mod output;
 mod packages;
+mod peer;
 mod pool;
 mod process;
 mod runtimes;
@@ -26,6 +28,7 @@ mod spec;
 
 pub use error::{HostError, HostErrorKind, RuntimeMissing};
 pub use host::Host;
+pub use isolation::inspect;
 pub use sandbox::{Isolation, Landlock, Namespaces};
 pub use spec::{HostSettings, Invocation, IsolationWanted, Outcome, Report, SessionCredentials, Spec, Usage};
 

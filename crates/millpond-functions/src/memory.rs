@@ -33,21 +33,21 @@ pub fn peak(process: i32) -> Option<u64> {
 
 /// What all processes below this one take, bytes: their private memory.
 pub fn below(keeper: i32) -> u64 {
-    let mut total = 0;
+    let taken = all_below(keeper).into_iter().filter_map(resident);
+    taken.map(|(resident, shared)| resident.saturating_sub(shared)).sum()
+}
+
+/// All processes below this one.
+pub fn all_below(keeper: i32) -> Vec<i32> {
     let mut found = children(keeper);
+    let mut next = 0;
     // A bound against a process that forks faster than this looks.
-    let mut left = 4_096;
-    while let Some(process) = found.pop() {
-        if let Some((resident, shared)) = resident(process) {
-            total += resident.saturating_sub(shared);
-        }
-        left -= 1;
-        if left == 0 {
-            break;
-        }
-        found.extend(children(process));
+    while next < found.len().min(4_096) {
+        let more = children(found[next]);
+        found.extend(more);
+        next += 1;
     }
-    total
+    found
 }
 
 /// The oldest child of a process.

@@ -1,7 +1,8 @@
 //! Which processes there are, which of them idle, and who waits for one. All of it under one lock, which is never held across a wait.
 
 use crate::error::HostError;
-use crate::process::{InitFailure, Life, Process};
+use crate::life::Life;
+use crate::process::{InitFailure, Process};
 use crate::spec::{HostSettings, Usage};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;

@@ -6,203 +6,23 @@
 use crate::api::{Api, Asked, ErrorDocument, RESPONSE_BYTES_MAX, Work};
 use crate::cgroups::Cgroup;
 use crate::error::HostError;
-use crate::memory;
+use crate::life::{self, Birth, End, Life};
 use crate::output::Output;
-use crate::sandbox::{Message, Namespaces, Plan};
+use crate::sandbox::Plan;
 use crate::spec::{Invocation, Outcome, Report, Spec};
 use bytes::Bytes;
 use millpond_core::env::{EnvExt, SharedEnv, iso8601};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, UnixStream};
-use tokio::process::{Child, Command};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
 
 /// How long an answer waits for its runtime to ask for more, so that the next invocation finds it idle.
 const SETTLE_TIME: Duration = Duration::from_millis(5);
 
 /// How long a process that was killed may take to be gone.
 const END_TIME: Duration = Duration::from_secs(5);
-
-/// How a process ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
-    /// By itself.
-    Exited(i32),
-    /// By a signal.
-    Killed(i32),
-    /// It took more memory than it may.
-    OutOfMemory,
-    /// It wrote more to `/tmp` than it may.
-    OutOfDisk,
-    /// Its program could not be run.
-    NotRun(String),
-    /// It could not be shut in.
-    Failed(String),
-    /// The host ended it.
-    Ended,
-}
-
-impl End {
-    /// As AWS says it, after `Runtime exited`.
-    fn describe(&self) -> String {
-        match self {
-            Self::Exited(0) | Self::Ended => "Runtime exited without providing a reason".into(),
-            Self::Exited(code) => format!("Runtime exited with error: exit status {code}"),
-            Self::Killed(signal) => format!("Runtime exited with error: signal: {}", signal_name(*signal)),
-            Self::OutOfMemory | Self::OutOfDisk => "Runtime exited with error: signal: killed".into(),
-            Self::NotRun(reason) | Self::Failed(reason) => reason.clone(),
-        }
-    }
-
-    /// The error's type in the answer.
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::NotRun(_) => "Runtime.InvalidEntrypoint",
-            _ => "Runtime.ExitError",
-        }
-    }
-
-    /// And in the report.
-    fn reported(&self) -> &'static str {
-        match self {
-            Self::OutOfMemory => "Runtime.OutOfMemory",
-            other => other.kind(),
-        }
-    }
-}
-
-/// Names of signals as AWS's supervisor writes them.
-fn signal_name(signal: i32) -> String {
-    let names = [
-        "hangup",
-        "interrupt",
-        "quit",
-        "illegal instruction",
-        "trace/breakpoint trap",
-        "aborted",
-        "bus error",
-        "floating point exception",
-    ];
-    match signal {
-        1..=8 => names[usize::try_from(signal - 1).unwrap_or(0)].into(),
-        9 => "killed".into(),
-        11 => "segmentation fault".into(),
-        13 => "broken pipe".into(),
-        14 => "alarm clock".into(),
-        15 => "terminated".into(),
-        25 => "file size limit exceeded".into(),
-        other => format!("signal {other}"),
-    }
-}
-
-/// What others may know of a process and do to it.
-#[derive(Debug)]
-pub struct Life {
-    /// 32 hexadecimal digits, as in the name of its log stream.
-    pub id: String,
-    /// The key of its function.
-    pub key: String,
-    launcher: u32,
-    in_namespace: bool,
-    keeper: OnceLock<i32>,
-    runtime: OnceLock<i32>,
-    end: watch::Receiver<Option<End>>,
-    gone: watch::Receiver<bool>,
-    kill: Notify,
-    blame: Mutex<Option<End>>,
-    cgroup: Option<Cgroup>,
-    memory_bytes_max: u64,
-    peak_bytes: AtomicU64,
-    now_bytes: AtomicU64,
-    /// Its `/tmp`, where that is a directory that has to be watched, with its limit.
-    pub disk: Option<(PathBuf, u64)>,
-}
-
-impl Life {
-    /// Ends the process and all that it started; `blame` says why, where the function did something wrong.
-    pub fn kill(&self, blame: Option<End>) {
-        let mut first = self.blame.lock().unwrap_or_else(PoisonError::into_inner);
-        if first.is_none() {
-            *first = blame;
-        }
-        drop(first);
-        self.kill.notify_one();
-    }
-
-    /// How it ended, if it did.
-    pub fn end(&self) -> Option<End> {
-        self.end.borrow().clone()
-    }
-
-    /// Waits for its end.
-    pub async fn ended(&self) -> End {
-        let mut end = self.end.clone();
-        let ended = end.wait_for(Option::is_some).await.map(|end| end.clone());
-        ended.ok().flatten().unwrap_or(End::Ended)
-    }
-
-    /// Waits until nothing of it is left: no directory and no control group.
-    pub async fn is_gone(&self) {
-        let _ = self.gone.clone().wait_for(|gone| *gone).await;
-    }
-
-    /// What it takes now, bytes, as it was seen last.
-    pub fn memory_bytes(&self) -> u64 {
-        self.now_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Looks at what it takes; ends it where that is too much.
-    pub fn look_at_memory(&self) {
-        let (bytes, in_files) = match (&self.cgroup, self.keeper()) {
-            // One file for all its processes.
-            (Some(cgroup), _) => cgroup.memory().unwrap_or_default(),
-            (None, Some(keeper)) => (memory::below(keeper), 0),
-            (None, None) => return,
-        };
-        self.now_bytes.store(bytes + in_files, Ordering::Relaxed);
-        self.peak_bytes.fetch_max(bytes, Ordering::Relaxed);
-        if bytes > self.memory_bytes_max {
-            self.kill(Some(End::OutOfMemory));
-        }
-    }
-
-    /// Takes note of the most that its runtime took. Afterwards nobody can ask any more.
-    fn note_peak(&self) {
-        if let Some(peak) = self.runtime().and_then(memory::peak) {
-            self.peak_bytes.fetch_max(peak, Ordering::Relaxed);
-        }
-    }
-
-    /// The most that it was seen to take since it started, bytes.
-    pub fn peak_bytes(&self) -> u64 {
-        self.peak_bytes.load(Ordering::Relaxed).min(self.memory_bytes_max)
-    }
-
-    /// The launcher whose children are the runtime and what the runtime lost: the inner one, where there are two.
-    fn keeper(&self) -> Option<i32> {
-        if let Some(keeper) = self.keeper.get() {
-            return Some(*keeper);
-        }
-        let launcher = i32::try_from(self.launcher).ok()?;
-        let keeper = if self.in_namespace { memory::first_child(launcher)? } else { launcher };
-        Some(*self.keeper.get_or_init(|| keeper))
-    }
-
-    /// The runtime itself: the oldest of those.
-    fn runtime(&self) -> Option<i32> {
-        if let Some(runtime) = self.runtime.get() {
-            return Some(*runtime);
-        }
-        let runtime = memory::first_child(self.keeper()?)?;
-        Some(*self.runtime.get_or_init(|| runtime))
-    }
-}
 
 /// What a process is started with.
 #[derive(Debug)]
@@ -283,46 +103,11 @@ impl Process {
     /// # Errors
     /// The launcher cannot be started.
     pub fn start(launch: Launch) -> Result<Self, HostError> {
-        let said = |what: &'static str| move |error: std::io::Error| HostError::Launch(format!("{what}: {error}"));
-        let (ours, theirs) = StdUnixStream::pair().map_err(said("a socket"))?;
-        ours.set_nonblocking(true).map_err(said("a socket"))?;
-        let socket = UnixStream::from_std(ours).map_err(said("a socket"))?;
-        let (program, arguments) =
-            launch.plan.launcher.split_first().ok_or_else(|| HostError::Launch("no launcher is set".into()))?;
-        let errors = launch.writer.try_clone().map_err(said("a pipe"))?;
-        let mut command = Command::new(program);
-        command.args(arguments).env_clear().current_dir("/").kill_on_drop(true);
-        command.stdin(OwnedFd::from(theirs)).stdout(launch.writer).stderr(errors);
-        let child = command.spawn().map_err(said("the launcher"))?;
-        // It holds the other ends of the pipe and the socket.
-        drop(command);
-        let (end_sender, end) = watch::channel(None);
-        let (gone_sender, gone) = watch::channel(false);
-        let plan = serde_json::to_vec(&launch.plan).map_err(|error| HostError::Launch(error.to_string()))?;
-        // Without a namespace it is the launcher who ends what is below it.
-        let grace = if launch.plan.namespaces == Namespaces::None { Duration::from_secs(1) } else { Duration::ZERO };
-        let life = Arc::new(Life {
-            id: launch.id,
-            key: launch.spec.key.clone(),
-            launcher: child.id().unwrap_or_default(),
-            in_namespace: launch.plan.namespaces != Namespaces::None,
-            keeper: OnceLock::new(),
-            runtime: OnceLock::new(),
-            end,
-            gone,
-            kill: Notify::new(),
-            blame: Mutex::default(),
-            cgroup: launch.cgroup,
-            memory_bytes_max: u64::from(launch.spec.memory_mb) << 20,
-            peak_bytes: AtomicU64::new(0),
-            now_bytes: AtomicU64::new(0),
-            disk: disk_of(&launch.plan),
-        });
-        let supervised =
-            Supervised { life: Arc::clone(&life), child, grace, end: end_sender, gone: gone_sender, own: launch.own };
-        tokio::spawn(supervised.supervise(socket, plan));
+        let memory_bytes_max = u64::from(launch.spec.memory_mb) << 20;
+        let Launch { id, plan, writer, cgroup, own, .. } = launch;
+        let life = life::begin(Birth { id, key: launch.spec.key.clone(), plan, writer, cgroup, own, memory_bytes_max })?;
         let (api, asked) = Api::new();
-        let server = tokio::spawn(Arc::clone(&api).serve(launch.listener));
+        let server = tokio::spawn(Arc::clone(&api).serve(launch.listener, Arc::clone(&life)));
         let pump = Some(tokio::spawn(Arc::clone(&launch.output).pump()));
         Ok(Self {
             life,
@@ -535,13 +320,6 @@ enum Answer {
     TimedOut,
 }
 
-fn disk_of(plan: &Plan) -> Option<(PathBuf, u64)> {
-    match &plan.files.tmp {
-        crate::sandbox::Tmp::Directory(directory) => Some((directory.clone(), plan.limits.file_bytes)),
-        crate::sandbox::Tmp::Memory(_) => None,
-    }
-}
-
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 100_000.0).round() / 100.0
 }
@@ -571,80 +349,4 @@ fn error_payload(given: &ErrorDocument, request_id: &str) -> Bytes {
         }
         _ => given.body.clone(),
     }
-}
-
-/// The launcher of a process, and what is left to do when it ends.
-struct Supervised {
-    life: Arc<Life>,
-    child: Child,
-    /// How long the launcher may take to end what is below it, when it is told to.
-    grace: Duration,
-    end: watch::Sender<Option<End>>,
-    gone: watch::Sender<bool>,
-    own: Option<PathBuf>,
-}
-
-impl Supervised {
-    /// Sends the plan, hears how the process fares, ends it when asked to, and cleans up after it.
-    async fn supervise(mut self, socket: UnixStream, plan: Vec<u8>) {
-        let (heard, killed) = tokio::select! {
-            heard = converse(socket, &plan) => (heard, false),
-            () = self.life.kill.notified() => (None, true),
-        };
-        // The socket is closed now: the launcher ends what is below it, and itself.
-        let grace = if killed { self.grace } else { Duration::from_secs(1) };
-        let status = match tokio::time::timeout(grace, self.child.wait()).await {
-            Ok(status) => status,
-            Err(_) => {
-                let _ = self.child.start_kill();
-                self.child.wait().await
-            }
-        };
-        let otherwise = || match status {
-            Ok(_) if killed => End::Ended,
-            Ok(status) => End::Failed(format!("the launcher ended without a word ({status})")),
-            Err(error) => End::Failed(error.to_string()),
-        };
-        let out_of_memory = self.life.cgroup.as_ref().is_some_and(Cgroup::was_out_of_memory);
-        let blamed = self.life.blame.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let ended = match (blamed, heard) {
-            (Some(blamed), _) => blamed,
-            (None, heard) if out_of_memory && !matches!(heard, Some(End::Exited(_))) => End::OutOfMemory,
-            (None, heard) => heard.unwrap_or_else(otherwise),
-        };
-        self.end.send_replace(Some(ended));
-        if let Some(own) = self.own {
-            let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(own)).await;
-        }
-        // The kernel takes a moment to end what was in there. What stays after that goes at the next start.
-        for _ in 0..200 {
-            if self.life.cgroup.as_ref().is_none_or(Cgroup::is_removed) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        self.gone.send_replace(true);
-    }
-}
-
-/// Sends the plan and listens until the launcher has nothing more to say.
-async fn converse(socket: UnixStream, plan: &[u8]) -> Option<End> {
-    let (reader, mut writer) = socket.into_split();
-    let length = u32::try_from(plan.len()).ok()?.to_le_bytes();
-    if writer.write_all(&length).await.is_err() || writer.write_all(plan).await.is_err() {
-        tracing::debug!("a launcher ended before it knew what to do");
-    }
-    let mut heard = None;
-    let mut lines = BufReader::new(reader).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        match serde_json::from_str(&line) {
-            Ok(Message::Started { .. }) => {}
-            Ok(Message::Exited(code)) => heard = Some(End::Exited(code)),
-            Ok(Message::Killed(signal)) => heard = Some(End::Killed(signal)),
-            Ok(Message::NotRun(reason)) => heard = Some(End::NotRun(reason)),
-            Ok(Message::Failed(reason)) => heard = Some(End::Failed(reason)),
-            Err(error) => tracing::warn!(%error, line, "a launcher says what is not understood"),
-        }
-    }
-    heard
 }

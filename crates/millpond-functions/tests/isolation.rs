@@ -1,7 +1,7 @@
 //! The weaker ways to shut functions in, and what is left when a server is killed.
 //!
 //! Some tests run this program again, as another user or to be killed; those parts are named and do nothing by themselves.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
 use common::{Lab, until};

@@ -275,3 +275,18 @@ async fn where_all_are_busy_another_is_refused_for_now() {
     assert!(error.to_string().contains("[functions] concurrency"), "{error}");
     assert_eq!(call.await.unwrap(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_cannot_take_the_work_of_another() {
+    let lab = Lab::new();
+    let victim = lab.python("import os\ndef handler(e, c): return os.environ['AWS_LAMBDA_RUNTIME_API']\n");
+    let address = lab.answer(&victim, "null").await;
+    let thief = lab.python(
+        "import http.client\ndef handler(e, c):\n    api = http.client.HTTPConnection(e, timeout=5)\n    try:\n        api.request('GET', '/2018-06-01/runtime/invocation/next')\n        \
+         return api.getresponse().status\n    except (ConnectionError, http.client.HTTPException) as error:\n        return type(error).__name__\n",
+    );
+    let stolen = lab.answer(&thief, &address.to_string()).await;
+    assert!(["RemoteDisconnected", "ConnectionResetError", "BrokenPipeError"].contains(&stolen.as_str().unwrap()), "{stolen}");
+    assert!(std::net::TcpStream::connect(address.as_str().unwrap()).is_ok(), "the listener lives");
+    assert_eq!(lab.answer(&victim, "null").await, address);
+}

