@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 import zipfile
 
+import harness
 import lambdas
 import pytest
 from botocore.exceptions import ClientError
@@ -16,6 +17,13 @@ from lambdas import create, invoke, package, role, zipped
 
 ACCOUNT = "000000000000"
 ARN = f"arn:aws:lambda:us-east-1:{ACCOUNT}"
+
+
+@pytest.fixture(scope="module")
+def module_lake():
+    lake = harness.new_lake(lambdas.CONFIG)
+    yield lake
+    harness.discard(lake)
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +190,12 @@ def test_what_cannot_be_a_function_is_refused_in_the_words_of_aws(module_lake, f
 
 def test_hostile_packages_leave_nothing_behind(module_lake, fn):
     packages = module_lake.data / "functions" / "packages"
-    before = sorted(path.name for path in packages.iterdir())
+
+    def unpacked():
+        return sorted(path.name for path in packages.glob("*/*"))
+
+    before = unpacked()
+    assert before
 
     def no(code, *words):
         refused(fn.update_function_code, "InvalidParameterValueException", *words, FunctionName="echo", ZipFile=code)
@@ -201,7 +214,7 @@ def test_hostile_packages_leave_nothing_behind(module_lake, fn):
     no(archive(("/tmp/evil", "x", 0o644)), "would lie outside the package")
     no(archive(("link", "/etc", 0o120777)), "is not in the package")
     no(archive(("app.py", "1", 0o644), ("bomb", b"\0" * 263_000_000, 0o644)), "Unzipped size must be smaller than 262144000 bytes")
-    assert sorted(path.name for path in packages.iterdir()) == before
+    assert unpacked() == before
     assert not list(module_lake.data.parent.glob("**/evil"))
     assert invoke(module_lake, "echo")["name"] == "echo"
 
@@ -447,6 +460,18 @@ def test_layers_are_laid_below_the_function(module_lake, fn):
     fn.update_function_configuration(FunctionName="layered", Layers=[again["LayerVersionArn"]])
     assert invoke(module_lake, "layered") == "second"
     assert fn.publish_layer_version(LayerName="shared", Content={"ZipFile": shared})["Version"] == 3
+    # One that another account shares is the lake's own of that name.
+    foreign = "arn:aws:lambda:us-east-1:336392948345:layer:{}:7"
+    kept = fn.update_function_configuration(FunctionName="layered", Layers=[foreign.format("shared")])
+    assert kept["Layers"][0]["Arn"] == foreign.format("shared")
+    assert invoke(module_lake, "layered") == "from the layer"
+    refused(
+        fn.update_function_configuration,
+        "InvalidParameterValueException",
+        "publish-layer-version --layer-name other",
+        FunctionName="layered",
+        Layers=[foreign.format("other")],
+    )
 
 
 def test_a_layer_version_has_a_policy(fn):
@@ -477,6 +502,36 @@ def test_a_layer_version_has_a_policy(fn):
 
 
 # Permissions, tags, and what tools read back
+
+
+def test_a_session_may_give_a_function_only_a_role_that_it_may_pass(module_lake, fn):
+    import boto3
+
+    iam, account = module_lake.client("iam"), {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": account, "Action": "sts:AssumeRole"}]}
+    deployer = role(module_lake, "deployer", trust)
+    statement = {"Effect": "Allow", "Action": "lambda:*", "Resource": "*"}
+    passing = {"Effect": "Allow", "Action": "iam:PassRole", "Resource": role(module_lake)}
+
+    def deploy(name, *statements):
+        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        iam.put_role_policy(RoleName="deployer", PolicyName="p", PolicyDocument=document)
+        keys = module_lake.client("sts").assume_role(RoleArn=deployer, RoleSessionName="deploys")["Credentials"]
+        client = boto3.client(
+            "lambda",
+            endpoint_url=module_lake.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=keys["AccessKeyId"],
+            aws_secret_access_key=keys["SecretAccessKey"],
+            aws_session_token=keys["SessionToken"],
+        )
+        return client.create_function(
+            FunctionName=name, Runtime="python3.12", Handler="echo.handler", Role=role(module_lake), Code={"ZipFile": package("echo.py")}
+        )
+
+    with pytest.raises(ClientError, match="is not authorized to perform: iam:PassRole"):
+        deploy("passed", statement)
+    assert deploy("passed", statement, passing)["FunctionName"] == "passed"
 
 
 def test_permissions_are_statements_of_a_policy(module_lake, fn):
@@ -534,7 +589,8 @@ def test_infrastructure_tools_read_back_what_they_expect(fn):
     refused(fn.get_function_event_invoke_config, "ResourceNotFoundException", "doesn't have an EventInvokeConfig", FunctionName="echo")
 
 
-def test_a_lake_that_was_killed_has_its_functions(lake):
+def test_a_lake_that_was_killed_has_its_functions(new_lake):
+    lake = new_lake(lambdas.CONFIG)
     create(lake, "kept", "echo.py", Publish=True)
     lake.client("lambda").create_alias(FunctionName="kept", Name="live", FunctionVersion="1")
     assert invoke(lake, "kept:live", 1)["event"] == 1

@@ -19,7 +19,6 @@ use millpond_api::sessions::LakeKeys;
 use millpond_core::arn::Place;
 use millpond_core::env::{SharedEnv, SystemEnv};
 use millpond_engine::query::{Engine, EngineConfig};
-use millpond_functions::Host;
 use millpond_services::athena::{self, Athena};
 use millpond_services::events::{self, Events};
 use millpond_services::glue::{self, Glue};
@@ -82,7 +81,7 @@ pub struct App {
     workers: Workers,
     logs: Logs,
     sweeping: Workers,
-    functions: Host,
+    functions: Lambda,
     pollers: lambda::Pollers,
     sqs: Sqs,
 }
@@ -119,7 +118,6 @@ struct Services {
     engine: Arc<Engine>,
     logs: Logs,
     lambda: Lambda,
-    functions: Host,
     identity: Identity,
     iam: Iam,
     sts: Sts,
@@ -178,7 +176,7 @@ impl App {
         };
         let (logs, sqs) = (services.logs.clone(), services.sqs.clone());
         let sweeping = logs.start_sweeping();
-        let (functions, pollers) = (services.functions.clone(), lambda::Pollers::start(&services.lambda));
+        let (functions, pollers) = (services.lambda.clone(), lambda::Pollers::start(&services.lambda));
         let (dispatcher, workers) = services.start(&lake);
         let stop = CancellationToken::new();
         let serving = tokio::spawn(Arc::new(server).serve(listener, stop.clone()));
@@ -300,8 +298,7 @@ impl Services {
         let tables = Arc::new(LakeTables::new(lake.clone()));
         let (targets, sources) = (Targets::default(), Sources::default());
         let (iam, sts) = (Iam::new(lake.clone(), identity.clone()), Sts::new(lake.clone(), identity.clone()));
-        let (lambda, functions) =
-            crate::functions::over(lake, config, endpoint, logs.sink(), identity.clone(), &targets, &sources)?;
+        let lambda = crate::functions::over(lake, config, endpoint, logs.sink(), identity.clone(), &targets, &sources)?;
         let sns = Sns::new(lake.clone(), mail_transport(lake, config)?, endpoint.to_owned(), targets.clone());
         let mut kinds = glue::target_kinds();
         let sqs = Sqs::new(lake.clone());
@@ -322,7 +319,6 @@ impl Services {
             engine,
             logs,
             lambda,
-            functions,
             identity,
             iam,
             sts,

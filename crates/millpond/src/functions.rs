@@ -38,16 +38,15 @@ fn host_settings(lake: &Lake, config: &Config, endpoint: &str, logs: Arc<dyn Log
     Ok(settings)
 }
 
-fn lambda_settings(directory: &Path, config: &Config, endpoint: &str) -> Settings {
+fn lambda_settings(directory: &Path, config: &Config) -> Settings {
     let mut settings = Settings::new(directory.join(DIRECTORY).join(PACKAGES));
-    settings.endpoint = endpoint.to_owned();
-    if let Some(delays) = config.functions.retry_delays_ms {
-        settings.retry_delays_ms = delays;
-    }
+    let wanted = &config.functions;
+    settings.retry_delays_ms = wanted.retry_delays_ms.unwrap_or(settings.retry_delays_ms);
+    settings.queue_concurrency = settings.queue_concurrency.min(wanted.concurrency.unwrap_or(usize::MAX));
     settings
 }
 
-/// The service, and the host that is to be stopped with the lake.
+/// The service. It must be stopped with the lake.
 pub fn over(
     lake: &Lake,
     config: &Config,
@@ -56,10 +55,9 @@ pub fn over(
     identity: Identity,
     targets: &Targets,
     sources: &Sources,
-) -> Result<(Lambda, Host)> {
+) -> Result<Lambda> {
     let host = Host::new(host_settings(lake, config, endpoint, logs)?).context("functions cannot be run here")?;
     let directory = std::path::absolute(lake.store.directory()).context("the lake's directory has no absolute path")?;
-    let settings = lambda_settings(&directory, config, endpoint);
-    let lambda = Lambda::new(lake.clone(), host.clone(), targets.clone(), sources.clone(), identity, settings);
-    Ok((lambda, host))
+    let settings = lambda_settings(&directory, config);
+    Ok(Lambda::new(lake.clone(), host, targets.clone(), sources.clone(), identity, settings))
 }

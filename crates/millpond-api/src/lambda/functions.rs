@@ -1,10 +1,19 @@
 use super::convert::{architecture, configuration, created, listed, source, updated};
 use super::{Answer, number, refused};
+use crate::pass_role;
 use crate::router::Context;
 use millpond_services::lambda::{CodeUpdate, Lambda, NewFunction};
 use millpond_wire::lambda::*;
 
-pub(super) async fn create_function(lambda: Lambda, _: Context, mut input: CreateFunctionInput) -> Answer<CreateFunctionOutput> {
+/// Whom a function's role is passed to.
+const SERVICE: &str = "lambda.amazonaws.com";
+
+pub(super) async fn create_function(
+    lambda: Lambda,
+    context: Context,
+    mut input: CreateFunctionInput,
+) -> Answer<CreateFunctionOutput> {
+    pass_role(&context, &input.role, SERVICE).await?;
     let config = created(&mut input)?;
     let code = input.code;
     let new = NewFunction {
@@ -17,11 +26,11 @@ pub(super) async fn create_function(lambda: Lambda, _: Context, mut input: Creat
     lambda.create_function(new).await.map(configuration).map_err(refused)
 }
 
-pub(super) async fn get_function(lambda: Lambda, _: Context, input: GetFunctionInput) -> Answer<GetFunctionOutput> {
+pub(super) async fn get_function(lambda: Lambda, context: Context, input: GetFunctionInput) -> Answer<GetFunctionOutput> {
     let found = lambda.get_function(&input.function_name, input.qualifier.as_deref()).await.map_err(refused)?;
     let code = FunctionCodeLocation {
         repository_type: Some("S3".into()),
-        location: Some(found.location),
+        location: Some(format!("{}{}", context.base_url(), found.location)),
         ..FunctionCodeLocation::default()
     };
     Ok(GetFunctionOutput {
@@ -60,9 +69,12 @@ pub(super) async fn update_function_code(
 
 pub(super) async fn update_function_configuration(
     lambda: Lambda,
-    _: Context,
+    context: Context,
     mut input: UpdateFunctionConfigurationInput,
 ) -> Answer<UpdateFunctionConfigurationOutput> {
+    if let Some(role) = &input.role {
+        pass_role(&context, role, SERVICE).await?;
+    }
     let (name, revision) = (std::mem::take(&mut input.function_name), input.revision_id.take());
     let changed = lambda.update_function_configuration(&name, updated(input)?, revision).await;
     changed.map(configuration).map_err(refused)

@@ -8,9 +8,9 @@ fn architectures(of: &[String]) -> Option<Vec<Architecture>> {
     Some(of.iter().filter_map(|one| Architecture::from_text(one)).collect())
 }
 
-fn found(view: LayerView) -> GetLayerVersionResponse {
+fn found(context: &Context, view: LayerView) -> GetLayerVersionResponse {
     let content = LayerVersionContentOutput {
-        location: Some(view.location),
+        location: Some(format!("{}{}", context.base_url(), view.location)),
         code_sha256: Some(view.code_sha256),
         code_size: Some(view.code_size as i64),
         ..LayerVersionContentOutput::default()
@@ -42,7 +42,7 @@ fn listed(view: LayerView) -> LayerVersionsListItem {
 
 pub(super) async fn publish_layer_version(
     lambda: Lambda,
-    _: Context,
+    context: Context,
     input: PublishLayerVersionInput,
 ) -> Answer<PublishLayerVersionOutput> {
     let content = input.content;
@@ -55,7 +55,7 @@ pub(super) async fn publish_layer_version(
         architectures: wanted.into_iter().map(|one| one.as_str().to_owned()).collect(),
         license: input.license_info,
     };
-    let view = found(lambda.publish_layer(new).await.map_err(refused)?);
+    let view = found(&context, lambda.publish_layer(new).await.map_err(refused)?);
     Ok(PublishLayerVersionOutput {
         content: view.content,
         layer_arn: view.layer_arn,
@@ -69,16 +69,20 @@ pub(super) async fn publish_layer_version(
     })
 }
 
-pub(super) async fn get_layer_version(lambda: Lambda, _: Context, input: GetLayerVersionInput) -> Answer<GetLayerVersionOutput> {
-    lambda.get_layer_version(&input.layer_name, input.version_number).await.map(found).map_err(refused)
+pub(super) async fn get_layer_version(
+    lambda: Lambda,
+    context: Context,
+    input: GetLayerVersionInput,
+) -> Answer<GetLayerVersionOutput> {
+    lambda.get_layer_version(&input.layer_name, input.version_number).await.map(|view| found(&context, view)).map_err(refused)
 }
 
 pub(super) async fn get_layer_version_by_arn(
     lambda: Lambda,
-    _: Context,
+    context: Context,
     input: GetLayerVersionByArnInput,
 ) -> Answer<GetLayerVersionByArnOutput> {
-    lambda.get_layer_version_by_arn(&input.arn).await.map(found).map_err(refused)
+    lambda.get_layer_version_by_arn(&input.arn).await.map(|view| found(&context, view)).map_err(refused)
 }
 
 pub(super) async fn delete_layer_version(

@@ -66,7 +66,10 @@ fn what_is_no_archive_or_an_empty_one_is_refused_in_the_words_of_aws() {
     let whole = zip(|writer| file(writer, "a", &[7; 1000]));
     for bytes in [&b""[..], b"not a zip", &whole[..whole.len() - 30], &whole[20..]] {
         let refused = refusal(bytes);
-        assert!(refused.starts_with("Could not unzip uploaded file. Please check your file, then try to upload again."), "{refused}");
+        assert!(
+            refused.starts_with("Could not unzip uploaded file. Please check your file, then try to upload again."),
+            "{refused}"
+        );
     }
     assert_eq!(refusal(&zip(|_| ())), "Uploaded file must be a non-empty zip");
     let mut damaged = zip(|writer| {

@@ -121,6 +121,7 @@ struct Known {
 #[derive(Debug)]
 pub(super) struct CodeStore {
     lake: Lake,
+    home: PathBuf,
     directory: PathBuf,
     size_max: u64,
     known: Mutex<HashMap<String, Known>>,
@@ -129,8 +130,21 @@ pub(super) struct CodeStore {
 
 impl CodeStore {
     /// Packages unpacked below `directory`, `size_max` bytes of them at the most (as far as they are not in use).
+    ///
+    /// Nothing there is synced: what was written before the machine last started may be there in part. Each start of the machine has a folder
+    /// of its own.
     pub(super) fn new(lake: Lake, directory: PathBuf, size_max: u64) -> Self {
-        Self { lake, directory, size_max, known: Mutex::default(), unpacking: Semaphore::new(UNPACKING_MAX) }
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let boot: String = boot.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+        let boot = if boot.is_empty() { lake.store.env().random_hex(8) } else { boot };
+        Self {
+            lake,
+            home: directory.clone(),
+            directory: directory.join(boot),
+            size_max,
+            known: Mutex::default(),
+            unpacking: Semaphore::new(UNPACKING_MAX),
+        }
     }
 
     /// Takes a package in: looks at it, unpacks it, and has its bytes safe for the transaction that names it.
@@ -198,6 +212,7 @@ impl CodeStore {
         F: FnOnce() -> Result<R, LambdaError> + Send + 'static,
     {
         let _turn = self.unpacking.acquire().await.map_err(|_| StoreError::Closed)?;
+        let _pin = self.touch(sha256);
         let whole = self.directory.join(sha256);
         let half = self.directory.join(format!("{sha256}.{}", self.lake.store.env().random_hex(8)));
         let unpacked = blocking(move || {
@@ -219,7 +234,6 @@ impl CodeStore {
             outcome
         })
         .await?;
-        self.touch(sha256);
         Ok(unpacked)
     }
 
@@ -252,6 +266,7 @@ impl CodeStore {
 
     /// Removes what a former process left half done, what no function has any more, and, where the rest is too large, what was not used for long.
     pub(super) async fn sweep(&self) -> Result<(), LambdaError> {
+        self.sweep_former().await?;
         let rows = self.lake.store.read(sql::codes).await?;
         let mut sizes: HashMap<String, u64> = rows.into_iter().map(|row| (row.sha256, row.unpacked)).collect();
         let directory = self.directory.clone();
@@ -287,6 +302,19 @@ impl CodeStore {
             blocking(move || archive::remove(&directory).map_err(|error| of_io(&directory, &error))).await?;
         }
         Ok(())
+    }
+
+    /// Removes what was unpacked before the machine last started.
+    async fn sweep_former(&self) -> Result<(), LambdaError> {
+        let (home, current) = (self.home.clone(), self.directory.clone());
+        blocking(move || {
+            let Ok(entries) = std::fs::read_dir(&home) else { return Ok(()) };
+            for path in entries.flatten().map(|entry| entry.path()).filter(|path| *path != current && path.is_dir()) {
+                archive::remove(&path).map_err(|error| of_io(&path, &error))?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Since when nobody used it; those that nobody used since the start come first.

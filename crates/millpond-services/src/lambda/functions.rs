@@ -70,7 +70,7 @@ pub struct FunctionView {
 pub struct Found {
     /// The version.
     pub view: FunctionView,
-    /// A link to the package.
+    /// A link to the package: a path of this lake.
     pub location: String,
     /// Of the function.
     pub tags: Tags,
@@ -141,8 +141,8 @@ impl Lambda {
         let written =
             self.inner.lake.store.write(move |tx| lambda.insert(tx, &name, config, &layer_arns, &package, tags, publish));
         let (function, version) = written.await?;
-        let qualifier = (version.version > 0).then_some(Qualifier::Version(version.version));
-        self.view(&function, version, qualifier.as_ref()).await
+        // As on AWS: with `Publish` it is version 1 under the function's own ARN.
+        self.view(&function, version, None).await
     }
 
     /// What can be refused before the package is looked at.

@@ -1,8 +1,10 @@
 //! Invoke: which version runs, whether it may, and what it answers.
 
 use super::code::Pin;
+use super::concurrency::{Share, Slot};
 use super::event_config::{self, EventConfig};
 use super::functions::{process_key, resolve};
+use super::model::{Config, Variables};
 use super::name::version_text;
 use super::queue::{self, Queued};
 use super::sql::{self, VersionRow};
@@ -15,6 +17,7 @@ use millpond_store::StoreError;
 use rusqlite::Connection;
 use serde::de::IgnoredAny;
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -70,6 +73,10 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    pub(super) fn share(&self) -> Share {
+        Share { function: self.function, reserved: self.reserved, reserved_by_all: self.reserved_by_all }
+    }
+
     pub(super) fn executed_version(&self) -> String {
         version_text(self.version.version)
     }
@@ -130,7 +137,7 @@ impl Lambda {
         let name = self.parse(&call.function, call.qualifier.as_deref())?;
         check_payload(&call.payload, "RequestResponse", SYNCHRONOUS_MAX)?;
         let plan = self.plan(name).await?;
-        let slot = self.inner.slots.take(plan.function, plan.reserved, plan.reserved_by_all)?;
+        let slot = self.inner.slots.take(plan.share())?;
         let lambda = self.clone();
         let running = tokio::spawn(async move {
             let executed_version = plan.executed_version();
@@ -186,8 +193,8 @@ impl Lambda {
     }
 
     /// A place for an invocation among those that may run at the same time.
-    pub(super) fn slot(&self, plan: &Plan) -> Result<super::concurrency::Slot, LambdaError> {
-        self.inner.slots.take(plan.function, plan.reserved, plan.reserved_by_all)
+    pub(super) fn slot(&self, plan: &Plan) -> Result<Slot, LambdaError> {
+        self.inner.slots.take(plan.share())
     }
 
     /// Runs a version once. The caller holds a slot.
@@ -210,11 +217,22 @@ impl Lambda {
             trace_id,
             credentials: self.inner.identity.credentials(role, &plan.name.name),
         };
-        self.inner.host.invoke(ready.spec.clone(), invocation).await.map_err(|error| {
+        let outcome = self.inner.host.invoke(ready.spec.clone(), invocation).await.map_err(|error| {
             // Whatever kept it from starting may have to do with what is remembered of it.
             self.inner.specs.forget(&key);
             of_host(&error)
-        })
+        })?;
+        // A process that the lake ended on its way out has not failed.
+        match outcome.function_error.is_some() && self.inner.stopping.load(Ordering::Relaxed) {
+            true => Err(LambdaError::Unlaunched("the lake is stopping".into())),
+            false => Ok(outcome),
+        }
+    }
+
+    /// Ends all processes of functions. What they were at is done again after the next start.
+    pub async fn stop(&self) {
+        self.inner.stopping.store(true, Ordering::Relaxed);
+        self.inner.host.stop().await;
     }
 
     async fn ready(&self, key: &str, plan: &Plan) -> Result<Arc<Ready>, LambdaError> {
@@ -236,7 +254,7 @@ impl Lambda {
             handler: config.handler.clone(),
             code_dir: directories[0].clone(),
             layer_dirs: directories[1..].to_vec(),
-            environment: config.environment.clone().unwrap_or_default(),
+            environment: environment(config),
             memory_mb: config.memory_mb,
             timeout_ms: u64::from(config.timeout_s) * 1000,
             ephemeral_mb: config.ephemeral_mb,
@@ -271,6 +289,17 @@ fn plan(connection: &Connection, lake: &crate::lake::Lake, name: FunctionName, s
         role,
         name,
     })
+}
+
+/// The function's variables, and what its runtime must know of its logging.
+fn environment(config: &Config) -> Variables {
+    let mut all = config.environment.clone().unwrap_or_default();
+    if config.logging.format == "JSON" {
+        all.insert("AWS_LAMBDA_LOG_FORMAT".into(), "JSON".into());
+        let level = config.logging.application_level.clone();
+        all.extend(level.map(|level| ("AWS_LAMBDA_LOG_LEVEL".to_owned(), level)));
+    }
+    all
 }
 
 /// What the caller hears where nothing could be run.

@@ -64,7 +64,7 @@ pub struct LayerView {
     pub code_sha256: String,
     /// Of the package, in bytes.
     pub code_size: u64,
-    /// A link to the package; empty in listings.
+    /// A link to the package, a path of this lake; empty in listings.
     pub location: String,
 }
 
@@ -105,16 +105,35 @@ fn version_arn(place: &Place, name: &str, version: i64) -> String {
     place.arn("lambda", format_args!("layer:{name}:{version}")).to_string()
 }
 
-/// The layer versions that a function names.
+/// The layer versions that a function names. One of another account (AWS and others share layers that way) is looked for among the lake's own
+/// layers, by its name: its version where that is there, else the newest.
 pub(super) fn resolve(connection: &Connection, place: &Place, arns: &[String]) -> Result<Vec<Layer>, LambdaError> {
     let mut layers = Vec::new();
     for arn in arns {
-        let (_, name, version) = layer_version(place, arn)?;
-        let found = row(connection, &name, version)?;
-        let found = found.ok_or_else(|| LambdaError::invalid(format!("Layer version {arn} does not exist.")))?;
-        layers.push(Layer { arn: version_arn(place, &name, version), code: found.code, size: found.size });
+        let (_, name, version) = layer_version(arn)?;
+        let ours = *arn == version_arn(place, &name, version);
+        let found = match row(connection, &name, version)? {
+            None if !ours => newest(connection, &name)?,
+            found => found,
+        };
+        let found = found.ok_or_else(|| {
+            let hint = match ours {
+                true => String::new(),
+                false => format!(
+                    " It is of another account, and this lake has no layer of its name: publish one (aws lambda publish-layer-version \
+                     --layer-name {name} --zip-file fileb://layer.zip), and it will be used."
+                ),
+            };
+            LambdaError::invalid(format!("Layer version {arn} does not exist.{hint}"))
+        })?;
+        layers.push(Layer { arn: arn.clone(), code: found.code, size: found.size });
     }
     Ok(layers)
+}
+
+fn newest(connection: &Connection, name: &str) -> Result<Option<LayerRow>, StoreError> {
+    let select = format!("{LAYER} WHERE l.name = ? ORDER BY l.version DESC LIMIT 1");
+    connection.prepare_cached(&select)?.query_and_then([name], layer_row)?.next().transpose()
 }
 
 fn from_one(version: i64) -> Result<i64, LambdaError> {
@@ -195,7 +214,7 @@ impl Lambda {
 
     /// `GetLayerVersionByArn`.
     pub async fn get_layer_version_by_arn(&self, arn: &str) -> Result<LayerView, LambdaError> {
-        let (_, name, version) = layer_version(&self.inner.lake.place, arn)?;
+        let (_, name, version) = layer_version(arn)?;
         self.get_layer_version(&name, version).await
     }
 

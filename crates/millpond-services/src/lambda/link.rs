@@ -15,12 +15,11 @@ pub const LINK_PREFIX: &str = "/_lambda/code/";
 const VALID_MS: i64 = 10 * 60 * 1000;
 
 impl Lambda {
-    /// A link to a package, by its hash.
+    /// A link to a package, by its hash: the path, to which the caller's way to the lake belongs.
     pub(super) async fn link(&self, sha256: &str) -> Result<String, LambdaError> {
         let expires_s = (self.inner.lake.store.env().now_ms() + VALID_MS) / 1000;
         let signature = mac(self.link_key().await?, sha256, expires_s).finalize().into_bytes();
-        let endpoint = self.inner.settings.endpoint.trim_end_matches('/');
-        Ok(format!("{endpoint}{LINK_PREFIX}{sha256}.zip?Expires={expires_s}&Signature={}", hex::encode(signature)))
+        Ok(format!("{LINK_PREFIX}{sha256}.zip?Expires={expires_s}&Signature={}", hex::encode(signature)))
     }
 
     /// What signs links: the same for as long as the lake is there.

@@ -61,6 +61,7 @@ use millpond_functions::Host;
 use millpond_store::Component;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Lambda's tables.
 pub const COMPONENT: Component = Component { name: "lambda", migrations: &[include_str!("schema.sql")] };
@@ -81,8 +82,6 @@ pub struct Settings {
     pub concurrency: u32,
     /// Asynchronous invocations under way at the same time.
     pub queue_concurrency: usize,
-    /// How clients reach this lake, for links to packages.
-    pub endpoint: String,
 }
 
 impl Settings {
@@ -93,8 +92,7 @@ impl Settings {
             unpacked_bytes_max: 4 << 30,
             retry_delays_ms: [60_000, 120_000],
             concurrency: 1_000,
-            queue_concurrency: 256,
-            endpoint: "http://127.0.0.1:4566".into(),
+            queue_concurrency: 128,
         }
     }
 }
@@ -118,6 +116,7 @@ struct Inner {
     identity: roles::Sessions,
     mappings: tokio::sync::watch::Sender<u64>,
     problems: mapping::Problems,
+    stopping: AtomicBool,
     link_key: tokio::sync::OnceCell<Vec<u8>>,
 }
 
@@ -142,6 +141,7 @@ impl Lambda {
             identity: roles::Sessions::new(identity),
             mappings: tokio::sync::watch::Sender::new(0),
             problems: mapping::Problems::default(),
+            stopping: AtomicBool::new(false),
             link_key: tokio::sync::OnceCell::new(),
             settings,
             lake,

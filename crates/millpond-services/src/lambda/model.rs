@@ -306,7 +306,7 @@ fn check_layers(place: &Place, layers: &[String]) -> Result<(), LambdaError> {
         return Err(LambdaError::invalid(format!("Cannot reference more than {LAYERS_MAX} layers.")));
     }
     for (index, arn) in layers.iter().enumerate() {
-        let (region, name, _) = layer_version(place, arn)?;
+        let (region, name, _) = layer_version(arn)?;
         if region != place.region {
             return Err(LambdaError::invalid(format!(
                 "Layers are not in the same region as the function. Layers are expected to be in region {}.",
@@ -314,7 +314,7 @@ fn check_layers(place: &Place, layers: &[String]) -> Result<(), LambdaError> {
             )));
         }
         for before in &layers[..index] {
-            if layer_version(place, before)?.1 == name {
+            if layer_version(before)?.1 == name {
                 return Err(LambdaError::invalid(format!(
                     "Two different versions of the same layer are not allowed to be referenced in the same function. {before} and \
                      {arn} are versions of the same layer."
@@ -326,7 +326,7 @@ fn check_layers(place: &Place, layers: &[String]) -> Result<(), LambdaError> {
 }
 
 /// Region, name and version of a layer version's ARN.
-pub(super) fn layer_version(place: &Place, text: &str) -> Result<(String, String, i64), LambdaError> {
+pub(super) fn layer_version(text: &str) -> Result<(String, String, i64), LambdaError> {
     let not_one = || {
         LambdaError::constraint(
             text,
@@ -344,13 +344,6 @@ pub(super) fn layer_version(place: &Place, text: &str) -> Result<(String, String
     let version: i64 = version.parse().map_err(|_| not_one())?;
     if arn.service != "lambda" || name.is_empty() {
         return Err(not_one());
-    }
-    if arn.account != place.account && arn.region == place.region {
-        return Err(LambdaError::invalid(format!(
-            "Layer version {text} does not exist: it is of account {}, and this lake holds the layers of {} only. Publish it here \
-             with PublishLayerVersion.",
-            arn.account, place.account
-        )));
     }
     Ok((arn.region, name.to_owned(), version))
 }

@@ -2,8 +2,8 @@
 //!
 //! What fails is told apart:
 //! - the function failed: it is run again after AWS's pauses, as often as its configuration says;
-//! - it could not be run (too many run already, no room on the machine, its role is gone): it is tried again and again with growing pauses,
-//!   uncounted, until the event is too old;
+//! - it could not be run (too many run already, no room on the machine, its role is gone): it is tried again and again, uncounted, until the
+//!   event is too old. A few of a function wait for a place; the others come back one after another, at the rate at which places become free;
 //! - there is no such function: no other try can help.
 //!
 //! In the end the transaction that takes the task away delivers the record to the destination, and the event to the dead-letter target. Where
@@ -22,13 +22,19 @@ use millpond_core::error::ErrorKind;
 use millpond_store::task::{NewTask, Task};
 use millpond_store::{StoreError, Tx};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 /// The tasks.
 const KIND: &str = "lambda.invoke";
 
-/// Pauses before what could not be run is tried again: from one second to five minutes ("Error handling for asynchronous invocations").
+/// Pauses before what could not be run is tried again; the longest is AWS's ("Error handling for asynchronous invocations").
 const PAUSE_MIN_MS: i64 = 250;
 const PAUSE_MAX_MS: i64 = 5 * 60 * 1000;
+
+/// Functions whose pace is known at the same time.
+const FUNCTIONS_MAX: usize = 10_000;
 
 /// More failures than any configuration allows: this module ends its tasks itself.
 const FAILURES_MAX: u32 = 1_000_000;
@@ -66,11 +72,53 @@ pub(super) fn put(tx: &Tx<'_>, queued: Queued) -> Result<(), StoreError> {
 #[derive(Debug)]
 pub(super) struct Runner {
     lambda: Lambda,
+    paces: Mutex<HashMap<i64, Pace>>,
 }
+
+/// How fast a function's places become free, and until when they are given away.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    duration_ms: f64,
+    taken_until_ms: i64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { duration_ms: 100.0, taken_until_ms: 0 }
+    }
+}
+
+/// An invocation waits so long for a place before it comes back later.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Runner {
     pub(super) fn new(lambda: Lambda) -> Self {
-        Self { lambda }
+        Self { lambda, paces: Mutex::default() }
+    }
+
+    /// The most places that one function may have of those for queued invocations: the others must get through too.
+    fn most(&self) -> u32 {
+        let all = self.lambda.inner.settings.queue_concurrency;
+        (all - all / 4).max(1) as u32
+    }
+
+    /// When a throttled invocation is to come back, in milliseconds from now: after those that were sent away before it.
+    fn turn(&self, plan: &Plan, now_ms: i64) -> i64 {
+        let mut paces = self.paces.lock().expect("nobody panics while holding the paces");
+        let pace = paces.entry(plan.function).or_default();
+        let places = f64::from(plan.reserved.unwrap_or(u32::MAX).clamp(1, self.most()));
+        let at_ms = pace.taken_until_ms.clamp(now_ms + PAUSE_MIN_MS, now_ms + PAUSE_MAX_MS);
+        pace.taken_until_ms = at_ms + ((pace.duration_ms / places).ceil() as i64).max(1);
+        at_ms - now_ms
+    }
+
+    fn learn(&self, plan: &Plan, took: Duration) {
+        let mut paces = self.paces.lock().expect("nobody panics while holding the paces");
+        if paces.len() > FUNCTIONS_MAX {
+            paces.clear();
+        }
+        let pace = paces.entry(plan.function).or_default();
+        pace.duration_ms = 0.8 * pace.duration_ms + 0.2 * took.as_secs_f64() * 1000.0;
     }
 
     fn pauses(&self, retry: u32) -> i64 {
@@ -105,6 +153,10 @@ impl Runner {
     }
 }
 
+fn gone(error: &LambdaError) -> Failure {
+    Failure::lasting(format!("{error}; it was deleted while the event waited. Create it again and retry this task, or drop it"))
+}
+
 /// How long to wait before another try of what could not be run: about as long as it waited already.
 fn pause(lake: &Lake, age_ms: i64) -> i64 {
     let about = age_ms.clamp(PAUSE_MIN_MS, PAUSE_MAX_MS) as f64;
@@ -127,11 +179,7 @@ impl Handler for Runner {
         let arn = self.lambda.arn(&name.name, Some(&name.qualifier_or_latest()));
         let plan = match self.lambda.plan(name).await {
             Ok(plan) => plan,
-            Err(error) if error.kind() == ErrorKind::Missing => {
-                return Err(Failure::lasting(format!(
-                    "{error}; it was deleted while the event waited. Create it again and retry this task, or drop it"
-                )));
-            }
+            Err(error) if error.kind() == ErrorKind::Missing => return Err(gone(&error)),
             Err(error) => return Err(Failure::transient(error)),
         };
         let now_ms = lake.store.env().now_ms();
@@ -160,6 +208,10 @@ impl Handler for Runner {
         }
         let outcome = match self.attempt(&plan, &queued).await {
             Ok(outcome) => outcome,
+            Err(error @ LambdaError::Throttled { .. }) => {
+                return Err(Failure::transient(error).postponed(self.turn(&plan, now_ms)));
+            }
+            Err(error) if error.kind() == ErrorKind::Missing => return Err(gone(&error)),
             Err(error) => return Err(Failure::transient(error).postponed(pause(lake, waited.age_ms))),
         };
         let Some(error) = outcome.function_error else {
@@ -190,9 +242,19 @@ struct Waited {
 
 impl Runner {
     async fn attempt(&self, plan: &Plan, queued: &Queued) -> Result<Response, LambdaError> {
-        let _slot = self.lambda.slot(plan)?;
+        let (_slot, waited) = self.lambda.inner.slots.wait(plan.share(), self.most(), PATIENCE).await?;
+        let again;
+        let plan = match waited {
+            true => {
+                again = self.lambda.plan(plan.name.clone()).await?;
+                &again
+            }
+            false => plan,
+        };
+        let since = Instant::now();
         let event = bytes::Bytes::copy_from_slice(queued.event.as_bytes());
         let outcome = self.lambda.run(plan, event, queued.request_id.clone(), None, queued.trace_id.clone()).await?;
+        self.learn(plan, since.elapsed());
         Ok(Response {
             executed_version: plan.executed_version(),
             function_error: outcome.function_error,

@@ -112,3 +112,36 @@ fn sizes_have_units() {
         assert!(check::parse_size(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn functions_are_configured_within_bounds() {
+    let config = parse(
+        r#"
+[functions]
+python = "/usr/bin/python3"
+packages = ["boto3", "requests"]
+retry_delays_s = [0.5, 2]
+idle_s = 60
+concurrency = 20
+memory = "2GiB"
+isolation = "require"
+"#,
+    );
+    let functions = config.unwrap().functions;
+    assert_eq!(functions.retry_delays_ms, Some([500, 2000]));
+    assert_eq!((functions.idle_ms, functions.concurrency), (Some(60_000), Some(20)));
+    assert_eq!((functions.memory_bytes, functions.require_isolation), (Some(2 << 30), true));
+    assert_eq!(functions.packages.unwrap(), ["boto3", "requests"]);
+    assert_eq!(parse("").unwrap().functions, Functions::default());
+    for (text, words) in [
+        ("retry_delays_s = [1]", "must be two numbers of seconds"),
+        ("retry_delays_s = [-1, 2]", "must be two numbers of seconds"),
+        ("concurrency = 0", "must be from 1 to 10000"),
+        ("memory = \"1MiB\"", "is less than 128MiB"),
+        ("isolation = \"some\"", "write \"best-effort\" or \"require\""),
+        ("python = \"\"", "name an interpreter"),
+    ] {
+        let refused = parse(&format!("[functions]\n{text}\n")).unwrap_err();
+        assert!(refused.contains(words) && refused.contains("functions."), "{text}: {refused}");
+    }
+}

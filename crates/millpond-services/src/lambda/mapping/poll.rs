@@ -48,6 +48,7 @@ impl Pollers {
     /// Starts those of all mappings, and from now on follows what becomes of these.
     pub fn start(lambda: &Lambda) -> Self {
         let stop = CancellationToken::new();
+        lambda.sweep_later();
         let running = tokio::spawn(Supervisor::new(lambda.clone(), stop.clone()).run());
         Self { stop, running }
     }
