@@ -30,7 +30,7 @@ from pathlib import Path
 from common import DATA, REPO, TARGET, Report, new_lake
 
 VENV = DATA / "queue-peers"
-PYPI = ("moto[server]", "ministack")
+PYPI = ("boto3", "moto[server]", "ministack")
 POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>bench</groupId><artifactId>queues</artifactId><version>1</version>
 <dependencies><dependency><groupId>org.elasticmq</groupId><artifactId>elasticmq-server_2.13</artifactId><version>[1.6,2)</version></dependency></dependencies>
@@ -46,14 +46,18 @@ SHAPES = [
 AIM = 5_000
 
 
-def prepare(build, peers):
-    """The binaries, and the virtual environment of the peers."""
+def prepare(build):
+    """The virtual environment of the peers (this program starts itself again in it: boto3 is there, too), and the binaries."""
+    stamp = VENV / ".requirements"
+    if not stamp.exists() or stamp.read_text() != " ".join(PYPI):
+        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
+        subprocess.run([VENV / "bin" / "pip", "install", "--quiet", *PYPI], check=True)
+        stamp.write_text(" ".join(PYPI))
+    if Path(sys.prefix) != VENV:
+        os.execv(VENV / "bin" / "python", [str(VENV / "bin" / "python"), __file__, *sys.argv[1:]])
     if build:
         what = ["-p", "millpond", "--bin", "millpond", "--example", "queue_load"]
         subprocess.run(["cargo", "build", "--release", "--quiet", *what], check=True, cwd=REPO)
-    if peers and not (VENV / "bin" / "moto_server").exists():
-        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-        subprocess.run([VENV / "bin" / "pip", "install", "--quiet", *PYPI], check=True)
 
 
 def version(package):
@@ -130,7 +134,7 @@ def load(endpoint, options, messages, environment=None):
     command = [TARGET / "examples" / "queue_load", "--endpoint", endpoint, "--messages", messages, *options]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env={**os.environ, **(environment or {})}, timeout=1800)
     if done.returncode != 0:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"it ended with {done.returncode}")
+        raise RuntimeError(" ".join(done.stderr.split("Stack backtrace")[0].split()) or f"it ended with {done.returncode}")
     return {line["phase"]: line for line in map(json.loads, done.stdout.splitlines())}
 
 
@@ -157,7 +161,7 @@ def compare(report, shape, found):
             if who == "millpond":
                 continue
             if isinstance(lines, str):
-                report.add(f"  {who}", "–", lines[:80])
+                report.add(f"  {who}", "–", lines[:160])
             else:
                 theirs = lines[phase]["per_second"]
                 report.add(f"  {who} (in memory)", f"{theirs:,.0f}/s", f"Millpond has {rate / theirs:.2f} x its rate")
@@ -189,7 +193,7 @@ def main():
     parser.add_argument("--million", action="store_true", help="also measure a queue that holds a million messages")
     parser.add_argument("--no-build", action="store_true", help="measure the binaries that are there")
     arguments = parser.parse_args()
-    prepare(not arguments.no_build, arguments.peers)
+    prepare(not arguments.no_build)
     import harness
 
     report, found, versions = Report(), {shape: {} for shape, _ in SHAPES}, []

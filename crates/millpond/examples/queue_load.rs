@@ -13,8 +13,8 @@ use millpond_wire::sigv4::{self, Signer};
 use millpond_wire::sqs::*;
 use millpond_wire::{Operation, client as wire};
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone, Parser)]
@@ -62,6 +62,7 @@ struct Client {
     http: reqwest::Client,
     arguments: Arc<Arguments>,
     url: String,
+    run: i64,
 }
 
 impl Client {
@@ -110,7 +111,8 @@ impl Client {
 
     fn group(&self, number: usize) -> (Option<String>, Option<String>) {
         match self.arguments.queue.ends_with(".fifo") {
-            true => (Some(format!("g{}", number % self.arguments.groups)), Some(number.to_string())),
+            // Another run within five minutes sends no duplicates.
+            true => (Some(format!("g{}", number % self.arguments.groups)), Some(format!("{}-{number}", self.run))),
             false => (None, None),
         }
     }
@@ -139,7 +141,7 @@ impl Client {
     }
 
     /// Receives and deletes messages until all are done; says how long each pair of requests took, and answers the messages' numbers.
-    async fn consume(&self, done: &AtomicUsize, times: &mut Vec<Duration>) -> Result<Vec<usize>> {
+    async fn consume(&self, done: &AtomicUsize, end: &OnceLock<Instant>, times: &mut Vec<Duration>) -> Result<Vec<usize>> {
         let Arguments { messages, batch, .. } = *self.arguments;
         let ask = ReceiveMessageInput {
             queue_url: self.url.clone(),
@@ -179,14 +181,17 @@ impl Client {
                 }
             }
             times.push(began.elapsed());
-            done.fetch_add(count, Ordering::Relaxed);
+            if done.fetch_add(count, Ordering::Relaxed) + count >= messages {
+                // The others may still wait for a message.
+                let _ = end.set(Instant::now());
+            }
         }
         Ok(numbers)
     }
 }
 
 /// Starts one task for each connection; answers what they answered, and the line of JSON.
-async fn phase<T, F, R>(name: &str, arguments: &Arguments, one: F) -> Result<(Vec<T>, String)>
+async fn phase<T, F, R>(name: &str, arguments: &Arguments, end: &OnceLock<Instant>, one: F) -> Result<(Vec<T>, String)>
 where
     T: Send + 'static,
     F: Fn() -> R,
@@ -200,7 +205,7 @@ where
         answers.push(answer);
         times.extend(took);
     }
-    let seconds = began.elapsed().as_secs_f64();
+    let seconds = (*end.get_or_init(Instant::now) - began).as_secs_f64();
     times.sort_unstable();
     let at = |share: f64| times.get(((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1)));
     let ms = |share| at(share).map_or(0.0, Duration::as_secs_f64) * 1e3;
@@ -227,20 +232,20 @@ async fn send(client: &Client) -> Result<String> {
             Ok(((), times))
         }
     };
-    Ok(phase("send", &client.arguments, one).await?.1)
+    Ok(phase("send", &client.arguments, &OnceLock::new(), one).await?.1)
 }
 
 async fn consume(client: &Client) -> Result<String> {
-    let done = Arc::new(AtomicUsize::new(0));
+    let (done, end) = (Arc::new(AtomicUsize::new(0)), Arc::new(OnceLock::new()));
     let one = || {
-        let (client, done) = (client.clone(), done.clone());
+        let (client, done, end) = (client.clone(), done.clone(), end.clone());
         async move {
             let mut times = Vec::new();
-            let numbers = client.consume(&done, &mut times).await?;
+            let numbers = client.consume(&done, &end, &mut times).await?;
             Ok((numbers, times))
         }
     };
-    let (numbers, line) = phase("receive and delete", &client.arguments, one).await?;
+    let (numbers, line) = phase("receive and delete", &client.arguments, &end, one).await?;
     let numbers: Vec<usize> = numbers.into_iter().flatten().collect();
     if client.arguments.any {
         return Ok(line);
@@ -256,7 +261,7 @@ async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     ensure!((1..=10).contains(&arguments.batch), "--batch is from 1 to 10");
     let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).pool_max_idle_per_host(usize::MAX).build()?;
-    let mut client = Client { http, arguments: Arc::new(arguments), url: String::new() };
+    let mut client = Client { http, arguments: Arc::new(arguments), url: String::new(), run: SystemEnv.now_ms() };
     let fifo = client.arguments.queue.ends_with(".fifo").then(|| [("FifoQueue".to_owned(), "true".to_owned())].into());
     let new = CreateQueueInput { queue_name: client.arguments.queue.clone(), attributes: fifo, ..Default::default() };
     match client.call(CreateQueue, &new).await?.queue_url {
