@@ -51,11 +51,6 @@ impl Decoded {
         for part in way {
             found = found.into_iter().flat_map(entries).filter_map(|value| value.get(part)).collect();
         }
-        let text = |value| match value {
-            &Value::String(ref text) => Some(Cow::Borrowed(text.as_str())),
-            Value::Number(number) => Some(Cow::Owned(number.to_string())),
-            _ => None,
-        };
         found.into_iter().flat_map(entries).filter_map(text).collect()
     }
 
@@ -69,6 +64,14 @@ impl Decoded {
 }
 
 /// A list's values, or the one value.
+fn text(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => Some(Cow::Borrowed(text.as_str())),
+        Value::Number(number) => Some(Cow::Owned(number.to_string())),
+        _ => None,
+    }
+}
+
 fn entries(value: &Value) -> &[Value] {
     match value {
         Value::Array(values) => values,

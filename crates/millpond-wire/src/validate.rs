@@ -138,7 +138,7 @@ fn conform_scalar(kind: Kind, value: Value, range: Range) -> Result<Value, Misma
 fn is_base64(text: &str) -> bool {
     let bytes = text.as_bytes();
     let (head, end) = bytes.split_at(bytes.len() - bytes.len().min(4));
-    bytes.len() % 4 == 0
+    bytes.len().is_multiple_of(4)
         && head.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
         && BASE64.decode(end).is_ok()
 }

@@ -307,7 +307,7 @@ mod tests {
             "time": "2024-05-01T12:00:00Z", "region": "us-east-1", "resources": ["arn:r"],
             "detail": {"command": "say \"hi\"\n", "n": 5, "ok": true, "payload": {"id": "x", "list": [1, 2]}, "files": [{"name": "a"}, {"name": "b"}]},
         });
-        let event: Event = serde_json::from_value(value.clone()).unwrap();
+        let event: Event = serde_json::from_value(value).unwrap();
         Heard::of(event, Route::default()).unwrap()
     }
 

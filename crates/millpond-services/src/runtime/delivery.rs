@@ -27,6 +27,9 @@ pub const DELIVER: &str = "events.deliver";
 
 const RETRY_FIRST_MS: i64 = 500;
 
+/// The attributes that a message of SQS may have.
+const ATTRIBUTES_MAX: usize = 10;
+
 /// The service that sends: whom the target's resource policy must allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Sender {
@@ -314,8 +317,11 @@ fn dead_letter(failed: &Delivery, failure: &Failure, retries: u32) -> Option<Del
         (Sender::Events, Some(event)) => serde_json::to_string(event).ok()?.into(),
         _ => failed.input.clone(),
     };
-    let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), MessageAttribute::text(value)));
-    let parameters = Parameters { attributes: attributes.collect(), ..failed.parameters.clone() };
+    let mut parameters = failed.parameters.clone();
+    // What the message had goes on with it; there is room for ten.
+    let room = ATTRIBUTES_MAX.saturating_sub(parameters.attributes.len());
+    let attributes = attributes.into_iter().take(room);
+    parameters.attributes.extend(attributes.map(|(name, value)| (name.to_owned(), MessageAttribute::text(value))));
     Some(Delivery { target, input, parameters, dead_letter: None, ..failed.clone() })
 }
 

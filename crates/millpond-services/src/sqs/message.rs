@@ -103,7 +103,7 @@ pub(super) fn too_long(max: usize, in_batch: bool) -> SqsError {
 /// The characters of XML 1.0; answers what is wrong.
 fn check_text(text: &str) -> Result<(), String> {
     // Nearly all text is ASCII without control characters: one look at the bytes.
-    let plain = |byte: u8| byte >= 0x20 && byte < 0x80 || matches!(byte, b'\t' | b'\n' | b'\r');
+    let plain = |byte: u8| (0x20..0x80).contains(&byte) || matches!(byte, b'\t' | b'\n' | b'\r');
     if text.bytes().all(plain) {
         return Ok(());
     }

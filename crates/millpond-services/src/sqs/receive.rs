@@ -226,9 +226,9 @@ impl Sqs {
         }
         let mut taking = Taking { sqs: self, tx, queue, visibility_ms, max: wanted.max, bytes: 0, aside: 0, taken: Vec::new() };
         if fifo {
-            taking.from_groups()?
+            taking.take_from_groups()?
         } else {
-            taking.from_all()?
+            taking.take_from_all()?
         }
         let taken = taking.taken;
         if let Some(attempt) = wanted.attempt.as_ref().filter(|_| !taken.is_empty()) {
@@ -268,7 +268,7 @@ impl Taking<'_> {
     }
 
     /// From a standard queue.
-    fn from_all(&mut self) -> Result<(), SqsError> {
+    fn take_from_all(&mut self) -> Result<(), SqsError> {
         let mut seen = HashSet::new();
         while !self.is_full() {
             // Those that were taken without being hidden are visible still, and are read again.
@@ -290,7 +290,7 @@ impl Taking<'_> {
     }
 
     /// From a FIFO queue: of each group as many as there are, before the next group.
-    fn from_groups(&mut self) -> Result<(), SqsError> {
+    fn take_from_groups(&mut self) -> Result<(), SqsError> {
         let mut seen = HashSet::new();
         while !self.is_full() {
             let limit = self.max.min(LOOK_MAX) + seen.len();
@@ -298,7 +298,7 @@ impl Taking<'_> {
             let before = seen.len();
             for group in groups {
                 if !self.is_full() && !seen.contains(&group) {
-                    self.from_group(&group)?;
+                    self.take_from_group(&group)?;
                     seen.insert(group);
                 }
             }
@@ -309,7 +309,7 @@ impl Taking<'_> {
         Ok(())
     }
 
-    fn from_group(&mut self, group: &str) -> Result<(), SqsError> {
+    fn take_from_group(&mut self, group: &str) -> Result<(), SqsError> {
         let mut last = i64::MIN;
         'pages: while !self.is_full() {
             // Those that were taken stay where they are, in front.
