@@ -2,6 +2,7 @@
 
 use nix::errno::Errno;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Names all groups of ours, so that those of a server that was killed are found.
 const PREFIX: &str = "millpond-functions-";
@@ -11,6 +12,8 @@ const PREFIX: &str = "millpond-functions-";
 pub struct Cgroups {
     directory: PathBuf,
     version: Version,
+    /// Of all functions together.
+    memory_bytes_max: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,17 +61,25 @@ impl Cgroups {
             enable_memory(parent)?;
         }
         remove_left_overs(parent);
-        let directory = parent.join(format!("{PREFIX}{}", std::process::id()));
-        match std::fs::create_dir(&directory) {
+        // A process can have several hosts.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("{PREFIX}{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let cgroups = Self { directory: parent.join(name), version, memory_bytes_max };
+        cgroups.establish()?;
+        Ok(cgroups)
+    }
+
+    /// Makes the group above all, where it is not there.
+    fn establish(&self) -> Result<(), std::io::Error> {
+        match std::fs::create_dir(&self.directory) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        let cgroups = Self { directory, version };
-        std::fs::write(cgroups.directory.join(version.limit_file()), memory_bytes_max.to_string())?;
-        if version == Version::Two {
-            enable_memory(&cgroups.directory)?;
+        std::fs::write(self.directory.join(self.version.limit_file()), self.memory_bytes_max.to_string())?;
+        if self.version == Version::Two {
+            enable_memory(&self.directory)?;
         }
-        Ok(cgroups)
+        Ok(())
     }
 
     /// A group for one process.
@@ -78,7 +89,13 @@ impl Cgroups {
     pub fn make(&self, name: &str, memory_bytes_max: u64) -> Result<Cgroup, String> {
         let directory = self.directory.join(name);
         let said = |error: std::io::Error| format!("the control group {}: {error}", directory.display());
-        std::fs::create_dir(&directory).map_err(said)?;
+        if let Err(error) = std::fs::create_dir(&directory) {
+            // Whoever cleans up control groups may have taken ours while it was empty.
+            if error.kind() != std::io::ErrorKind::NotFound {
+                return Err(said(error));
+            }
+            self.establish().and_then(|()| std::fs::create_dir(&directory)).map_err(said)?;
+        }
         let cgroup = Cgroup { directory: directory.clone(), version: self.version };
         std::fs::write(directory.join(self.version.limit_file()), memory_bytes_max.to_string()).map_err(said)?;
         Ok(cgroup)
@@ -148,8 +165,9 @@ fn remove(directory: &Path) {
 fn remove_left_overs(parent: &Path) {
     let Ok(entries) = std::fs::read_dir(parent) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
-        let id = entry.file_name().to_string_lossy().trim_start_matches(PREFIX).to_owned();
-        if Path::new("/proc").join(&id).exists() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let id = name.trim_start_matches(PREFIX).split('-').next().unwrap_or_default();
+        if Path::new("/proc").join(id).exists() {
             continue;
         }
         let inner = std::fs::read_dir(entry.path()).into_iter().flatten().flatten();

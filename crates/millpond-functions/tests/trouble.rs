@@ -290,3 +290,13 @@ async fn a_process_cannot_take_the_work_of_another() {
     assert!(std::net::TcpStream::connect(address.as_str().unwrap()).is_ok(), "the listener lives");
     assert_eq!(lab.answer(&victim, "null").await, address);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hosts_in_one_process_do_not_disturb_each_other() {
+    let (one, two) = (Lab::new(), Lab::new());
+    let (first, second) = tokio::join!(one.host.isolation(), two.host.isolation());
+    assert_eq!(first, second);
+    two.host.stop().await;
+    drop(two);
+    assert_eq!(one.answer(&one.python("def handler(e, c): return 1\n"), "null").await, 1);
+}
