@@ -164,7 +164,9 @@ def compare(report, shape, found):
                 report.add(f"  {who}", "–", lines[:160])
             else:
                 theirs = lines[phase]["per_second"]
-                report.add(f"  {who} (in memory)", f"{theirs:,.0f}/s", f"Millpond has {rate / theirs:.2f} x its rate")
+                twice = lines[phase].get("twice", 0)
+                also = f"; {twice} of its messages came twice" if twice else ""
+                report.add(f"  {who} (in memory)", f"{theirs:,.0f}/s", f"Millpond has {rate / theirs:.2f} x its rate{also}")
 
 
 def million(report, lake, environment):
@@ -204,6 +206,8 @@ def main():
         environment = {"AWS_ACCESS_KEY_ID": keys["access_key_id"], "AWS_SECRET_ACCESS_KEY": keys["secret_access_key"]}
         for shape, options in SHAPES:
             found[shape]["millpond"] = measure(lake.endpoint, options, arguments.seconds, environment)
+            twice = [line.get("twice", 0) for line in found[shape]["millpond"].values()]
+            assert not any(twice), f"{shape}: {twice} messages came twice"
         memory = lake.rss_kib("VmHWM") / 1000
         if arguments.million:
             million(report, lake, environment)
