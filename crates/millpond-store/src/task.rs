@@ -288,8 +288,10 @@ pub fn load(connection: &Connection, now_ms: i64) -> Result<Load, StoreError> {
 
 /// Whether a task of this kind and key is ready or leased.
 pub fn is_pending(connection: &Connection, kind: &str, key: &str) -> Result<bool, StoreError> {
-    let found = "SELECT 1 FROM task WHERE kind = ? AND key = ? AND state < 2 LIMIT 1";
-    Ok(connection.prepare_cached(found)?.exists([kind, key])?)
+    // Two questions, as there are two indices: together they would be answered by looking at every task.
+    let ready = "SELECT 1 FROM task WHERE kind = ? AND key = ? AND state = 0";
+    let leased = "SELECT 1 FROM task WHERE kind = ? AND key = ? AND state = 1";
+    Ok(connection.prepare_cached(ready)?.exists([kind, key])? || connection.prepare_cached(leased)?.exists([kind, key])?)
 }
 
 /// The dead tasks, the latest first, `limit` at the most.
