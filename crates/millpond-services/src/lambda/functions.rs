@@ -114,6 +114,15 @@ pub(super) fn latest(
     Ok((resolved.function, resolved.version))
 }
 
+/// The row of a new function, before its layers were looked up.
+struct Insert {
+    name: String,
+    config: Config,
+    layer_arns: Vec<String>,
+    tags: Tags,
+    publish: bool,
+}
+
 impl Lambda {
     /// `CreateFunction`.
     pub async fn create_function(&self, new: NewFunction) -> Result<FunctionView, LambdaError> {
@@ -137,9 +146,8 @@ impl Lambda {
         let mut config = Config::new(&name);
         let layer_arns = change.layers.clone().unwrap_or_default();
         config.apply(change);
-        let lambda = self.clone();
-        let written =
-            self.inner.lake.store.write(move |tx| lambda.insert(tx, &name, config, &layer_arns, &package, tags, publish));
+        let (lambda, insert) = (self.clone(), Insert { name, config, layer_arns, tags, publish });
+        let written = self.inner.lake.store.write(move |tx| lambda.insert(tx, insert, &package));
         let (function, version) = written.await?;
         // As on AWS: with `Publish` it is version 1 under the function's own ARN.
         self.view(&function, version, None).await
@@ -178,20 +186,13 @@ impl Lambda {
         })
     }
 
-    fn insert(
-        &self,
-        tx: &Tx<'_>,
-        name: &str,
-        mut config: Config,
-        layer_arns: &[String],
-        package: &Package,
-        tags: Tags,
-        publish: bool,
-    ) -> Result<(FunctionRow, VersionRow), LambdaError> {
+    fn insert(&self, tx: &Tx<'_>, insert: Insert, package: &Package) -> Result<(FunctionRow, VersionRow), LambdaError> {
+        let Insert { name, mut config, layer_arns, tags, publish } = insert;
+        let name = name.as_str();
         if sql::function(tx, name)?.is_some() {
             return Err(LambdaError::Conflict(format!("Function already exist: {name}")));
         }
-        config.layers = layers::resolve(tx, &self.inner.lake.place, layer_arns)?;
+        config.layers = layers::resolve(tx, &self.inner.lake.place, &layer_arns)?;
         check_unpacked(tx, package.unpacked(), &config.layers)?;
         check_storage(tx, package.size())?;
         let facts = Facts { tags, ..Facts::default() };

@@ -84,7 +84,7 @@ struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { duration_ms: 100.0, taken_until_ms: 0 }
+        Self { duration_ms: 20.0, taken_until_ms: 0 }
     }
 }
 
@@ -108,7 +108,8 @@ impl Runner {
         let pace = paces.entry(plan.function).or_default();
         let places = f64::from(plan.reserved.unwrap_or(u32::MAX).clamp(1, self.most()));
         let at_ms = pace.taken_until_ms.clamp(now_ms + PAUSE_MIN_MS, now_ms + PAUSE_MAX_MS);
-        pace.taken_until_ms = at_ms + ((pace.duration_ms / places).ceil() as i64).max(1);
+        // Twice as fast as places become free: one that comes too early is sent away again, but no place stays empty.
+        pace.taken_until_ms = at_ms + ((pace.duration_ms / places / 2.0).ceil() as i64).max(1);
         at_ms - now_ms
     }
 
