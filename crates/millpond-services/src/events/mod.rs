@@ -36,7 +36,8 @@ use millpond_store::Component;
 use std::sync::Arc;
 
 /// EventBridge's tables.
-pub const COMPONENT: Component = Component { name: "events", migrations: &[include_str!("schema.sql"), include_str!("schema_2.sql")] };
+pub const COMPONENT: Component =
+    Component { name: "events", migrations: &[include_str!("schema.sql"), include_str!("schema_2.sql")] };
 
 /// The service; clones share it.
 #[derive(Debug, Clone)]

@@ -178,7 +178,13 @@ async fn act(lake: &Lake, handler: Arc<dyn Handler>, task: Task) {
         Ok(()) => lake.store.write(move |tx| tx.finish_task(&held).map(|()| false)).await,
         Err(failure) => {
             match failure.counts {
-                true => tracing::warn!(kind = task.kind, id = task.id, reason = failure.reason, retry = failure.retry, "a task failed"),
+                true => tracing::warn!(
+                    kind = task.kind,
+                    id = task.id,
+                    reason = failure.reason,
+                    retry = failure.retry,
+                    "a task failed"
+                ),
                 false => tracing::debug!(kind = task.kind, id = task.id, reason = failure.reason, "a task was postponed"),
             }
             let failure = failure.clone();

@@ -21,8 +21,8 @@ mod sql;
 pub mod tagging;
 
 pub use error::{BodyError, S3Error};
-pub use listener::Notifier;
 pub use ingest::{Body, Given, GivenValue, Payload};
+pub use listener::Notifier;
 
 use crate::lake::Lake;
 use crate::lake::objects::{self, Bucket, Cause, Object};
