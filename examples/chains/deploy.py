@@ -200,7 +200,10 @@ def main():
     parser.add_argument("--queue", action="store_true", help="put a queue between the bucket and the function")
     arguments = parser.parse_args()
     began = time.monotonic()
-    chain = deploy(arguments.name, arguments.mail, arguments.queue)
+    try:
+        chain = deploy(arguments.name, arguments.mail, arguments.queue)
+    except boto3.client("iam").exceptions.EntityAlreadyExistsException:
+        raise SystemExit(f"a chain of the name '{arguments.name}' is there already; give this one another name") from None
     print(f"deployed {chain.name} in {time.monotonic() - began:.1f} s")
     print(f"  confirm the subscription of {arguments.mail}, then: aws s3 cp FILE.csv s3://{chain.raw}/{chain.name}/")
 

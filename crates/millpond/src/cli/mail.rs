@@ -64,6 +64,7 @@ impl Mail {
             grid.row(&[message["id"].to_string(), time, text(message, "to"), text(message, "subject")]);
         }
         out::line(grid.render());
+        out::line("\n`millpond mail show NUMBER` shows one of them whole, with its links; `latest` is a number too");
         Ok(())
     }
 }
