@@ -260,6 +260,8 @@ impl<'a> Asked<'a> {
             ("aws:userid", Principal::Arn(_)) if self.who.is_root() => Some(self.who.account.into()),
             ("aws:principalservicename" | "aws:principalservicenameslist", Principal::Service(service)) => Some(service.into()),
             ("aws:principalisawsservice", Principal::Service(_)) => Some("true".into()),
+            // A service of the lake sends within the process: nobody can listen in.
+            ("aws:securetransport", Principal::Service(_)) => Some("true".into()),
             ("aws:principalisawsservice", _) => Some("false".into()),
             _ => None,
         }

@@ -40,6 +40,22 @@ fn an_explicit_deny_wins_whatever_the_order() {
 }
 
 #[test]
+fn a_policy_that_wants_tls_lets_the_services_of_the_lake_send() {
+    let allow =
+        r#""Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": "*""#;
+    let deny = r#""Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": "*""#;
+    for statements in [
+        format!(r#"{{{allow}}}, {{{deny}, "Condition": {{"BoolIfExists": {{"aws:SecureTransport": "false"}}}}}}"#),
+        format!(r#"{{{allow}}}, {{{deny}, "Condition": {{"Bool": {{"aws:SecureTransport": "false"}}}}}}"#),
+        format!(r#"{{{allow}, "Condition": {{"Bool": {{"aws:SecureTransport": "true"}}}}}}"#),
+    ] {
+        let policy = resource(&format!(r#"{{"Version": "2012-10-17", "Statement": [{statements}]}}"#));
+        let request = ask(Principal::Service("sns.amazonaws.com"), &[("aws:SourceArn", "arn:aws:sns:us-east-1:111122223333:t")]);
+        assert_eq!(policy.decide(&request), Decision::Allow, "{statements}");
+    }
+}
+
+#[test]
 fn actions_and_resources_are_matched_with_wildcards() {
     for (statement_of, action, asked, expected) in [
         (r#""Action": "s3:Get*", "Resource": "arn:aws:s3:::raw/*""#, "s3:GetObject", "arn:aws:s3:::raw/a/b", true),
