@@ -213,7 +213,7 @@ def main():
             million(report, lake, environment)
     finally:
         harness.discard(lake)
-    for name in arguments.peers:
+    for name in (name for name in arguments.peers if name != "none"):
         try:
             peer = Peer(name)
         except (RuntimeError, subprocess.CalledProcessError) as error:

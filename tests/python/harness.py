@@ -320,7 +320,10 @@ class Smtp:
         return list(self.messages)
 
     def close(self):
-        self.controller.stop(no_assert=True)
+        """Ends the server; once is enough."""
+        if self.controller:
+            self.controller.stop()
+        self.controller = None
 
 
 def free_port():
