@@ -47,6 +47,19 @@ def refused(call, code, *words, **arguments):
 # Creating, reading, updating, deleting
 
 
+def test_a_wrapper_script_starts_the_runtime(module_lake):
+    wrapper = zipfile.ZipInfo("wrapper")
+    wrapper.external_attr = 0o755 << 16
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(wrapper, '#!/bin/sh\nexport WRAPPED="by $AWS_LAMBDA_FUNCTION_NAME"\nexec "$@"\n')
+        archive.writestr("app.py", "import os\n\ndef handler(event, context):\n    return os.environ.get('WRAPPED')\n")
+    variables = {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrapper"}
+    code = {"ZipFile": buffer.getvalue()}
+    create(module_lake, "wrapped", handler="app.handler", Code=code, Environment={"Variables": variables})
+    assert invoke(module_lake, "wrapped") == "by wrapped"
+
+
 def test_a_function_reads_back_as_it_was_made(module_lake, fn):
     code = package("echo.py")
     made = fn.create_function(

@@ -209,8 +209,9 @@ impl Start<'_> {
             }
         };
         // AWS: "Modifying the runtime environment", wrapper scripts.
-        if let Some(wrapper) = self.spec.environment.get("AWS_LAMBDA_EXEC_WRAPPER").filter(|wrapper| !wrapper.is_empty()) {
-            argv.insert(0, wrapper.clone());
+        let wrapper = self.spec.environment.get("AWS_LAMBDA_EXEC_WRAPPER").filter(|wrapper| !wrapper.is_empty());
+        if let Some(wrapper) = wrapper.filter(|_| *self.runtime != Runtime::Own) {
+            argv.insert(0, here(wrapper, paths));
         }
         argv
     }
@@ -287,6 +288,15 @@ impl Start<'_> {
         }
         all
     }
+}
+
+/// A path as on AWS, where it is for this process.
+fn here(path: &str, paths: &Paths) -> String {
+    let placed = [("/var/task", &paths.task), ("/opt", &paths.opt)].into_iter().find_map(|(on_aws, here)| {
+        let rest = Path::new(path).strip_prefix(on_aws).ok()?;
+        Some(here.join(rest).to_string_lossy().into_owned())
+    });
+    placed.unwrap_or_else(|| path.to_owned())
 }
 
 /// Whom a process sees itself as inside a user namespace.

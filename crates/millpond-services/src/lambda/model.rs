@@ -281,8 +281,7 @@ fn within(value: Option<u32>, member: &str, least: u32, most: u32) -> Result<(),
 }
 
 fn check_environment(variables: &Variables) -> Result<(), LambdaError> {
-    let reserved: Vec<&str> =
-        variables.keys().map(String::as_str).filter(|name| RESERVED.contains(name) || name.starts_with("AWS_LAMBDA_")).collect();
+    let reserved: Vec<&str> = variables.keys().map(String::as_str).filter(|name| RESERVED.contains(name)).collect();
     let unable = "Lambda was unable to configure your environment variables because the environment variables you have provided";
     if !reserved.is_empty() {
         return Err(LambdaError::invalid(format!(
@@ -399,6 +398,9 @@ mod tests {
         assert!(refused.contains("greater than or equal to 128"), "{refused}");
         let refused = refusal(variables(&[("AWS_REGION", "x"), ("FINE", "y")]));
         assert!(refused.ends_with("Reserved keys used in this request: AWS_REGION"), "{refused}");
+        let refused = refusal(variables(&[("AWS_LAMBDA_FUNCTION_NAME", "x"), ("AWS_LAMBDA_EXEC_WRAPPER", "/opt/w")]));
+        assert!(refused.ends_with("Reserved keys used in this request: AWS_LAMBDA_FUNCTION_NAME"), "{refused}");
+        assert!(variables(&[("AWS_LAMBDA_EXEC_WRAPPER", "/opt/w")]).check(&Place::default()).is_ok());
         let refused = refusal(variables(&[("LARGE", &"x".repeat(4096))]));
         assert!(refused.contains("exceeded the 4KB limit. String measured: {\"LARGE\":\"xxx"), "{refused}");
         let refused = refusal(ConfigChange { dead_letter: Some("arn:aws:s3:::b".into()), ..Default::default() });
