@@ -56,6 +56,7 @@ pub(super) async fn create_event_source_mapping(
     _: Context,
     input: CreateEventSourceMappingInput,
 ) -> Answer<CreateEventSourceMappingOutput> {
+    lambda.check_source(input.event_source_arn.as_deref()).map_err(refused)?;
     unsupported(&[
         ("StartingPosition", input.starting_position.is_some()),
         ("StartingPositionTimestamp", input.starting_position_timestamp.is_some()),

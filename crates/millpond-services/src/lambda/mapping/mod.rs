@@ -255,8 +255,13 @@ impl Lambda {
     fn source(&self, text: &str) -> Result<(Arn, Arc<dyn EventSource>), LambdaError> {
         let place = &self.inner.lake.place;
         let unknown = || {
+            let streams = ["kinesis", "dynamodb", "kafka", "mq", "rds"];
+            let hint = match streams.iter().any(|service| text.split(':').nth(2) == Some(*service)) {
+                true => " (streams and brokers cannot be event sources yet)",
+                false => "",
+            };
             LambdaError::invalid(format!(
-                "Unrecognized event source, must be one of: {}. Unsupported source arn {text}",
+                "Unrecognized event source, must be one of: {}. Unsupported source arn {text}{hint}",
                 self.inner.sources.titles()
             ))
         };
@@ -297,6 +302,13 @@ impl Lambda {
             )));
         }
         Ok(())
+    }
+
+    /// Whether functions can be fed from this source at all: asked before what is said of the parameters of a mapping, which
+    /// depend on its kind.
+    pub fn check_source(&self, source: Option<&str>) -> Result<(), LambdaError> {
+        let source = source.ok_or_else(|| LambdaError::invalid("Unrecognized event source."))?;
+        self.source(source).map(drop)
     }
 
     /// `CreateEventSourceMapping`.
