@@ -18,6 +18,9 @@ use serde_json::{Map, Value, json};
 /// A policy as text, in bytes: "Lambda quotas".
 const POLICY_MAX: usize = 20 * 1024;
 
+/// How the names of services end: Alexa and Connect have some of the second kind, China has the third.
+const SERVICE_DOMAINS: &[&str] = &[".amazonaws.com", ".amazon.com", ".amazonaws.com.cn"];
+
 /// What invoking a function is called.
 pub(super) const INVOKE: &str = "lambda:InvokeFunction";
 
@@ -57,7 +60,8 @@ fn key(qualifier: Option<&Qualifier>) -> String {
 
 fn principal(text: &str) -> Result<Value, LambdaError> {
     let is_account = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_service = text.ends_with(".amazonaws.com") && text.split('.').all(|part| !part.is_empty()) && !text.contains(':');
+    let of_amazon = SERVICE_DOMAINS.iter().any(|domain| text.ends_with(domain));
+    let is_service = of_amazon && text.split('.').all(|part| !part.is_empty()) && !text.contains(':');
     match text {
         "*" => Ok(json!("*")),
         _ if is_account => Ok(json!({ "AWS": format!("arn:aws:iam::{text}:root") })),
@@ -292,10 +296,12 @@ mod tests {
             ("111111111111", json!({ "AWS": "arn:aws:iam::111111111111:root" })),
             ("arn:aws:iam::111111111111:role/r", json!({ "AWS": "arn:aws:iam::111111111111:role/r" })),
             ("events.amazonaws.com", json!({ "Service": "events.amazonaws.com" })),
+            ("alexa-appkit.amazon.com", json!({ "Service": "alexa-appkit.amazon.com" })),
+            ("ec2.amazonaws.com.cn", json!({ "Service": "ec2.amazonaws.com.cn" })),
         ] {
             assert_eq!(statement(&permission(text), arn).unwrap()["Principal"], expected, "{text}");
         }
-        for text in ["", "nobody", "s3", ".amazonaws.com", "arn:aws:s3:::raw"] {
+        for text in ["", "nobody", "s3", ".amazonaws.com", "x.notamazon.com", "a:b.amazon.com", "arn:aws:s3:::raw"] {
             assert!(statement(&permission(text), arn).is_err(), "{text}");
         }
     }
