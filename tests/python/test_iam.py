@@ -99,6 +99,19 @@ def test_a_role_is_read_back_as_it_was_made(module_lake):
     assert refused(iam.get_role, RoleName="Loader") == ("NoSuchEntity", "The role with name Loader cannot be found.")
 
 
+def test_a_trusted_account_is_read_back_as_its_root(module_lake):
+    iam = module_lake.client("iam")
+    with_one = trust({"AWS": "111122223333"})
+    made = make_role(module_lake, "partner", {"AWS": "111122223333"})
+    expected = json.loads(with_one.replace("111122223333", "arn:aws:iam::111122223333:root"))
+    assert made["AssumeRolePolicyDocument"] == expected
+    assert iam.get_role(RoleName="partner")["Role"]["AssumeRolePolicyDocument"] == expected
+    listed = {"AWS": ["444455556666", ROOT], "Service": "lambda.amazonaws.com"}
+    iam.update_assume_role_policy(RoleName="partner", PolicyDocument=trust(listed))
+    kept = iam.get_role(RoleName="partner")["Role"]["AssumeRolePolicyDocument"]
+    assert kept == json.loads(trust({**listed, "AWS": ["arn:aws:iam::444455556666:root", ROOT]}))
+
+
 def test_policies_are_put_attached_and_in_the_way_of_deletion(module_lake):
     iam = module_lake.client("iam")
     make_role(module_lake, "worker")

@@ -38,8 +38,8 @@ pub struct RoleDetail {
     pub tags: Tags,
 }
 
-/// Reads a trust policy and looks whether the roles of this account that it names exist.
-fn check_trust(iam: &Iam, connection: &Connection, text: &str) -> Result<(), IamError> {
+/// Reads a trust policy and looks whether the roles of this account that it names exist; answers it as it is kept.
+fn checked_trust(iam: &Iam, connection: &Connection, text: &str) -> Result<String, IamError> {
     if policy_size(text) > TRUST_SIZE_MAX {
         return Err(IamError::LimitExceeded(format!("Cannot exceed quota for ACLSizePerRole: {TRUST_SIZE_MAX}")));
     }
@@ -57,7 +57,64 @@ fn check_trust(iam: &Iam, connection: &Connection, text: &str) -> Result<(), Iam
             return Err(IamError::MalformedPolicy(text));
         }
     }
-    Ok(())
+    Ok(with_roots(text))
+}
+
+/// A valid trust policy with `arn:aws:iam::ACCOUNT:root` for each account that is named by its digits alone, as IAM keeps it. All else
+/// stays as it was written, so this looks for the places in the text.
+fn with_roots(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    // The containers that are open here, each with the member that is being read; lists have none.
+    let mut open: Vec<(bool, Option<String>)> = Vec::new();
+    let (mut at, mut copied) = (0, 0);
+    while let Some(&byte) = text.as_bytes().get(at) {
+        let begin = at;
+        at += 1;
+        match byte {
+            b'{' | b'[' => open.push((byte == b'{', None)),
+            b'}' | b']' => drop(open.pop()),
+            b',' => {
+                if let Some((_, member)) = open.last_mut() {
+                    *member = None;
+                }
+            }
+            b'"' => {
+                at = end_of_string(text, at);
+                let Ok(string) = serde_json::from_str::<String>(&text[begin..at]) else { continue };
+                let names_member = matches!(open.last(), Some((true, None)));
+                if names_member {
+                    if let Some((_, member)) = open.last_mut() {
+                        *member = Some(string);
+                    }
+                } else if is_account(&string) && open.iter().filter_map(|(_, member)| member.as_deref()).eq(TRUSTED) {
+                    out.push_str(&text[copied..begin]);
+                    out.push_str(&format!("\"arn:aws:iam::{string}:root\""));
+                    copied = at;
+                }
+            }
+            _ => {}
+        }
+    }
+    out.push_str(&text[copied..]);
+    out
+}
+
+/// Where a trust policy names accounts.
+const TRUSTED: [&str; 3] = ["Statement", "Principal", "AWS"];
+
+fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Behind the closing quote of the string whose first character is at `from`.
+fn end_of_string(text: &str, from: usize) -> usize {
+    let mut escaped = false;
+    let closing = text.as_bytes()[from..].iter().position(|byte| {
+        let closes = *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        closes
+    });
+    closing.map_or(text.len(), |at| from + at + 1)
 }
 
 pub(super) fn detail(iam: &Iam, connection: &Connection, role: Role) -> Result<RoleDetail, IamError> {
@@ -74,7 +131,7 @@ impl Iam {
             return Err(IamError::Validation(text.into()));
         }
         self.write(move |iam, tx| {
-            check_trust(iam, tx, &new.trust)?;
+            let trust = checked_trust(iam, tx, &new.trust)?;
             if let Some(arn) = &new.boundary {
                 policies::exists(iam, tx, arn)?;
             }
@@ -85,7 +142,7 @@ impl Iam {
                 description: new.description,
                 created_ms: tx.now_ms(),
                 session_seconds_max: new.session_seconds_max.unwrap_or(3600),
-                trust: new.trust,
+                trust,
                 boundary: new.boundary,
             };
             iam.insert_role(tx, &role)?;
@@ -151,8 +208,7 @@ impl Iam {
     /// `UpdateAssumeRolePolicy`
     pub async fn update_trust(&self, name: String, trust: String) -> Result<RoleDetail, IamError> {
         self.change_role(name, move |iam, connection, role| {
-            check_trust(iam, connection, &trust)?;
-            role.trust = trust;
+            role.trust = checked_trust(iam, connection, &trust)?;
             Ok(())
         })
         .await
@@ -208,5 +264,34 @@ impl Iam {
             Ok(())
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_roots;
+
+    #[test]
+    fn accounts_become_their_roots_and_all_else_stays_as_it_was_written() {
+        let one = |principal: &str| {
+            format!(
+                "{{ \"Statement\":\t[{{\"Sid\": \"111122223333\", \"Principal\": {principal},\n \"Action\": \"sts:AssumeRole\", \
+                     \"Condition\": {{\"StringEquals\": {{\"sts:ExternalId\": \"111122223333\", \"AWS\": [\"111122223333\"]}}}}}}]}}"
+            )
+        };
+        let root = "\"arn:aws:iam::111122223333:root\"";
+        for (given, kept) in [
+            (r#"{"AWS": "111122223333"}"#, format!("{{\"AWS\": {root}}}")),
+            (
+                r#"{"AWS":["*" , "111122223333","444455556666"]}"#,
+                format!(r#"{{"AWS":["*" , {root},"arn:aws:iam::444455556666:root"]}}"#),
+            ),
+            (r#"{"Service": "a\"\\", "AWS": "\u003111122223333"}"#, format!(r#"{{"Service": "a\"\\", "AWS": {root}}}"#)),
+            (r#"{"Federated": "111122223333"}"#, r#"{"Federated": "111122223333"}"#.into()),
+            (r#"{"AWS": "arn:aws:iam::111122223333:role/\u00e9"}"#, r#"{"AWS": "arn:aws:iam::111122223333:role/\u00e9"}"#.into()),
+            (r#""*""#, r#""*""#.into()),
+        ] {
+            assert_eq!(with_roots(&one(given)), one(&kept));
+        }
     }
 }
