@@ -264,6 +264,61 @@ def test_a_function_is_told_who_it_is(module_lake, fn):
         assert line + told["request_id"] in log, log
 
 
+def test_a_log_in_json_is_json_and_of_the_levels_that_are_wanted(module_lake, fn):
+    text = """
+import json, logging
+
+def handler(event, context):
+    logging.getLogger().info("spoken")
+    logging.getLogger().warning("warned")
+    for level in ("info", "error"):
+        print(json.dumps({"level": level, "printed": level}))
+    if event.get("fail"):
+        raise ValueError("no")
+"""
+    code = {"ZipFile": zipped({"app.py": text})}
+    create(module_lake, "json-log", handler="app.handler", Code=code, LoggingConfig={"LogFormat": "JSON", "SystemLogLevel": "DEBUG"})
+
+    def logged(**event):
+        """Each line of an invocation's log, by what it is."""
+        answer = fn.invoke(FunctionName="json-log", Payload=json.dumps(event), LogType="Tail")
+        lines = [json.loads(line) for line in base64.b64decode(answer["LogResult"]).decode().splitlines() if line.startswith("{")]
+        names = ("type", "message", "printed", "errorType")
+        return answer["ResponseMetadata"]["RequestId"], [(next(line[name] for name in names if name in line), line) for line in lines]
+
+    def levels(application, system):
+        config = {"LogFormat": "JSON", "ApplicationLogLevel": application, "SystemLogLevel": system}
+        fn.update_function_configuration(FunctionName="json-log", LoggingConfig=config)
+        fn.get_waiter("function_updated").wait(FunctionName="json-log", WaiterConfig={"Delay": 1})
+
+    request_id, lines = logged()
+    expected = ["platform.start", "spoken", "warned", "info", "error", "platform.runtimeDone", "platform.report"]
+    assert [name for name, _ in lines] == expected
+    start, done, report = (dict(lines)[f"platform.{name}"] for name in ("start", "runtimeDone", "report"))
+    assert start["record"] == {"requestId": request_id, "functionArn": f"{ARN}:function:json-log", "version": "$LATEST"}
+    assert set(start) == {"time", "type", "record"} and start["time"].endswith("Z")
+    assert (done["record"]["status"], done["record"]["metrics"]["producedBytes"]) == ("success", 4)
+    metrics = report["record"]["metrics"]
+    assert set(metrics) == {"durationMs", "billedDurationMs", "memorySizeMB", "maxMemoryUsedMB", "initDurationMs"}
+    assert (report["record"]["requestId"], report["record"]["status"], metrics["memorySizeMB"]) == (request_id, "success", 128)
+
+    levels("WARN", "INFO")
+    assert [name for name, _ in logged()[1]] == ["platform.start", "warned", "error", "platform.report"]
+    levels("ERROR", "WARN")
+    assert [name for name, _ in logged()[1]] == ["error"]
+    _, failed = logged(fail=True)
+    assert [name for name, _ in failed] == ["error", "ValueError", "platform.runtimeDone", "platform.report"]
+    assert {line["record"]["status"] for _, line in failed[2:]} == {"error"}
+
+    def written(group="/aws/lambda/json-log"):
+        events = module_lake.client("logs").filter_log_events(logGroupName=group, filterPattern='{ $.type = "platform.init*" }')
+        return [json.loads(event["message"])["type"] for event in events["events"]]
+
+    # The first process began with DEBUG, the second with INFO, the third with WARN.
+    expected = ["platform.initStart", "platform.initRuntimeDone", "platform.initReport", "platform.initStart"]
+    wait_until(lambda: written() == expected, what=f"{expected} in the log")
+
+
 def test_a_warm_process_is_used_again(module_lake, fn):
     assert invoke(module_lake, "echo")["process"] == invoke(module_lake, "echo")["process"]
 

@@ -10,7 +10,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,6 +20,18 @@ pub const RESPONSE_BYTES_MAX: usize = 6_291_556;
 
 /// The largest error document that is kept.
 const ERROR_BYTES_MAX: usize = 256 << 10;
+
+/// How many askings wait for the process's owner, who may be away for as long as the process idles.
+const ASKED_MAX: usize = 4;
+
+/// How many connections a process may have. A runtime has one, or a few.
+const CONNECTIONS_MAX: usize = 4;
+
+/// How long another connection waits for one of those to end.
+const CONNECTION_TIME: Duration = Duration::from_millis(100);
+
+/// How long a `next` waits for the one before it to be gone: a client that gave up and asks again may be faster than the end of its connection.
+const TURN_TIME: Duration = Duration::from_secs(1);
 
 const PREFIX: &str = "/2018-06-01/runtime/";
 
@@ -57,19 +70,55 @@ pub struct Work {
     pub trace_id: String,
 }
 
-/// The listener of one process.
+/// The listener of one process. What a function sends it keeps little of: one answer, or one error document, and [`ASKED_MAX`] askings.
 #[derive(Debug)]
 pub struct Api {
-    asked: mpsc::UnboundedSender<Asked>,
+    asked: mpsc::Sender<Asked>,
+    state: Mutex<State>,
+    /// Held by the one `next` that is outstanding.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    phase: Phase,
     /// The invocation that may be answered now.
-    current: Mutex<Option<String>>,
+    current: Option<String>,
+    /// Whether its answer is being read.
+    is_answering: bool,
+}
+
+/// How far a runtime has come.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Starting,
+    /// It asked for work.
+    Begun,
+    /// It said that it cannot begin.
+    Failed,
+}
+
+/// The right to answer the current invocation, which one request has at a time. It is given back where the answer does not come to its end.
+struct Claim<'a> {
+    api: &'a Api,
+    request_id: &'a str,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let mut state = self.api.state();
+        if state.current.as_deref() == Some(self.request_id) {
+            state.is_answering = false;
+        }
+    }
 }
 
 impl Api {
     /// Makes an API; what is asked of it comes out of the receiver.
-    pub fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<Asked>) {
-        let (asked, receiver) = mpsc::unbounded_channel();
-        (Arc::new(Self { asked, current: Mutex::new(None) }), receiver)
+    pub fn new() -> (Arc<Self>, mpsc::Receiver<Asked>) {
+        let (asked, receiver) = mpsc::channel(ASKED_MAX);
+        (Arc::new(Self { asked, state: Mutex::default(), turn: tokio::sync::Mutex::default() }), receiver)
     }
 
     /// A free port of the loopback.
@@ -89,16 +138,18 @@ impl Api {
         loop {
             let Ok((stream, theirs)) = listener.accept().await else {
                 // Out of file descriptors, most likely.
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             };
             while connections.try_join_next().is_some() {}
-            // A runtime has one connection, or a few.
-            if connections.len() >= 64 {
-                continue;
-            }
             if !ours.as_ref().is_ok_and(|ours| life.owns(theirs, *ours)) {
                 tracing::warn!(function = life.key, "a connection to a function's runtime API that is not its own is closed");
+                continue;
+            }
+            if connections.len() >= CONNECTIONS_MAX
+                && tokio::time::timeout(CONNECTION_TIME, connections.join_next()).await.is_err()
+            {
+                tracing::debug!(function = life.key, "a function has {CONNECTIONS_MAX} connections to its runtime API, and no more");
                 continue;
             }
             let _ = stream.set_nodelay(true);
@@ -116,23 +167,42 @@ impl Api {
         }
     }
 
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Says which invocation may be answered from now on.
     pub fn expect(&self, request_id: Option<String>) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = request_id;
+        let mut state = self.state();
+        state.current = request_id;
+        state.is_answering = false;
     }
 
-    /// Takes the right to answer from the invocation; false where it is not the current one (any more).
-    fn claim(&self, request_id: &str) -> bool {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_current = current.as_deref() == Some(request_id);
-        if is_current {
-            *current = None;
+    /// Takes the right to answer the invocation; none where it is not the current one (any more), or where somebody else has it.
+    fn claim<'a>(&'a self, request_id: &'a str) -> Option<Claim<'a>> {
+        let mut state = self.state();
+        if state.is_answering || state.current.as_deref() != Some(request_id) {
+            return None;
         }
-        is_current
+        state.is_answering = true;
+        Some(Claim { api: self, request_id })
     }
 
-    fn is_current(&self, request_id: &str) -> bool {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).as_deref() == Some(request_id)
+    /// Hands on the answer of the invocation that was claimed, unless its time is over.
+    async fn conclude(&self, claim: Claim<'_>, asked: Asked, answer: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+        let Ok(place) = self.asked.reserve().await else { return gone() };
+        let mut state = self.state();
+        if !state.is_answering || state.current.as_deref() != Some(claim.request_id) {
+            // Its end needs the lock, too.
+            drop(state);
+            return invalid_id();
+        }
+        // Before anybody can ask for the next one.
+        place.send(asked);
+        state.current = None;
+        state.is_answering = false;
+        drop(state);
+        answer
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -146,7 +216,7 @@ impl Api {
             (&Method::POST, ["init", "error"]) => self.init_error(request).await,
             // What comes after a snapshot, which does not exist here.
             (&Method::GET, ["restore", "next"]) => {
-                error(StatusCode::FORBIDDEN, "InvalidStateTransition", "this function was not restored from a snapshot")
+                invalid_state("this function was not restored from a snapshot")
             }
             (_, ["invocation", "next"] | ["invocation", _, "response" | "error"] | ["init", "error"]) => error(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -158,11 +228,26 @@ impl Api {
     }
 
     async fn next(&self) -> Response<Full<Bytes>> {
-        if self.current.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
-            return error(StatusCode::FORBIDDEN, "InvalidStateTransition", "the invocation before is not answered yet");
+        let Ok(_turn) = tokio::time::timeout(TURN_TIME, self.turn.lock()).await else {
+            return invalid_state("the next invocation is being waited for already");
+        };
+        let refused = {
+            let mut state = self.state();
+            match (state.phase, &state.current) {
+                (Phase::Failed, _) => Some("this runtime said that it cannot begin"),
+                (_, Some(_)) => Some("the invocation before is not answered yet"),
+                (_, None) => {
+                    state.phase = Phase::Begun;
+                    None
+                }
+            }
+        };
+        if let Some(reason) = refused {
+            return invalid_state(reason);
         }
         let (sender, receiver) = oneshot::channel();
-        if self.asked.send(Asked::Next(sender)).is_err() {
+        // Waits where askings that were given up are still in the way.
+        if self.asked.send(Asked::Next(sender)).await.is_err() {
             return gone();
         }
         match receiver.await {
@@ -172,13 +257,8 @@ impl Api {
     }
 
     async fn response(&self, id: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if !self.is_current(id) {
-            return refuse_id(request).await;
-        }
+        let Some(claim) = self.claim(id) else { return refuse(request, invalid_id()).await };
         let (body, failed) = collect(request.into_body(), RESPONSE_BYTES_MAX).await;
-        if !self.claim(id) {
-            return invalid_id();
-        }
         let (asked, answer) = match body {
             // A streamed answer says at its end that it failed.
             Body::Whole(body) if failed.is_some() => (Asked::Error(ErrorDocument { kind: failed, body }), accepted()),
@@ -195,23 +275,30 @@ impl Api {
                 )
             }
         };
-        if self.asked.send(asked).is_ok() { answer } else { gone() }
+        self.conclude(claim, asked, answer).await
     }
 
     async fn error(&self, id: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if !self.is_current(id) {
-            return refuse_id(request).await;
-        }
+        let Some(claim) = self.claim(id) else { return refuse(request, invalid_id()).await };
         let document = error_document(request).await;
-        if !self.claim(id) {
-            return invalid_id();
-        }
-        if self.asked.send(Asked::Error(document)).is_ok() { accepted() } else { gone() }
+        self.conclude(claim, Asked::Error(document), accepted()).await
     }
 
+    /// Only a runtime that has not begun can fail to begin, and only once.
     async fn init_error(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let is_first = {
+            let mut state = self.state();
+            let is_first = state.phase == Phase::Starting;
+            if is_first {
+                state.phase = Phase::Failed;
+            }
+            is_first
+        };
+        if !is_first {
+            return refuse(request, invalid_state("only a runtime that has not asked for work yet can fail to begin, once")).await;
+        }
         let document = error_document(request).await;
-        if self.asked.send(Asked::InitError(document)).is_ok() { accepted() } else { gone() }
+        if self.asked.send(Asked::InitError(document)).await.is_ok() { accepted() } else { gone() }
     }
 }
 
@@ -219,10 +306,14 @@ fn invalid_id() -> Response<Full<Bytes>> {
     error(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID")
 }
 
-/// Refuses an answer after reading it to its end: the connection stays usable.
-async fn refuse_id(request: Request<Incoming>) -> Response<Full<Bytes>> {
+fn invalid_state(message: &str) -> Response<Full<Bytes>> {
+    error(StatusCode::FORBIDDEN, "InvalidStateTransition", message)
+}
+
+/// Refuses what was sent after reading it to its end, keeping nothing: the connection stays usable.
+async fn refuse(request: Request<Incoming>, answer: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
     collect(request.into_body(), 0).await;
-    invalid_id()
+    answer
 }
 
 async fn error_document(request: Request<Incoming>) -> ErrorDocument {

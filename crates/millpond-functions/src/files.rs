@@ -41,8 +41,8 @@ impl Directories {
             processes: directory.join("processes"),
         };
         for stale in [&found.bootstraps, &found.layers, &found.processes] {
-            match std::fs::remove_dir_all(stale) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            match remove_tree(stale) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(said("removing", stale, &error)),
                 _ => {}
             }
         }
@@ -86,6 +86,39 @@ impl Directories {
         let _ = std::fs::set_permissions(&unfinished, std::fs::Permissions::from_mode(0o644));
         std::fs::rename(&unfinished, &compiled).map_err(|error| error.to_string())
     }
+}
+
+fn said(what: &str, path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what} {}: {error}", path.display()))
+}
+
+/// Removes a tree with folders that their owner may not write to. Nobody else may be at work in it.
+///
+/// # Errors
+/// It is not there, or not ours.
+pub fn remove_tree(path: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        // Root may write to all.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !nix::unistd::geteuid().is_root() => {
+            make_writable(path)?;
+            std::fs::remove_dir_all(path)
+        }
+        done => done,
+    }
+}
+
+fn make_writable(folder: &Path) -> io::Result<()> {
+    let mode = std::fs::symlink_metadata(folder)?.permissions().mode();
+    if mode & 0o700 != 0o700 {
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode | 0o700))?;
+    }
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            make_writable(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether every user can come to a program and run it.

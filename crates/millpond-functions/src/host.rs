@@ -14,11 +14,12 @@ use crate::life::{End, Life};
 use crate::memory;
 use crate::output::Output;
 use crate::packages::Packages;
+use crate::platform::{Event, Status};
 use crate::pool::{Lease, Pool};
 use crate::process::{InitFailure, Launch, Process};
 use crate::runtimes::{Runtime, Runtimes};
 use crate::sandbox::{Isolation, Namespaces, Tmp};
-use crate::spec::{HostSettings, Invocation, IsolationWanted, Outcome, SessionCredentials, Spec, Usage};
+use crate::spec::{HostSettings, Invocation, IsolationWanted, LogLevel, Outcome, SessionCredentials, Spec, Usage};
 use millpond_core::env::EnvExt;
 use std::collections::HashSet;
 use std::path::Path;
@@ -301,9 +302,8 @@ impl Inner {
         let mut process = Box::new(self.launch(spec, credentials).await?);
         let begun = Instant::now();
         let outcome = process.begin(time).await;
-        if let Err(failure) = &outcome {
-            process.report_init_failure(failure, begun.elapsed().min(time), phase);
-        }
+        let status = outcome.as_ref().err().map_or(Status::Success, InitFailure::status);
+        process.report_init(&status, begun.elapsed().min(time), phase);
         Ok((process, outcome))
     }
 
@@ -382,10 +382,9 @@ impl Inner {
             make_own(&own, user).map_err(said)?;
         }
         let (reader, writer) = std::io::pipe().map_err(said)?;
-        let output =
-            Output::new(reader.into(), &spec.log_group, &stream, Arc::clone(&self.settings.logs), Arc::clone(&self.settings.env))
-                .map_err(said)?;
-        output.say(self.first_lines(spec, runtime));
+        let (logs, env) = (Arc::clone(&self.settings.logs), Arc::clone(&self.settings.env));
+        let output = Output::new(reader.into(), (&spec.log_group, &stream), spec.logging, logs, env).map_err(said)?;
+        self.say_first(&output, spec, runtime);
         let launch = Launch {
             id,
             spec: Arc::clone(spec),
@@ -421,23 +420,22 @@ impl Inner {
         format!("{}/[{}]{id}", now[..10].replace('-', "/"), spec.version)
     }
 
-    fn first_lines(&self, spec: &Spec, runtime: &Runtime) -> Vec<String> {
-        let region = &self.settings.region;
+    fn say_first(&self, output: &Output, spec: &Spec, runtime: &Runtime) {
         let described = runtime.describe();
-        let mut lines = vec![format!(
-            "INIT_START Runtime Version: {described}\tRuntime Version ARN: arn:aws:lambda:{region}::runtime:{}",
-            digest(&described)
-        )];
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(substitution) = runtime.substitution(&spec.runtime) {
+        let runtime_arn = format!("arn:aws:lambda:{}::runtime:{}", self.settings.region, digest(&described));
+        let begins =
+            Event::InitStart { runtime: &described, runtime_arn: &runtime_arn, function: &spec.name, version: &spec.version };
+        let substitution = runtime.substitution(&spec.runtime).filter(|_| {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             if told.len() > 100_000 {
                 told.clear();
             }
-            if told.insert(spec.key.clone()) {
-                lines.push(substitution);
-            }
+            told.insert(spec.key.clone())
+        });
+        match &substitution {
+            Some(text) => output.say(&[begins, Event::Notice { level: LogLevel::Info, text }]),
+            None => output.say(&[begins]),
         }
-        lines
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::cgroups::Cgroups;
 use crate::files::Directories;
 use crate::layout::{self, NOBODY};
-use crate::sandbox::{Isolation, Landlock, Message, Namespaces, Plan};
+use crate::sandbox::{Isolation, Landlock, Message, Namespaces, Plan, Users};
 use crate::spec::HostSettings;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -77,10 +77,14 @@ pub async fn find(settings: &HostSettings, directories: &Directories) -> Found {
                 if landlock != Landlock::Full {
                     missing.push("Landlock: this kernel does not offer all of it".into());
                 }
-                let own_user = user.is_some() || namespaces == Namespaces::User;
+                let users = match user {
+                    Some(NOBODY) => Users::Nobody,
+                    Some(_) => Users::Own,
+                    None => Users::Servers,
+                };
                 let memory_cgroup = cgroups.is_some();
                 return Found {
-                    isolation: Isolation { namespaces, proc, landlock, own_user, memory_cgroup, missing },
+                    isolation: Isolation { namespaces, proc, landlock, users, memory_cgroup, missing },
                     user,
                     cgroups,
                 };
@@ -92,7 +96,7 @@ pub async fn find(settings: &HostSettings, directories: &Directories) -> Found {
         namespaces: Namespaces::None,
         proc: true,
         landlock: Landlock::None,
-        own_user: false,
+        users: Users::Servers,
         memory_cgroup: cgroups.is_some(),
         missing,
     };

@@ -2,6 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Answers the tree of these layers: the only one itself, or a new directory below `directory` with links to the files of all. It is made once.
@@ -29,11 +30,27 @@ fn merge(directory: &Path, layers: &[PathBuf]) -> io::Result<PathBuf> {
         add(layer, unfinished.path())?;
     }
     crate::files::open_to_all(unfinished.path())?;
-    match std::fs::rename(unfinished.keep(), &place) {
+    seal(unfinished.path())?;
+    let unfinished = unfinished.keep();
+    match std::fs::rename(&unfinished, &place) {
         // Another start was faster.
-        Err(_) if place.is_dir() => Ok(place),
+        Err(_) if place.is_dir() => {
+            let _ = crate::files::remove_tree(&unfinished);
+            Ok(place)
+        }
         done => done.map(|()| place),
     }
+}
+
+/// Nobody is to change a tree that several processes see. Folders get their mode now: one that cannot be written cannot be filled, except by root.
+fn seal(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            seal(&entry.path())?;
+        }
+    }
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o555))
 }
 
 fn add(from: &Path, to: &Path) -> io::Result<()> {
@@ -46,7 +63,7 @@ fn add(from: &Path, to: &Path) -> io::Result<()> {
                 std::fs::remove_file(&target)?;
             }
             std::fs::create_dir_all(&target)?;
-            std::fs::set_permissions(&target, entry.metadata()?.permissions())?;
+            std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o755))?;
             add(&source, &target)?;
             continue;
         }
@@ -81,11 +98,19 @@ mod tests {
         };
         let one = layer("one", &[("python/a.py", "one"), ("python/b.py", "one"), ("bin", "a file")]);
         let two = layer("two", &[("python/b.py", "two"), ("bin/tool", "two")]);
+        // As they are unpacked.
+        for folder in ["one", "one/python", "two", "two/python", "two/bin"] {
+            std::fs::set_permissions(temporary.path().join(folder), std::fs::Permissions::from_mode(0o555)).unwrap();
+        }
         let place = merged(&temporary.path().join("merged"), &[one.clone(), two]).unwrap().unwrap();
         let read = |path: &str| std::fs::read_to_string(place.join(path)).unwrap();
         assert_eq!((read("python/a.py"), read("python/b.py"), read("bin/tool")), ("one".into(), "two".into(), "two".into()));
         assert_eq!(std::fs::read_to_string(one.join("python/b.py")).unwrap(), "one", "a layer itself does not change");
         assert_eq!(merged(temporary.path(), std::slice::from_ref(&one)).unwrap(), Some(one));
         assert_eq!(merged(temporary.path(), &[]).unwrap(), None);
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&place), mode(&place.join("python"))), (0o555, 0o555), "nobody writes to what processes share");
+        crate::files::remove_tree(temporary.path()).unwrap();
+        assert!(!temporary.path().exists(), "folders without a right to write go, too");
     }
 }

@@ -20,6 +20,7 @@ mod memory;
 mod output;
 mod packages;
 mod peer;
+mod platform;
 mod pool;
 mod process;
 mod runtimes;
@@ -29,8 +30,10 @@ mod spec;
 pub use error::{HostError, HostErrorKind, RuntimeMissing};
 pub use host::Host;
 pub use isolation::inspect;
-pub use sandbox::{Isolation, Landlock, Namespaces};
-pub use spec::{HostSettings, Invocation, IsolationWanted, Outcome, Report, SessionCredentials, Spec, Usage};
+pub use sandbox::{Isolation, Landlock, Namespaces, Users};
+pub use spec::{
+    HostSettings, Invocation, IsolationWanted, LogFormat, LogLevel, LogSettings, Outcome, Report, SessionCredentials, Spec, Usage,
+};
 
 /// The hidden command of the program that is a function's launcher; see [`HostSettings::this_program`].
 pub const LAUNCHER_ARGUMENT: &str = "__function";

@@ -274,8 +274,9 @@ pub fn begin(birth: Birth) -> Result<Arc<Life>, HostError> {
         disk: disk_of(&plan),
         user: plan.user.filter(|user| *user != NOBODY),
     });
-    // Without a namespace it is the launcher who ends what is below it.
-    let grace = if in_namespace { Duration::ZERO } else { Duration::from_secs(1) };
+    // Without a namespace it is the launcher who ends what is below it. With one it has to take the end of the inner launcher, which nobody else
+    // would where this server is the first process of a container.
+    let grace = if in_namespace { Duration::from_millis(200) } else { Duration::from_secs(1) };
     let supervised = Supervised { life: Arc::clone(&life), child, grace, end: end_sender, gone: gone_sender, own };
     tokio::spawn(supervised.supervise(socket, text));
     Ok(life)
@@ -303,10 +304,7 @@ impl Supervised {
         let grace = if killed { self.grace } else { Duration::from_secs(1) };
         let status = match tokio::time::timeout(grace, self.child.wait()).await {
             Ok(status) => status,
-            Err(_) => {
-                let _ = self.child.start_kill();
-                self.child.wait().await
-            }
+            Err(_) => self.kill().await,
         };
         let otherwise = || match status {
             Ok(_) if killed => End::Ended,
@@ -322,7 +320,7 @@ impl Supervised {
         };
         self.end.send_replace(Some(ended));
         if let Some(own) = self.own {
-            let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(own)).await;
+            let _ = tokio::task::spawn_blocking(move || crate::files::remove_tree(&own)).await;
         }
         // The kernel takes a moment to end what was in there. What stays after that goes at the next start.
         for _ in 0..200 {
@@ -332,6 +330,20 @@ impl Supervised {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.gone.send_replace(true);
+    }
+
+    /// Ends a launcher that did not end when it was told to: the inner one first, so that the outer one can take its end.
+    async fn kill(&mut self) -> std::io::Result<std::process::ExitStatus> {
+        let launcher = self.child.id().and_then(|id| i32::try_from(id).ok());
+        let inner = launcher.filter(|_| self.life.in_namespace).and_then(memory::first_child);
+        if let Some(inner) = inner {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(inner), nix::sys::signal::Signal::SIGKILL);
+            if let Ok(status) = tokio::time::timeout(Duration::from_millis(500), self.child.wait()).await {
+                return status;
+            }
+        }
+        let _ = self.child.start_kill();
+        self.child.wait().await
     }
 }
 

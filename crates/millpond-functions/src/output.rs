@@ -3,6 +3,8 @@
 //! Standard output and standard error are one pipe, so that their lines keep their order. The pipe is always read, however fast it is filled: what
 //! comes faster than [`RATE_BYTES`] goes nowhere, and is counted.
 
+use crate::platform::{self, Event};
+use crate::spec::LogSettings;
 use millpond_core::env::SharedEnv;
 use millpond_core::log::{Line, LogSink};
 use std::io;
@@ -39,6 +41,7 @@ pub struct Output {
 
 #[derive(Debug)]
 struct State {
+    settings: LogSettings,
     /// A line whose end was not read yet.
     partial: Vec<u8>,
     tail: Vec<u8>,
@@ -60,8 +63,15 @@ impl Output {
     ///
     /// # Errors
     /// It is not a pipe.
-    pub fn new(pipe: OwnedFd, group: &str, stream: &str, logs: Arc<dyn LogSink>, env: SharedEnv) -> io::Result<Arc<Self>> {
+    pub fn new(
+        pipe: OwnedFd,
+        (group, stream): (&str, &str),
+        settings: LogSettings,
+        logs: Arc<dyn LogSink>,
+        env: SharedEnv,
+    ) -> io::Result<Arc<Self>> {
         let state = State {
+            settings,
             partial: Vec::new(),
             tail: Vec::new(),
             allowance: BURST_BYTES,
@@ -119,15 +129,22 @@ impl Output {
         state.tail.split_off(cut)
     }
 
-    /// Ends what the process left without an end, and says what was dropped; then logs lines of our own.
-    pub fn say(&self, lines: impl IntoIterator<Item = String>) {
+    /// Ends what the process left without an end, and says what was dropped; then logs what the platform has to say.
+    pub fn say(&self, events: &[Event<'_>]) {
         let mut state = self.lock();
         self.end_line(&mut state);
         self.tell_dropped(&mut state);
+        self.write_events(&mut state, events);
+    }
+
+    fn write_events(&self, state: &mut State, events: &[Event<'_>]) {
         let time_ms = self.env.now_ms();
-        let lines: Vec<Line> = lines.into_iter().map(|text| Line { time_ms, text }).collect();
+        let texts = events.iter().flat_map(|event| event.render(state.settings, time_ms));
+        let lines: Vec<Line> = texts.map(|text| Line { time_ms, text }).collect();
         lines.iter().for_each(|line| state.keep_tail(line.text.as_bytes()));
-        self.logs.write(&self.group, &self.stream, lines);
+        if !lines.is_empty() {
+            self.logs.write(&self.group, &self.stream, lines);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -171,8 +188,7 @@ impl Output {
                 BURST_BYTES / 1e6,
                 RATE_BYTES / 1e6
             );
-            state.keep_tail(text.as_bytes());
-            self.logs.write(&self.group, &self.stream, vec![Line { time_ms: self.env.now_ms(), text }]);
+            self.write_events(state, &[Event::Dropped { lines, bytes, text: &text }]);
         }
     }
 }
@@ -188,6 +204,9 @@ impl State {
     /// The line that is complete now; none where it comes too fast.
     fn finish(&mut self, time_ms: i64) -> Option<Line> {
         let bytes = std::mem::take(&mut self.partial);
+        if !platform::wants(self.settings, &bytes) {
+            return None;
+        }
         self.keep_tail(&bytes);
         // A short line costs more than its bytes.
         let cost = (bytes.len() + 64) as f64;
@@ -231,7 +250,7 @@ mod tests {
     fn output() -> (io::PipeWriter, Arc<Output>, Arc<Kept>) {
         let (reader, writer) = io::pipe().unwrap();
         let kept = Arc::new(Kept::default());
-        let output = Output::new(reader.into(), "g", "s", kept.clone(), Arc::new(SystemEnv)).unwrap();
+        let output = Output::new(reader.into(), ("g", "s"), LogSettings::default(), kept.clone(), Arc::new(SystemEnv)).unwrap();
         (writer, output, kept)
     }
 

@@ -8,10 +8,11 @@ use crate::cgroups::Cgroup;
 use crate::error::HostError;
 use crate::life::{self, Birth, End, Life};
 use crate::output::Output;
+use crate::platform::{Event, Status};
 use crate::sandbox::Plan;
-use crate::spec::{Invocation, Outcome, Report, Spec};
+use crate::spec::{Invocation, LogFormat, LogLevel, Outcome, Report, Spec};
 use bytes::Bytes;
-use millpond_core::env::{EnvExt, SharedEnv, iso8601};
+use millpond_core::env::{EnvExt, SharedEnv};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,7 +59,7 @@ pub struct Process {
     pub credentials_end_ms: Option<i64>,
     spec: Arc<Spec>,
     api: Arc<Api>,
-    asked: mpsc::UnboundedReceiver<Asked>,
+    asked: mpsc::Receiver<Asked>,
     output: Arc<Output>,
     env: SharedEnv,
     /// Where the runtime waits for work.
@@ -88,11 +89,12 @@ pub enum InitFailure {
 }
 
 impl InitFailure {
-    fn kind(&self) -> String {
+    /// As it is reported.
+    pub fn status(&self) -> Status {
         match self {
-            Self::Error(document) => document.kind.clone().unwrap_or_else(|| "Runtime.Unknown".into()),
-            Self::Ended(end) => end.reported().into(),
-            Self::TimedOut => "Sandbox.Timedout".into(),
+            Self::Error(document) => Status::Error(kind_of(document)),
+            Self::Ended(end) => Status::Error(end.reported().into()),
+            Self::TimedOut => Status::TimedOut,
         }
     }
 }
@@ -155,14 +157,16 @@ impl Process {
         Err(failure)
     }
 
-    /// Says in the log that the start failed.
-    pub fn report_init_failure(&self, failure: &InitFailure, took: Duration, phase: &str) {
-        let status = if matches!(failure, InitFailure::TimedOut) {
-            "timeout".to_owned()
-        } else {
-            format!("error\tError Type: {}", failure.kind())
-        };
-        self.output.say([format!("INIT_REPORT Init Duration: {:.2} ms\tPhase: {phase}\tStatus: {status}", millis(took))]);
+    /// Says in the log how the start went; as text only where it failed.
+    pub fn report_init(&self, status: &Status, took: Duration, phase: &str) {
+        // A line that the function has begun meanwhile goes on where nothing is said.
+        if *status != Status::Success || self.spec.logging.format == LogFormat::Json {
+            self.output.say(&[Event::InitDone { phase, status, took_ms: millis(took) }]);
+        }
+    }
+
+    fn say_start(&self, request_id: &str) {
+        self.output.say(&[Event::Start { request_id, arn: &self.spec.arn, version: &self.spec.version }]);
     }
 
     /// Whether the runtime waits for work and lives.
@@ -193,7 +197,7 @@ impl Process {
         let invocation = Arc::new(invocation);
         let request_id = invocation.request_id.clone();
         self.output.begin_tail();
-        self.output.say([format!("START RequestId: {request_id} Version: {}", self.spec.version)]);
+        self.say_start(&request_id);
         let now_ms = self.env.now_ms();
         let trace_id = invocation.trace_id.clone().unwrap_or_else(|| make_trace_id(&self.env));
         let deadline_ms = now_ms.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
@@ -247,41 +251,38 @@ impl Process {
 
     /// Writes the last lines of an invocation and makes its outcome.
     fn conclude(&mut self, request_id: &str, answer: Answer, took: Duration) -> Outcome {
-        let mut lines = Vec::new();
-        let mut status = String::new();
-        let (payload, function_error) = match answer {
-            Answer::Response(body) => (body, None),
-            Answer::Error(document) => (error_payload(&document, request_id), Some("Unhandled")),
+        let (mut notice, mut trouble) = (None, None);
+        let (payload, status) = match answer {
+            Answer::Response(body) => (body, Status::Success),
+            Answer::Error(document) => (error_payload(&document, request_id), Status::Reported(kind_of(&document))),
             Answer::TooLarge => {
+                let kind = "Function.ResponseSizeTooLarge";
                 let text = format!("Response payload size exceeded maximum allowed payload size ({RESPONSE_BYTES_MAX} bytes).");
-                (document("Function.ResponseSizeTooLarge", &text), Some("Unhandled"))
+                (document(kind, &text), Status::Reported(kind.into()))
             }
             Answer::TimedOut => {
                 let text = format!("Task timed out after {:.2} seconds", took.as_secs_f64());
-                lines.push(format!("{} {request_id} {text}\n", iso8601(self.env.now_ms(), true)));
-                status = "\tStatus: timeout".into();
-                (document("Sandbox.Timedout", &format!("RequestId: {request_id} Error: {text}")), Some("Unhandled"))
+                let payload = document("Sandbox.Timedout", &format!("RequestId: {request_id} Error: {text}"));
+                trouble = Some(text);
+                (payload, Status::TimedOut)
             }
             Answer::Ended(end) => {
                 let text = format!("RequestId: {request_id} Error: {}", end.describe());
-                if end == End::OutOfDisk {
-                    lines
-                        .push("[MILLPOND] the function was ended: it wrote more to /tmp than its ephemeral storage holds".into());
-                }
-                lines.push(format!("{text}\n{}", end.kind()));
-                status = format!("\tStatus: error\tError Type: {}", end.reported());
-                (document(end.kind(), &text), Some("Unhandled"))
+                let full = "[MILLPOND] the function was ended: it wrote more to /tmp than its ephemeral storage holds";
+                notice = (end == End::OutOfDisk).then_some(Event::Notice { level: LogLevel::Warn, text: full });
+                trouble = Some(format!("{text}\n{}", end.kind()));
+                (document(end.kind(), &text), Status::Error(end.reported().into()))
             }
         };
         self.life.note_peak();
         let report = self.report(took);
-        let init = report.init_ms.map(|init| format!("\tInit Duration: {init:.2} ms")).unwrap_or_default();
-        lines.push(format!("END RequestId: {request_id}"));
-        lines.push(format!(
-            "REPORT RequestId: {request_id}\tDuration: {:.2} ms\tBilled Duration: {} ms\tMemory Size: {} MB\tMax Memory Used: {} MB{init}{status}\t",
-            report.duration_ms, report.billed_ms, report.memory_mb, report.max_memory_mb
-        ));
-        self.output.say(lines);
+        let (status, produced_bytes) = (&status, if status == Status::Success { payload.len() } else { 0 });
+        let trouble = trouble.as_deref();
+        let done = Event::Done { request_id, status, trouble, took_ms: report.duration_ms, produced_bytes };
+        let events: Vec<Event<'_>> =
+            notice.into_iter().chain([done, Event::Report { request_id, status, report: &report }]).collect();
+        self.output.say(&events);
+        let function_error = (*status != Status::Success).then_some("Unhandled");
         Outcome { payload, function_error, log_tail: self.output.tail(), report }
     }
 
@@ -301,7 +302,7 @@ impl Process {
 
     /// The outcome of an invocation whose process could not even begin.
     pub fn conclude_unbegun(&mut self, request_id: &str, failure: InitFailure, took: Duration) -> Outcome {
-        self.output.say([format!("START RequestId: {request_id} Version: {}", self.spec.version)]);
+        self.say_start(request_id);
         let answer = match failure {
             InitFailure::Error(document) => Answer::Error(document),
             InitFailure::Ended(end) => Answer::Ended(end),
@@ -327,6 +328,10 @@ fn millis(duration: Duration) -> f64 {
 fn make_trace_id(env: &SharedEnv) -> String {
     let seconds = env.now_ms() / 1_000;
     format!("Root=1-{seconds:08x}-{};Parent={};Sampled=0", env.random_hex(12), env.random_hex(8))
+}
+
+fn kind_of(document: &ErrorDocument) -> String {
+    document.kind.clone().unwrap_or_else(|| "Runtime.Unknown".into())
 }
 
 fn document(kind: &str, message: &str) -> Bytes {

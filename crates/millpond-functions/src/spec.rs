@@ -115,8 +115,75 @@ pub struct Spec {
     pub ephemeral_mb: u32,
     /// For example `/aws/lambda/resize`.
     pub log_group: String,
+    /// In which form, and how much of it.
+    pub logging: LogSettings,
     /// The ARN of its role.
     pub role: Option<String>,
+}
+
+/// What a function's log looks like, and what is left out of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Of the platform's lines; the runtimes take theirs from the environment.
+    pub format: LogFormat,
+    /// The platform's events below this are left out, with [`LogFormat::Json`].
+    pub system_level: LogLevel,
+    /// What the function prints below this is left out, with [`LogFormat::Json`].
+    pub application_level: LogLevel,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, system_level: LogLevel::Info, application_level: LogLevel::Trace }
+    }
+}
+
+/// The form of the platform's lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `START RequestId: …`
+    Text,
+    /// `{"time": …, "type": "platform.start", "record": …}`
+    Json,
+}
+
+/// How grave a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+    Fatal,
+}
+
+impl LogLevel {
+    /// From Lambda's names and Python's, in any case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_uppercase().as_str() {
+            "TRACE" => Self::Trace,
+            "DEBUG" => Self::Debug,
+            "INFO" => Self::Info,
+            "WARN" | "WARNING" => Self::Warn,
+            "ERROR" => Self::Error,
+            "FATAL" | "CRITICAL" => Self::Fatal,
+            _ => return None,
+        })
+    }
+
+    /// Lambda's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trace => "TRACE",
+            Self::Debug => "DEBUG",
+            Self::Info => "INFO",
+            Self::Warn => "WARN",
+            Self::Error => "ERROR",
+            Self::Fatal => "FATAL",
+        }
+    }
 }
 
 /// One call of a function.

@@ -14,7 +14,7 @@ mod plan;
 mod tree;
 
 pub use launcher::main;
-pub use plan::{Bind, Files, Isolation, Landlock, Limits, Message, Namespaces, Plan, Tmp};
+pub use plan::{Bind, Files, Isolation, Landlock, Limits, Message, Namespaces, Plan, Tmp, Users};
 
 /// The variable by which the outer launcher hands the plan to the inner one. (An argument would show the function's secrets to everybody.)
 const PLAN_VARIABLE: &str = "MILLPOND_FUNCTION_PLAN";

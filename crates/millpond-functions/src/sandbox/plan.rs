@@ -104,12 +104,24 @@ pub struct Isolation {
     pub proc: bool,
     /// Whether Landlock is enforced, and all of what we ask of it.
     pub landlock: Landlock,
-    /// Whether functions run as users of their own.
-    pub own_user: bool,
+    /// As whom functions run, as the machine sees it.
+    pub users: Users,
     /// Whether control groups limit memory (else a watch over the resident memory ends what takes too much).
     pub memory_cgroup: bool,
     /// What is missing, with the kernel's reasons.
     pub missing: Vec<String>,
+}
+
+/// As whom functions run, as the machine sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Users {
+    /// Each process as another user, who is nobody else.
+    Own,
+    /// All as `nobody`.
+    Nobody,
+    /// All as the server's user; in a user namespace they have none of its rights but to its files, of which they see none but their own.
+    Servers,
 }
 
 /// How far Landlock is enforced.
@@ -127,7 +139,7 @@ pub enum Landlock {
 impl Isolation {
     /// Whether files, processes and memory of functions are shut in.
     pub fn is_complete(&self) -> bool {
-        self.namespaces != Namespaces::None || (self.landlock != Landlock::None && self.own_user)
+        self.namespaces != Namespaces::None || (self.landlock != Landlock::None && self.users != Users::Servers)
     }
 
     /// In one line, for the log and `millpond doctor`.
@@ -142,7 +154,11 @@ impl Isolation {
             Landlock::Partial => "Landlock (in part)",
             Landlock::None => "no Landlock",
         };
-        let user = if self.own_user { "users of their own" } else { "the server's user" };
+        let user = match self.users {
+            Users::Own => "a user of its own for each process",
+            Users::Nobody => "one user, nobody, for all of them",
+            Users::Servers => "the server's user for all of them",
+        };
         let memory = if self.memory_cgroup { "memory limited by control groups" } else { "memory limited by a watch" };
         format!("{namespaces}; {landlock}; {user}; no new privileges; resource limits; {memory}")
     }

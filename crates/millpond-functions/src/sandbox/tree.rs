@@ -21,6 +21,8 @@ pub fn enter(files: &Files) -> Result<bool, Trouble> {
         let path = place(root, path)?;
         std::fs::write(&path, text).map_err(trouble(path.display()))?;
     }
+    // It is there without layers, too.
+    std::fs::create_dir_all(root.join("opt")).map_err(trouble("/opt"))?;
     for bind in &files.binds {
         bind_one(root, bind)?;
     }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use millpond_core::env::SystemEnv;
 use millpond_core::log::{Line, LogSink};
-use millpond_functions::{Host, HostSettings, Invocation, Outcome, SessionCredentials, Spec};
+use millpond_functions::{Host, HostSettings, Invocation, LogSettings, Outcome, SessionCredentials, Spec};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -88,6 +88,7 @@ impl Lab {
             timeout_ms: 10_000,
             ephemeral_mb: 512,
             log_group: "/aws/lambda/lab".into(),
+            logging: LogSettings::default(),
             role: None,
         }
     }

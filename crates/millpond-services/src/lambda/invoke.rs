@@ -4,7 +4,7 @@ use super::code::Pin;
 use super::concurrency::{Share, Slot};
 use super::event_config::{self, EventConfig};
 use super::functions::{process_key, resolve};
-use super::model::{Config, Variables};
+use super::model::{Config, Logging, Variables};
 use super::name::version_text;
 use super::queue::{self, Queued};
 use super::sql::{self, VersionRow};
@@ -12,7 +12,7 @@ use super::{FunctionName, Lambda, LambdaError, Throttle, roles};
 use crate::lake::identity::Role;
 use bytes::Bytes;
 use millpond_core::env::EnvExt;
-use millpond_functions::{HostError, HostErrorKind, Invocation, Outcome, Spec};
+use millpond_functions::{HostError, HostErrorKind, Invocation, LogFormat, LogLevel, LogSettings, Outcome, Spec};
 use millpond_store::StoreError;
 use rusqlite::Connection;
 use serde::de::IgnoredAny;
@@ -259,6 +259,7 @@ impl Lambda {
             timeout_ms: u64::from(config.timeout_s) * 1000,
             ephemeral_mb: config.ephemeral_mb,
             log_group: config.logging.group.clone(),
+            logging: log_settings(&config.logging),
             role: Some(config.role.clone()),
         };
         let ready = Arc::new(Ready { spec: Arc::new(spec), _pins: pins });
@@ -300,6 +301,19 @@ fn environment(config: &Config) -> Variables {
         all.extend(level.map(|level| ("AWS_LAMBDA_LOG_LEVEL".to_owned(), level)));
     }
     all
+}
+
+/// The same for the host.
+fn log_settings(logging: &Logging) -> LogSettings {
+    let level = |name: &Option<String>| name.as_deref().and_then(LogLevel::from_name).unwrap_or(LogLevel::Info);
+    match logging.format == "JSON" {
+        true => LogSettings {
+            format: LogFormat::Json,
+            system_level: level(&logging.system_level),
+            application_level: level(&logging.application_level),
+        },
+        false => LogSettings::default(),
+    }
 }
 
 /// What the caller hears where nothing could be run.
