@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use millpond_services::runtime::delivery::MessageAttribute;
 use millpond_services::sqs::{
-    Ask, BatchEntry, Names, NewMessage, NewPermission, NewQueue, Received, Sent, Settled, Sqs, SqsError,
+    Ask, BatchEntry, Draft, Names, NewMessage, NewPermission, NewQueue, Received, Sent, Settled, Sqs, SqsError,
 };
 use millpond_wire::sqs::*;
 use millpond_wire::{Blob, WireError};
@@ -53,6 +53,7 @@ fn refused(error: SqsError) -> WireError {
         SqsError::InvalidAttributeValue(_) => (&error::INVALID_ATTRIBUTE_VALUE, 400),
         SqsError::InvalidMessageContents(_) => (&error::INVALID_MESSAGE_CONTENTS, 400),
         SqsError::ReceiptHandleIsInvalid(_) => (&error::RECEIPT_HANDLE_IS_INVALID, 400),
+        SqsError::NotInflight => (&error::MESSAGE_NOT_INFLIGHT, 400),
         SqsError::OverLimit(_) => (&error::OVER_LIMIT, 403),
         SqsError::PurgeInProgress(_) => (&error::PURGE_QUEUE_IN_PROGRESS, 403),
         SqsError::EmptyBatch(_) => (&error::EMPTY_BATCH_REQUEST, 400),
@@ -153,37 +154,29 @@ async fn set_queue_attributes(sqs: Sqs, _: Context, input: SetQueueAttributesInp
 }
 
 /// The value of an attribute: what its type says of the two it may have.
-fn value(
-    name: &str,
-    data_type: String,
-    text: Option<String>,
-    bytes: Option<Blob>,
-    has_list: bool,
-) -> Result<MessageAttribute, SqsError> {
-    if has_list {
-        let message = format!("Message attribute list values in SendMessage operation are not supported ('{name}').");
-        return Err(SqsError::Unsupported(message));
-    }
+fn value(data_type: String, text: Option<String>, bytes: Option<Blob>) -> MessageAttribute {
     let binary = data_type.split('.').next() == Some("Binary");
     // One that is missing is empty, which the service refuses with its type.
     let value = match binary {
         true => bytes.map(|bytes| STANDARD.encode(bytes.0)).unwrap_or_default(),
         false => text.unwrap_or_default(),
     };
-    Ok(MessageAttribute { data_type, value })
+    MessageAttribute { data_type, value }
 }
 
-fn attributes(given: Option<BTreeMap<String, MessageAttributeValue>>) -> Result<BTreeMap<String, MessageAttribute>, SqsError> {
+/// A message's attributes, and what is wrong with the first that cannot be sent.
+fn attributes(given: Option<BTreeMap<String, MessageAttributeValue>>) -> (BTreeMap<String, MessageAttribute>, Option<SqsError>) {
     let has_list = |value: &MessageAttributeValue| {
         value.string_list_values.as_ref().is_some_and(|list| !list.is_empty())
             || value.binary_list_values.as_ref().is_some_and(|list| !list.is_empty())
     };
-    let convert = |(name, given): (String, MessageAttributeValue)| {
-        let list = has_list(&given);
-        let value = value(&name, given.data_type, given.string_value, given.binary_value, list)?;
-        Ok((name, value))
-    };
-    given.unwrap_or_default().into_iter().map(convert).collect()
+    let given = given.unwrap_or_default();
+    let wrong = given.iter().find(|(_, value)| has_list(value)).map(|(name, _)| {
+        SqsError::Unsupported(format!("Message attribute list values in SendMessage operation are not supported ('{name}')."))
+    });
+    let convert =
+        |(name, given): (String, MessageAttributeValue)| (name, value(given.data_type, given.string_value, given.binary_value));
+    (given.into_iter().map(convert).collect(), wrong)
 }
 
 /// `AWSTraceHeader`, the only system attribute that a sender may give.
@@ -206,9 +199,11 @@ fn trace(given: Option<BTreeMap<String, MessageSystemAttributeValue>>) -> Result
 }
 
 async fn send_message(sqs: Sqs, context: Context, input: SendMessageInput) -> Answer<SendMessageOutput> {
+    let (attributes, wrong) = attributes(input.message_attributes);
+    wrong.map_or(Ok(()), |error| Err(refused(error)))?;
     let message = NewMessage {
         body: input.message_body,
-        attributes: attributes(input.message_attributes).map_err(refused)?,
+        attributes,
         trace: trace(input.message_system_attributes).map_err(refused)?,
         group_id: input.message_group_id,
         deduplication_id: input.message_deduplication_id,
@@ -229,18 +224,23 @@ async fn send_message(sqs: Sqs, context: Context, input: SendMessageInput) -> An
 async fn send_message_batch(sqs: Sqs, context: Context, input: SendMessageBatchInput) -> Answer<SendMessageBatchOutput> {
     let sender = context.principal.user_id();
     let entry = |entry: SendMessageBatchRequestEntry| {
+        let (attributes, wrong) = attributes(entry.message_attributes);
+        let (trace, wrong_trace) = match trace(entry.message_system_attributes) {
+            Ok(trace) => (trace, None),
+            Err(error) => (None, Some(error)),
+        };
         let message = NewMessage {
             body: entry.message_body,
-            attributes: attributes(entry.message_attributes)?,
-            trace: trace(entry.message_system_attributes)?,
+            attributes,
+            trace,
             group_id: entry.message_group_id,
             deduplication_id: entry.message_deduplication_id,
             delay_seconds: entry.delay_seconds,
             sender: sender.to_owned(),
         };
-        Ok(BatchEntry { id: entry.id, item: message })
+        BatchEntry { id: entry.id, item: Draft { message, refused: wrong.or(wrong_trace) } }
     };
-    let entries = input.entries.into_iter().map(entry).collect::<Result<Vec<_>, _>>().map_err(refused)?;
+    let entries = input.entries.into_iter().map(entry).collect();
     let sent = sqs.send_message_batch(&input.queue_url, entries).await.map_err(refused)?;
     let mut output = SendMessageBatchOutput::default();
     for BatchEntry { id, item } in sent {
@@ -344,11 +344,11 @@ async fn change_message_visibility_batch(
     _: Context,
     input: ChangeMessageVisibilityBatchInput,
 ) -> Answer<ChangeMessageVisibilityBatchOutput> {
-    let entry = |entry: ChangeMessageVisibilityBatchRequestEntry| {
-        let seconds = entry.visibility_timeout.ok_or(SqsError::MissingParameter("VisibilityTimeout"))?;
-        Ok(BatchEntry { id: entry.id, item: (entry.receipt_handle, seconds) })
+    let entry = |entry: ChangeMessageVisibilityBatchRequestEntry| BatchEntry {
+        id: entry.id,
+        item: (entry.receipt_handle, entry.visibility_timeout),
     };
-    let entries = input.entries.into_iter().map(entry).collect::<Result<Vec<_>, _>>().map_err(refused)?;
+    let entries = input.entries.into_iter().map(entry).collect();
     let all = sqs.change_visibility_batch(&input.queue_url, entries).await.map_err(refused)?;
     let (done, failed) = settled(all);
     let successful = done.into_iter().map(|id| ChangeMessageVisibilityBatchResultEntry { id }).collect();

@@ -31,6 +31,11 @@ pub enum SqsError {
     /// What was given as a receipt handle was not made by this queue.
     #[error("The input receipt handle \"{0}\" is not a valid receipt handle.")]
     ReceiptHandleIsInvalid(String),
+    /// The receipt is the latest of its message, and its visibility time-out is over.
+    #[error(
+        "The message is not in flight: the visibility timeout of this receipt handle is over. Receive the message again to change it."
+    )]
+    NotInflight,
     /// A limit is reached: messages in flight, actions of a permission.
     #[error("{0}")]
     OverLimit(String),
@@ -95,6 +100,7 @@ impl SqsError {
             | Self::MissingParameter(_)
             | Self::InvalidMessageContents(_)
             | Self::ReceiptHandleIsInvalid(_)
+            | Self::NotInflight
             | Self::EmptyBatch(_)
             | Self::TooManyEntries(_)
             | Self::IdsNotDistinct(_)

@@ -11,6 +11,9 @@
 //! table, which receives and changes of visibility do not touch. Looking for messages that are not there writes nothing. Waiting receives are
 //! woken by commits ([`signals`]) and by the time at which the next message falls due.
 //!
+//! A queue keeps and shows how AWS would encrypt it (`KmsMasterKeyId`, `SqsManagedSseEnabled` and so on), as scripts expect, and nothing
+//! follows from it: encryption at rest is that of the disk on which the lake's directory lies.
+//!
 //! A message that was received as often as its queue's `RedrivePolicy` says is moved to the dead-letter queue when it would be received
 //! again, in the transaction of that receive.
 
@@ -38,7 +41,7 @@ pub use moves::{Move, Started};
 pub use permissions::NewPermission;
 pub use queue::{Names, NewQueue};
 pub use receive::Ask;
-pub use send::{BatchEntry, Sent};
+pub use send::{BatchEntry, Draft, Sent};
 pub use settle::Settled;
 
 use crate::lake::Lake;

@@ -3,6 +3,7 @@ use super::message::{self, Checked, NewMessage, sequence_number};
 use super::queue::Queue;
 use super::sql::{self, State};
 use super::{Sqs, SqsError, check_batch, fifo};
+use millpond_core::env::Env;
 use millpond_store::Tx;
 
 /// A message that was sent.
@@ -29,6 +30,27 @@ pub struct BatchEntry<T> {
     pub item: T,
 }
 
+/// A message of a batch, as far as it could be read.
+#[derive(Debug)]
+pub struct Draft {
+    /// Counts for the size of the batch even where it is refused.
+    pub message: NewMessage,
+    /// Why it cannot be sent: its entry fails with this.
+    pub refused: Option<SqsError>,
+}
+
+impl From<NewMessage> for Draft {
+    fn from(message: NewMessage) -> Self {
+        Self { message, refused: None }
+    }
+}
+
+impl Draft {
+    fn check(self, env: &dyn Env) -> Result<Checked, SqsError> {
+        self.refused.map_or(Ok(()), Err).and_then(|()| self.message.check(env))
+    }
+}
+
 impl Sqs {
     /// `SendMessage`.
     pub async fn send_message(&self, url: &str, message: NewMessage) -> Result<Sent, SqsError> {
@@ -41,10 +63,10 @@ impl Sqs {
     pub async fn send_message_batch(
         &self,
         url: &str,
-        entries: Vec<BatchEntry<NewMessage>>,
+        entries: Vec<BatchEntry<Draft>>,
     ) -> Result<Vec<BatchEntry<Result<Sent, SqsError>>>, SqsError> {
         check_batch("SendMessageBatchRequestEntry", entries.iter().map(|entry| entry.id.as_str()))?;
-        let size: usize = entries.iter().map(|entry| entry.item.size()).sum();
+        let size: usize = entries.iter().map(|entry| entry.item.message.size()).sum();
         if size > SIZE_MAX {
             return Err(SqsError::BatchTooLong(size));
         }

@@ -34,16 +34,25 @@ impl Sqs {
         self.settle_all(url, entries, |sqs, tx, queue, receipt| sqs.delete_in(tx, queue, &receipt)).await
     }
 
-    /// `ChangeMessageVisibility`: from now on for so many seconds, up to twelve hours after it was received.
+    /// `ChangeMessageVisibility`: from now on for so many seconds, up to twelve hours after it was received. A message that is visible again
+    /// is not hidden by this: somebody else may be receiving it.
     pub async fn change_visibility(&self, url: &str, receipt: String, seconds: i32) -> Result<(), SqsError> {
         let (name, sqs) = (self.named(url)?, self.clone());
         self.lake.store.write(move |tx| sqs.change_in(tx, &*sqs.queue(tx, &name)?, &receipt, seconds)).await
     }
 
-    /// `ChangeMessageVisibilityBatch`, of receipts and seconds. Each entry succeeds or fails for itself.
-    pub async fn change_visibility_batch(&self, url: &str, entries: Vec<BatchEntry<(String, i32)>>) -> Result<Settled, SqsError> {
+    /// `ChangeMessageVisibilityBatch`, of receipts and seconds (which are needed). Each entry succeeds or fails for itself.
+    pub async fn change_visibility_batch(
+        &self,
+        url: &str,
+        entries: Vec<BatchEntry<(String, Option<i32>)>>,
+    ) -> Result<Settled, SqsError> {
         check_batch("ChangeMessageVisibilityBatchRequestEntry", entries.iter().map(|entry| entry.id.as_str()))?;
-        self.settle_all(url, entries, |sqs, tx, queue, (receipt, seconds)| sqs.change_in(tx, queue, &receipt, seconds)).await
+        self.settle_all(url, entries, |sqs, tx, queue, (receipt, seconds)| {
+            let seconds = seconds.ok_or(SqsError::MissingParameter("VisibilityTimeout"))?;
+            sqs.change_in(tx, queue, &receipt, seconds)
+        })
+        .await
     }
 
     /// In one transaction; only the store's own errors undo it.
@@ -104,7 +113,10 @@ impl Sqs {
         let seconds = check_visibility(seconds)?;
         let receipt = Receipt::read(queue, handle)?;
         let state = match self.find(tx, queue, &receipt)? {
-            Found::There(state) if state.receives == receipt.receives => state,
+            Found::There(state) if state.receives == receipt.receives => match state.visible_ms > tx.now_ms() {
+                true => state,
+                false => return Err(SqsError::NotInflight),
+            },
             Found::There(_) | Found::Gone => {
                 let reason = "Message does not exist or is not available for visibility timeout change.";
                 return Err(SqsError::value(handle, "ReceiptHandle", reason));

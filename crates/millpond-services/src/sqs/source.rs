@@ -82,7 +82,7 @@ fn entries(receipts: Vec<String>) -> Vec<BatchEntry<String>> {
     receipts.into_iter().map(|item| BatchEntry { id: String::new(), item }).collect()
 }
 
-/// What is gone, or was received again since, is no error here.
+/// What is gone, was received again since, or can be received again already, is no error here.
 fn all(settled: super::Settled) -> Result<(), SourceError> {
     let wrong = settled.into_iter().find_map(|entry| match entry.item {
         Err(error @ SqsError::ReceiptHandleIsInvalid(_)) => Some(error),

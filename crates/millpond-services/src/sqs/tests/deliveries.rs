@@ -102,6 +102,9 @@ async fn a_queue_is_a_source_for_pollers() {
     sqs.delete(&arn, receipts(0..20)).await.unwrap();
     sqs.release(&arn, receipts(15..25), 0).await.unwrap();
     assert_eq!(fixture.counts("q").await, (5, 0, 0));
+    // Those that are visible again stay so: whoever polls next gets them.
+    sqs.release(&arn, receipts(20..25), 60).await.unwrap();
+    assert_eq!(fixture.counts("q").await, (5, 0, 0));
     assert!(matches!(sqs.delete(&arn, vec!["garbage".into()]).await, Err(SourceError::Invalid(_))));
     let none: Arn = fixture.arn("none").parse().unwrap();
     assert!(matches!(sqs.facts(&none).await, Err(SourceError::Missing(_))));

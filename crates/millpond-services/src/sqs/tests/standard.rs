@@ -63,6 +63,34 @@ async fn visibility_changes_up_to_twelve_hours_after_the_receive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_visible_again_is_not_hidden_by_its_old_receipt() {
+    let fixture = Fixture::new();
+    fixture.create("q", &[("VisibilityTimeout", "5")]).await;
+    fixture.send("q", "x").await;
+    let received = fixture.receive("q", 1).await.remove(0);
+    let change = |seconds| fixture.sqs.change_visibility("q", received.receipt.clone(), seconds);
+    fixture.pass(4);
+    change(5).await.unwrap();
+    fixture.pass(5);
+    assert!(matches!(change(5).await, Err(SqsError::NotInflight)));
+    assert!(matches!(change(0).await, Err(SqsError::NotInflight)));
+    assert_eq!(fixture.counts("q").await, (1, 0, 0));
+    let other = fixture.send("q", "y").await;
+    let both = fixture.receive("q", 10).await;
+    let y = both.iter().find(|message| message.message_id == other.message_id).unwrap();
+    fixture.sqs.change_visibility("q", y.receipt.clone(), 0).await.unwrap();
+    let entries: Vec<_> =
+        both.iter().map(|message| BatchEntry { id: message.body.clone(), item: (message.receipt.clone(), Some(9)) }).collect();
+    for BatchEntry { id, item } in fixture.sqs.change_visibility_batch("q", entries).await.unwrap() {
+        assert_eq!(matches!(item, Err(SqsError::NotInflight)), id == "y", "{id}: {item:?}");
+        assert_eq!(item.is_ok(), id == "x", "{id}: {item:?}");
+    }
+    // It deletes all the same.
+    fixture.delete("q", y).await.unwrap();
+    assert_eq!(fixture.counts("q").await, (0, 1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn receipts_cannot_be_made_up_or_used_elsewhere() {
     let fixture = Fixture::new();
     fixture.create("q", &[]).await;
@@ -243,24 +271,36 @@ fn entry<T>(id: &str, item: T) -> BatchEntry<T> {
     BatchEntry { id: id.into(), item }
 }
 
+fn draft(id: &str, body: &str) -> BatchEntry<Draft> {
+    entry(id, text(body).into())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_fails_entry_by_entry_and_keeps_its_order() {
     let fixture = Fixture::new();
     fixture.create("q", &[("MaximumMessageSize", "1024")]).await;
-    let long = text(&"x".repeat(1025));
-    let entries = vec![entry("1", text("a")), entry("2", long), entry("3", text("\u{1}")), entry("4", text("b"))];
+    let long = draft("2", &"x".repeat(1025));
+    let unread = || Draft { refused: Some(SqsError::Unsupported("a list".into())), ..text("c").into() };
+    let entries = vec![draft("1", "a"), long, draft("3", "\u{1}"), draft("4", "b"), entry("5", unread())];
     let sent = fixture.sqs.send_message_batch("q", entries).await.unwrap();
     let shown: Vec<_> = sent.iter().map(|entry| (entry.id.as_str(), entry.item.is_ok())).collect();
-    assert_eq!(shown, [("1", true), ("2", false), ("3", false), ("4", true)]);
+    assert_eq!(shown, [("1", true), ("2", false), ("3", false), ("4", true), ("5", false)]);
+    assert!(matches!(&sent[4].item, Err(SqsError::Unsupported(why)) if why == "a list"));
     let received = fixture.receive("q", 10).await;
     assert_eq!(bodies(&received), ["a", "b"]);
     let entries = vec![entry("1", received[0].receipt.clone()), entry("2", "garbage".into())];
     let settled = fixture.sqs.delete_message_batch("q", entries).await.unwrap();
     assert!(settled[0].item.is_ok() && settled[1].item.is_err());
-    let entries = vec![BatchEntry { id: "1".into(), item: (received[1].receipt.clone(), 0) }];
-    fixture.sqs.change_visibility_batch("q", entries).await.unwrap()[0].item.as_ref().unwrap();
+    let entries = vec![entry("1", (received[1].receipt.clone(), None)), entry("2", (received[1].receipt.clone(), Some(0)))];
+    let settled = fixture.sqs.change_visibility_batch("q", entries).await.unwrap();
+    assert!(matches!(settled[0].item, Err(SqsError::MissingParameter("VisibilityTimeout"))) && settled[1].item.is_ok());
     assert_eq!(bodies(&fixture.receive("q", 10).await), ["b"]);
-    let many = (0..10).map(|n| entry(&n.to_string(), text(&"x".repeat(200_000)))).collect();
+    // What is wrong with the whole comes before what is wrong with an entry.
+    let twice = vec![entry("1", unread()), entry("1", unread())];
+    let error = fixture.sqs.send_message_batch("q", twice).await.unwrap_err();
+    assert!(matches!(error, SqsError::IdsNotDistinct(_)), "{error}");
+    let large = |n: usize| Draft { refused: (n == 0).then_some(SqsError::InvalidBatchId), ..text(&"x".repeat(200_000)).into() };
+    let many = (0..10).map(|n| entry(&n.to_string(), large(n))).collect();
     let error = fixture.sqs.send_message_batch("q", many).await.unwrap_err().to_string();
     assert_eq!(error, "Batch requests cannot be longer than 1048576 bytes. You have sent 2000000 bytes.");
 }
@@ -333,7 +373,7 @@ async fn concurrent_receivers_share_the_messages_without_overlap() {
     let fixture = Fixture::new();
     fixture.create("q", &[]).await;
     for batch in 0..20 {
-        let entries = (0..10).map(|n| BatchEntry { id: n.to_string(), item: text(&format!("{batch}-{n}")) }).collect();
+        let entries = (0..10).map(|n| draft(&n.to_string(), &format!("{batch}-{n}"))).collect();
         fixture.sqs.send_message_batch("q", entries).await.unwrap();
     }
     let receivers = (0..8).map(|_| {
@@ -453,7 +493,7 @@ async fn a_receive_takes_no_more_steps_however_long_the_queue_is() {
                 deduplication_id: Some(format!("{batch}-{n}")),
                 ..text("x")
             };
-            let entries = (0..10).map(|n| entry(&n.to_string(), one(n))).collect();
+            let entries = (0..10).map(|n| entry(&n.to_string(), one(n).into())).collect();
             fixture.sqs.send_message_batch(queue, entries).await.unwrap();
         }
     }
