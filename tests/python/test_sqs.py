@@ -126,7 +126,7 @@ def test_a_new_queue_says_what_aws_says(module_lake):
         "MessageRetentionPeriod": "345600",
         "ReceiveMessageWaitTimeSeconds": "0",
         "VisibilityTimeout": "30",
-        "SqsManagedSseEnabled": "false",
+        "SqsManagedSseEnabled": "true",
     }
     fifo = attributes(module_lake, create(module_lake, "defaults.fifo"))
     expected = {"FifoQueue": "true", "ContentBasedDeduplication": "false", "DeduplicationScope": "queue", "FifoThroughputLimit": "perQueue"}
@@ -240,6 +240,70 @@ def test_messages_of_a_mebibyte_come_back_whole(module_lake):
     lake.client("sqs").send_message(QueueUrl=url, MessageBody=body)
     message = receive(lake, url)[0]
     assert message["Body"] == body and message["MD5OfBody"] == hashlib.md5(body.encode()).hexdigest()
+
+
+def test_an_entry_that_cannot_be_read_fails_alone(module_lake):
+    lake, sqs = module_lake, module_lake.client("sqs")
+    url = create(lake, "unreadable")
+    text_value = {"DataType": "String", "StringValue": "x"}
+    entries = [
+        {"Id": "good", "MessageBody": "good"},
+        {"Id": "system", "MessageBody": "b", "MessageSystemAttributes": {"Nonsense": text_value}},
+        {"Id": "trace", "MessageBody": "c", "MessageSystemAttributes": {"AWSTraceHeader": {"DataType": "Number", "StringValue": "1"}}},
+        {"Id": "list", "MessageBody": "d", "MessageAttributes": {"a": {**text_value, "StringListValues": ["x"]}}},
+    ]
+    sent = sqs.send_message_batch(QueueUrl=url, Entries=entries)
+    assert [entry["Id"] for entry in sent["Successful"]] == ["good"]
+    failed = {entry["Id"]: (entry["Code"], entry["SenderFault"]) for entry in sent["Failed"]}
+    assert failed == {"system": ("InvalidParameterValue", True), "trace": ("InvalidParameterValue", True), "list": ("UnsupportedOperation", True)}
+    # What is wrong with the whole comes first, and for one message it is the answer.
+    assert code_of(sqs.send_message_batch, QueueUrl=url, Entries=entries + entries[1:2])[0].endswith("BatchEntryIdsNotDistinct")
+    assert code_of(sqs.send_message, QueueUrl=url, MessageBody="d", MessageAttributes=entries[3]["MessageAttributes"])[0].endswith("UnsupportedOperation")
+    message, = receive(lake, url)
+    changed = sqs.change_message_visibility_batch(
+        QueueUrl=url,
+        Entries=[{"Id": "none", "ReceiptHandle": message["ReceiptHandle"]}, {"Id": "zero", "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 0}],
+    )
+    assert [entry["Id"] for entry in changed["Successful"]] == ["zero"]
+    assert [(entry["Id"], entry["Code"]) for entry in changed["Failed"]] == [("none", "MissingParameter")]
+
+
+def test_the_receipt_of_a_message_that_is_visible_again_does_not_hide_it(module_lake):
+    lake, sqs = module_lake, module_lake.client("sqs")
+    url = create(lake, "visible-again")
+    sqs.send_message(QueueUrl=url, MessageBody="x")
+    receipt = receive(lake, url)[0]["ReceiptHandle"]
+    sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=0)
+    with pytest.raises(sqs.exceptions.MessageNotInflight) as error:
+        sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=60)
+    assert error.value.response["Error"]["Code"] == "AWS.SimpleQueueService.MessageNotInflight"
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    status, answer = query(lake, "ChangeMessageVisibility", QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout="60")
+    assert (status, text(answer, "Error/Code")) == (400, "AWS.SimpleQueueService.MessageNotInflight")
+    entry = {"Id": "a", "ReceiptHandle": receipt, "VisibilityTimeout": 60}
+    failed = sqs.change_message_visibility_batch(QueueUrl=url, Entries=[entry])["Failed"]
+    assert [(entry["Id"], entry["Code"], entry["SenderFault"]) for entry in failed] == [("a", "MessageNotInflight", True)]
+    assert counts(lake, url) == (1, 0, 0)
+    assert [message["Body"] for message in receive(lake, url)] == ["x"]
+
+
+def test_how_a_queue_is_encrypted_is_kept_and_shown(module_lake):
+    lake, sqs = module_lake, module_lake.client("sqs")
+    given = {"KmsMasterKeyId": "alias/aws/sqs", "KmsDataKeyReusePeriodSeconds": "600"}
+    url = create(lake, "encrypted", **given)
+    names = ("KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled")
+    assert attributes(lake, url, *names) == {**given, "SqsManagedSseEnabled": "false"}
+    assert create(lake, "encrypted", **given) == url
+    with pytest.raises(sqs.exceptions.QueueNameExists):
+        create(lake, "encrypted", **{**given, "KmsMasterKeyId": "alias/mine"})
+    with pytest.raises(sqs.exceptions.InvalidAttributeName):
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"KmsMasterKeyId": "k", "SqsManagedSseEnabled": "true"})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"SqsManagedSseEnabled": "true"})
+    assert attributes(lake, url, *names) == {"SqsManagedSseEnabled": "true"}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"KmsMasterKeyId": "k"})
+    assert attributes(lake, url, *names) == {"KmsMasterKeyId": "k", "KmsDataKeyReusePeriodSeconds": "300", "SqsManagedSseEnabled": "false"}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"KmsMasterKeyId": ""})
+    assert attributes(lake, url, *names) == {"SqsManagedSseEnabled": "false"}
 
 
 # Waiting

@@ -25,6 +25,13 @@ const NUMBERS: &[(&str, i64, i64, &str)] = &[
     ("VisibilityTimeout", 0, VISIBILITY_MAX, "30"),
 ];
 
+/// `KmsDataKeyReusePeriodSeconds`: least, greatest; and the default of queues that have a key.
+const KEY_REUSE: (i64, i64) = (60, 86_400);
+const KEY_REUSE_DEFAULT: &str = "300";
+
+/// Of a key's id, ARN or alias, in bytes (AWS KMS, "KeyId").
+const KEY_MAX: usize = 2_048;
+
 /// What FIFO queues say where the owner says nothing.
 const OF_FIFO: &[(&str, &str)] =
     &[("ContentBasedDeduplication", "false"), ("DeduplicationScope", "queue"), ("FifoThroughputLimit", "perQueue")];
@@ -142,7 +149,10 @@ fn number(attributes: &Attributes, name: &str) -> i64 {
 /// What the attributes say with all that they leave to the defaults.
 pub(super) fn with_defaults(attributes: &Attributes) -> Attributes {
     let mut all: Attributes = NUMBERS.iter().map(|(name, .., default)| ((*name).to_owned(), (*default).to_owned())).collect();
-    all.insert("SqsManagedSseEnabled".into(), "false".into());
+    all.insert("SqsManagedSseEnabled".into(), "true".into());
+    if attributes.contains_key("KmsMasterKeyId") {
+        all.insert("KmsDataKeyReusePeriodSeconds".into(), KEY_REUSE_DEFAULT.into());
+    }
     if get(attributes, "FifoQueue") == Some("true") {
         all.extend(OF_FIFO.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     }
@@ -161,6 +171,7 @@ pub(super) fn changed(before: &Attributes, changes: &Attributes, created: bool) 
             None => after.remove(name),
         };
     }
+    one_encryption(changes, &mut after)?;
     let throughput_by_group = get(&after, "FifoThroughputLimit") == Some("perMessageGroupId");
     if throughput_by_group && get(&after, "DeduplicationScope") != Some("messageGroup") {
         let reason = "The perMessageGroupId value is allowed only when the value for DeduplicationScope is messageGroup.";
@@ -175,9 +186,7 @@ fn checked(name: &str, value: &str, fifo: bool, created: bool) -> Result<Option<
         return Err(unknown(name));
     }
     if let Some((_, least, greatest, _)) = NUMBERS.iter().find(|(known, ..)| *known == name) {
-        let number = value.parse::<i64>().ok().filter(|number| (least..=greatest).contains(&number));
-        let reason = || SqsError::attribute(name, format!("Must be an integer from {least} to {greatest}."));
-        return Ok(Some(number.ok_or_else(reason)?.to_string()));
+        return integer(name, value, *least, *greatest).map(Some);
     }
     match name {
         "FifoQueue" if !fifo => Err(unknown(name)),
@@ -191,8 +200,9 @@ fn checked(name: &str, value: &str, fifo: bool, created: bool) -> Result<Option<
         "FifoQueue" | "ContentBasedDeduplication" | "SqsManagedSseEnabled" => Ok(Some(boolean(name, value)?)),
         "DeduplicationScope" => one_of(name, value, &["messageGroup", "queue"]),
         "FifoThroughputLimit" => one_of(name, value, &["perQueue", "perMessageGroupId"]),
-        "KmsMasterKeyId" | "KmsDataKeyReusePeriodSeconds" => no_kms(name, value),
         _ if value.is_empty() => Ok(None),
+        "KmsMasterKeyId" => key(name, value).map(Some),
+        "KmsDataKeyReusePeriodSeconds" => integer(name, value, KEY_REUSE.0, KEY_REUSE.1).map(Some),
         "RedrivePolicy" => redrive(value).map(|_| Some(value.to_owned())),
         "RedriveAllowPolicy" => redrive_allow(value).map(|_| Some(value.to_owned())),
         "Policy" => policy(value).map(|_| Some(value.to_owned())),
@@ -218,16 +228,42 @@ fn one_of(name: &str, value: &str, known: &[&str]) -> Result<Option<String>, Sqs
     }
 }
 
-/// What encrypts nothing must not say that it does.
-fn no_kms(name: &str, value: &str) -> Result<Option<String>, SqsError> {
-    let says_nothing = value.is_empty() || (name == "KmsDataKeyReusePeriodSeconds" && value == "300");
-    match says_nothing {
-        true => Ok(None),
-        false => {
-            let reason = "This lake has no KMS: leave KmsMasterKeyId and KmsDataKeyReusePeriodSeconds away; the lake's directory can lie on an encrypted disk.";
-            Err(SqsError::attribute(name, reason))
-        }
+fn integer(name: &str, value: &str, least: i64, greatest: i64) -> Result<String, SqsError> {
+    let number = value.parse::<i64>().ok().filter(|number| (least..=greatest).contains(number));
+    let reason = || SqsError::attribute(name, format!("Must be an integer from {least} to {greatest}."));
+    Ok(number.ok_or_else(reason)?.to_string())
+}
+
+/// What can be a key's id, ARN or alias. Whether there is such a key nobody asks: nothing is encrypted with it.
+fn key(name: &str, value: &str) -> Result<String, SqsError> {
+    match value.len() <= KEY_MAX && value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(value.to_owned()),
+        false => Err(SqsError::attribute(name, format!("Must be the id, ARN or alias of a key, of up to {KEY_MAX} bytes."))),
     }
+}
+
+/// A queue is encrypted in one way at a time: asking for one ends the other.
+fn one_encryption(changes: &Attributes, after: &mut Attributes) -> Result<(), SqsError> {
+    let by_key = get(changes, "KmsMasterKeyId").is_some_and(|key| !key.is_empty());
+    let managed = get(changes, "SqsManagedSseEnabled").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    match (by_key, managed) {
+        (true, true) => {
+            let reason =
+                "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS SSE or SQS SSE.";
+            return Err(SqsError::InvalidAttributeName(reason.into()));
+        }
+        (true, false) => {
+            after.insert("SqsManagedSseEnabled".into(), "false".into());
+        }
+        (false, true) => {
+            let had_key = after.remove("KmsMasterKeyId").is_some();
+            if had_key && !changes.contains_key("KmsDataKeyReusePeriodSeconds") {
+                after.remove("KmsDataKeyReusePeriodSeconds");
+            }
+        }
+        (false, false) => {}
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -292,7 +328,7 @@ pub(super) fn difference<'a>(is: &Attributes, wanted: &'a Attributes) -> Option<
         // The order and the blanks of JSON say nothing.
         Some(there) if there.starts_with('{') => serde_json::from_str::<Value>(there).ok() == serde_json::from_str(wanted).ok(),
         Some(_) => false,
-        None => false,
+        None => name == "KmsDataKeyReusePeriodSeconds" && wanted == KEY_REUSE_DEFAULT,
     };
     wanted.iter().find(|(name, value)| !same(name, value)).map(|(name, _)| name.as_str())
 }
@@ -307,6 +343,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_an_attribute_is_named() {
+        let long = "k".repeat(2_049);
         for (pairs, expected) in [
             (vec![("VisibilityTimeout", "43201")], "VisibilityTimeout. Reason: Must be an integer from 0 to 43200"),
             (vec![("MaximumMessageSize", "1023")], "from 1024 to 1048576"),
@@ -317,7 +354,10 @@ mod tests {
             (vec![("ContentBasedDeduplication", "true")], "Unknown Attribute ContentBasedDeduplication."),
             (vec![("DeduplicationScope", "queue")], "only when FifoQueue is set to true"),
             (vec![("FifoQueue", "true"), ("FifoThroughputLimit", "perMessageGroupId")], "DeduplicationScope is messageGroup"),
-            (vec![("KmsMasterKeyId", "alias/aws/sqs")], "no KMS"),
+            (vec![("KmsMasterKeyId", "alias/a b")], "KmsMasterKeyId. Reason: Must be the id, ARN or alias of a key"),
+            (vec![("KmsMasterKeyId", long.as_str())], "of up to 2048 bytes"),
+            (vec![("KmsDataKeyReusePeriodSeconds", "59")], "from 60 to 86400"),
+            (vec![("KmsMasterKeyId", "alias/aws/sqs"), ("SqsManagedSseEnabled", "true")], "either enable KMS SSE or SQS SSE"),
             (vec![("SqsManagedSseEnabled", "maybe")], "true or false"),
             (vec![("RedrivePolicy", "{}")], "mandatory attribute: deadLetterTargetArn"),
             (vec![("RedrivePolicy", r#"{"deadLetterTargetArn":"a"}"#)], "mandatory attribute: maxReceiveCount"),
@@ -345,6 +385,46 @@ mod tests {
             of(&[("RedrivePolicy", r#"{ "maxReceiveCount": 5, "deadLetterTargetArn": "a" }"#), ("VisibilityTimeout", "30")]);
         assert_eq!(difference(&is, &same), None);
         assert_eq!(difference(&is, &of(&[("VisibilityTimeout", "31")])), Some("VisibilityTimeout"));
+    }
+
+    /// `SqsManagedSseEnabled`, `KmsMasterKeyId` and `KmsDataKeyReusePeriodSeconds`, as they are shown.
+    fn encryption(attributes: &Attributes) -> (String, Option<String>, Option<String>) {
+        let all = with_defaults(attributes);
+        let of = |name| get(&all, name).map(str::to_owned);
+        (of("SqsManagedSseEnabled").unwrap(), of("KmsMasterKeyId"), of("KmsDataKeyReusePeriodSeconds"))
+    }
+
+    #[test]
+    fn a_queue_shows_one_way_of_encryption_at_a_time() {
+        let shown = |managed: &str, key: Option<&str>, reuse: Option<&str>| {
+            (managed.to_owned(), key.map(str::to_owned), reuse.map(str::to_owned))
+        };
+        let mut queue = Attributes::new();
+        assert_eq!(encryption(&queue), shown("true", None, None));
+        for (changes, expected) in [
+            (vec![("KmsMasterKeyId", "alias/aws/sqs")], shown("false", Some("alias/aws/sqs"), Some("300"))),
+            (vec![("KmsDataKeyReusePeriodSeconds", "0600")], shown("false", Some("alias/aws/sqs"), Some("600"))),
+            (vec![("SqsManagedSseEnabled", "TRUE")], shown("true", None, None)),
+            (vec![("KmsMasterKeyId", "k"), ("SqsManagedSseEnabled", "false")], shown("false", Some("k"), Some("300"))),
+            (vec![("KmsMasterKeyId", "")], shown("false", None, None)),
+            (vec![("SqsManagedSseEnabled", "true"), ("KmsMasterKeyId", "")], shown("true", None, None)),
+            (vec![("SqsManagedSseEnabled", "false")], shown("false", None, None)),
+        ] {
+            queue = changed(&queue, &of(&changes), false).unwrap();
+            assert_eq!(encryption(&queue), expected, "{changes:?}");
+        }
+    }
+
+    #[test]
+    fn a_queue_made_again_with_what_holds_anyway_is_the_same() {
+        let wanted = |pairs: &[(&str, &str)]| changed(&Attributes::new(), &of(pairs), true).unwrap();
+        let plain = Attributes::new();
+        let same = wanted(&[("SqsManagedSseEnabled", "true"), ("KmsDataKeyReusePeriodSeconds", "300"), ("KmsMasterKeyId", "")]);
+        assert_eq!(difference(&plain, &same), None);
+        assert_eq!(difference(&plain, &wanted(&[("KmsMasterKeyId", "k")])), Some("KmsMasterKeyId"));
+        let keyed = wanted(&[("KmsMasterKeyId", "k")]);
+        assert_eq!(difference(&keyed, &wanted(&[("KmsMasterKeyId", "k"), ("KmsDataKeyReusePeriodSeconds", "300")])), None);
+        assert_eq!(difference(&keyed, &of(&[("KmsDataKeyReusePeriodSeconds", "60")])), Some("KmsDataKeyReusePeriodSeconds"));
     }
 
     #[test]
