@@ -74,10 +74,7 @@ impl Events {
             );
             return Err(EventsError::invalid(message));
         }
-        let group = SqsParameters::of(target).and_then(|parameters| parameters.message_group_id);
-        if parsed.service == "sqs" && arn.ends_with(".fifo") && group.is_none_or(|group| group.is_empty()) {
-            return Err(EventsError::invalid(format!("Parameter(s) SqsParameters must be specified for target: {id}.")));
-        }
+        check_fifo(target, &parsed)?;
         if super::target::bus_name(&parsed).is_some()
             && (target.input.is_some() || target.input_path.is_some() || target.transformer.is_some())
         {
@@ -155,5 +152,50 @@ fn check_dead_letter(target: &Target, region: &str) -> Result<(), EventsError> {
             "Target {id}: the dead-letter queue '{text}' is a FIFO queue; it must be a standard one."
         ))),
         Some(_) => Ok(()),
+    }
+}
+
+/// A FIFO queue needs a group. User guide, "Amazon EventBridge targets": FIFO topics are none of them.
+fn check_fifo(target: &Target, arn: &Arn) -> Result<(), EventsError> {
+    let id = &target.id;
+    let group = SqsParameters::of(target).and_then(|parameters| parameters.message_group_id);
+    match (arn.service.as_str(), arn.resource.ends_with(".fifo")) {
+        ("sqs", true) if group.is_none_or(|group| group.is_empty()) => {
+            Err(EventsError::invalid(format!("Parameter(s) SqsParameters must be specified for target: {id}.")))
+        }
+        ("sns", true) => Err(EventsError::invalid(format!(
+            "Target {id}: '{arn}' is a FIFO topic, to which rules cannot deliver: name a standard topic, or a FIFO queue with SqsParameters."
+        ))),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn fifo_queues_need_a_group_and_fifo_topics_are_no_targets() {
+        for (service, name, group, expected) in [
+            ("sqs", "q", None, None),
+            ("sqs", "q.fifo", None, Some("SqsParameters must be specified for target: t.")),
+            ("sqs", "q.fifo", Some(""), Some("SqsParameters must be specified")),
+            ("sqs", "q.fifo", Some("g"), None),
+            ("sns", "t", None, None),
+            ("sns", "t.fifo", None, Some("is a FIFO topic")),
+            ("sns", "t.fifo", Some("g"), Some("is a FIFO topic")),
+        ] {
+            let arn = format!("arn:aws:{service}:us-east-1:000000000000:{name}");
+            let mut target = Target { id: "t".into(), arn: arn.clone(), ..Target::default() };
+            if let Some(group) = group {
+                target.parameters.insert("SqsParameters".into(), json!({ "MessageGroupId": group }));
+            }
+            let found = check_fifo(&target, &arn.parse().unwrap()).err().map(|error| error.to_string());
+            match expected {
+                None => assert_eq!(found, None, "{arn}"),
+                Some(part) => assert!(found.as_ref().is_some_and(|found| found.contains(part)), "{arn}: {found:?}"),
+            }
+        }
     }
 }
