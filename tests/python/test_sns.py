@@ -447,7 +447,7 @@ def test_attributes_of_topics_are_those_of_aws(module_lake):
         ("FifoTopic", "false", "AttributeName"),
         ("Colour", "red", "AttributeName"),
         ("ContentBasedDeduplication", "true", "FIFO"),
-        ("KmsMasterKeyId", "alias/aws/sns", "no KMS"),
+        ("KmsMasterKeyId", "alias/a b", "id, ARN or alias of a key"),
         ("ArchivePolicy", '{"MessageRetentionPeriod": "30"}', "no archive"),
         ("DeliveryPolicy", '{"http": {"defaultHealthyRetryPolicy": {"numRetries": 101}}}', "numRetries"),
     ]:
@@ -461,6 +461,31 @@ def test_attributes_of_topics_are_those_of_aws(module_lake):
     with pytest.raises(ClientError) as error:
         sns.publish(TopicArn=topic, Message="x" * 1025)
     assert message(error) == "Invalid parameter: Message too long"
+
+
+def test_the_key_of_a_topic_is_kept_and_shown(module_lake):
+    sns = module_lake.client("sns")
+    topic = topic_of(module_lake, "keyed", KmsMasterKeyId="alias/aws/sns")
+    key = lambda: sns.get_topic_attributes(TopicArn=topic)["Attributes"].get("KmsMasterKeyId")  # noqa: E731
+    assert key() == "alias/aws/sns"
+    assert topic_of(module_lake, "keyed", KmsMasterKeyId="alias/aws/sns") == topic
+    sns.set_topic_attributes(TopicArn=topic, AttributeName="KmsMasterKeyId", AttributeValue="alias/mine")
+    assert key() == "alias/mine"
+    sns.publish(TopicArn=topic, Message="x")
+    sns.set_topic_attributes(TopicArn=topic, AttributeName="KmsMasterKeyId", AttributeValue="")
+    assert key() is None
+    assert topic_of(module_lake, "keyed", KmsMasterKeyId="") == topic
+
+
+def test_a_rule_cannot_name_a_fifo_topic(module_lake):
+    events = module_lake.client("events")
+    events.put_rule(Name="to-fifo", EventPattern=json.dumps({"source": ["shop"]}))
+    target = {"Id": "t", "Arn": topic_of(module_lake, "ruled.fifo", FifoTopic="true")}
+    for parameters in ({}, {"SqsParameters": {"MessageGroupId": "g"}}):
+        with pytest.raises(ClientError) as error:
+            events.put_targets(Rule="to-fifo", Targets=[{**target, **parameters}])
+        assert code(error) == "ValidationException" and "FIFO topic" in message(error), message(error)
+    assert events.list_targets_by_rule(Rule="to-fifo")["Targets"] == []
 
 
 def test_wrong_calls_are_refused_as_aws_does(module_lake):

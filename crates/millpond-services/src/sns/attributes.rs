@@ -1,4 +1,7 @@
 //! The attributes that owners can set, and what they may say.
+//!
+//! A topic keeps and shows its `KmsMasterKeyId`, as scripts expect, and nothing follows from it: encryption at rest is that of the disk on
+//! which the lake's directory lies.
 
 use super::delivery_policy;
 use super::filter::Filter;
@@ -52,6 +55,9 @@ const OF_SUBSCRIPTIONS: &[&str] = &[
 /// Of a message with its attributes, in bytes, where a topic says nothing else.
 pub(super) const SIZE_DEFAULT: usize = 256 * 1024;
 
+/// Of a key's id, ARN or alias, in bytes (AWS KMS, "KeyId").
+const KEY_MAX: usize = 2_048;
+
 /// What a topic may say of itself, as far as other attributes depend on it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TopicFacts<'a> {
@@ -72,7 +78,7 @@ pub(super) fn is_of_subscriptions(name: &str) -> bool {
 /// What an attribute of a topic says where nobody set it; nothing where it is then not shown.
 pub(super) fn default_of_topic(name: &str) -> Option<&'static str> {
     match name {
-        "DisplayName" => Some(""),
+        "DisplayName" | "KmsMasterKeyId" => Some(""),
         "FifoTopic" | "ContentBasedDeduplication" => Some("false"),
         "SignatureVersion" => Some("1"),
         "TracingConfig" => Some("PassThrough"),
@@ -116,7 +122,10 @@ pub(super) fn check_topic(name: &str, value: &str, topic: TopicFacts<'_>) -> Res
             Ok(1024..=1_048_576) => Ok(value.into()),
             _ => Err(format!("MaximumMessageSize: Invalid value [{value}]. Must be an integer from 1024 to 1048576.")),
         },
-        "KmsMasterKeyId" => Err("KmsMasterKeyId: this lake has no KMS; encrypt the disk that its directory is on".into()),
+        "KmsMasterKeyId" => match value.len() <= KEY_MAX && value.bytes().all(|byte| byte.is_ascii_graphic()) {
+            true => Ok(value.into()),
+            false => Err(format!("KmsMasterKeyId: it must be the id, ARN or alias of a key, of up to {KEY_MAX} bytes")),
+        },
         "ArchivePolicy" => {
             Err("ArchivePolicy: this lake keeps no archive of messages; subscribe a queue with a long retention".into())
         }

@@ -59,7 +59,11 @@ impl Sns {
                 if sql::count_topics(tx)? >= TOPICS_MAX {
                     return Err(SnsError::TopicLimit(format!("A lake has up to {TOPICS_MAX} topics")));
                 }
-                new.attributes.retain(|name, value| name != "FifoTopic" || value == "true");
+                new.attributes.retain(|name, value| match name.as_str() {
+                    "FifoTopic" => value == "true",
+                    "KmsMasterKeyId" => !value.is_empty(),
+                    _ => true,
+                });
                 sql::put_topic(tx, &new.name, &new.attributes)?;
                 new.tags.iter().try_for_each(|(key, value)| sql::put_tag(tx, &arn, key, value))?;
                 return Ok(());

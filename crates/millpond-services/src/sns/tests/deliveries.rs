@@ -236,7 +236,7 @@ async fn fifo_topics_ask_for_a_group_and_a_way_to_tell_messages_apart() {
         ("x.fifo", vec![], "Topic Name"),
         ("x", vec![("ContentBasedDeduplication", "true")], "only for FIFO topics"),
         ("x.fifo", vec![("FifoTopic", "true"), ("ArchivePolicy", "{}")], "keeps no archive"),
-        ("x", vec![("KmsMasterKeyId", "alias/k")], "no KMS"),
+        ("x", vec![("KmsMasterKeyId", "alias/ k")], "id, ARN or alias of a key"),
         ("x", vec![("SignatureVersion", "3")], "Must be 1 or 2"),
         ("x", vec![("MaximumMessageSize", "1023")], "from 1024"),
         ("x", vec![("HTTPSuccessFeedbackSampleRate", "101")], "from 0 to 100"),
