@@ -149,7 +149,10 @@ impl Api {
             if connections.len() >= CONNECTIONS_MAX
                 && tokio::time::timeout(CONNECTION_TIME, connections.join_next()).await.is_err()
             {
-                tracing::debug!(function = life.key, "a function has {CONNECTIONS_MAX} connections to its runtime API, and no more");
+                tracing::debug!(
+                    function = life.key,
+                    "a function has {CONNECTIONS_MAX} connections to its runtime API, and no more"
+                );
                 continue;
             }
             let _ = stream.set_nodelay(true);
@@ -215,9 +218,7 @@ impl Api {
             (&Method::POST, ["invocation", id, "error"]) => self.error(id, request).await,
             (&Method::POST, ["init", "error"]) => self.init_error(request).await,
             // What comes after a snapshot, which does not exist here.
-            (&Method::GET, ["restore", "next"]) => {
-                invalid_state("this function was not restored from a snapshot")
-            }
+            (&Method::GET, ["restore", "next"]) => invalid_state("this function was not restored from a snapshot"),
             (_, ["invocation", "next"] | ["invocation", _, "response" | "error"] | ["init", "error"]) => error(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "MethodNotAllowed",
@@ -295,7 +296,8 @@ impl Api {
             is_first
         };
         if !is_first {
-            return refuse(request, invalid_state("only a runtime that has not asked for work yet can fail to begin, once")).await;
+            return refuse(request, invalid_state("only a runtime that has not asked for work yet can fail to begin, once"))
+                .await;
         }
         let document = error_document(request).await;
         if self.asked.send(Asked::InitError(document)).await.is_ok() { accepted() } else { gone() }

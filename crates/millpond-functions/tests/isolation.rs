@@ -164,6 +164,34 @@ async fn part_of_a_server_without_privileges() {
     let error = lab.failure(&spec, "null").await;
     assert!(error["errorMessage"].as_str().unwrap().ends_with("signal: killed"), "a watch limits memory, too: {error}");
     assert!(lab.logs.text().contains("Runtime.OutOfMemory"), "{}", lab.logs.text());
+    check_layers(lab).await;
+}
+
+/// Layers as they are unpacked, in folders that nobody may write to.
+async fn check_layers(lab: Lab) {
+    use std::os::unix::fs::PermissionsExt;
+    let layers = ["one", "two"].map(|name| lab.directory.path().join(name));
+    for (layer, name) in layers.iter().zip(["a", "b"]) {
+        common::write_files(layer, &[(&format!("python/deep/{name}.py"), "X = 1\n")]);
+        for folder in ["python/deep", "python", ""] {
+            std::fs::set_permissions(layer.join(folder), std::fs::Permissions::from_mode(0o555)).unwrap();
+        }
+    }
+    let mut spec = lab.python("import deep.a, deep.b\ndef handler(e, c): return deep.a.X + deep.b.X\n");
+    spec.layer_dirs = layers.to_vec();
+    assert_eq!(lab.answer(&spec, "null").await, 2);
+    lab.host.stop().await;
+    // The next server on the same directory removes what this one joined.
+    let host = lab.directory.path().join("host");
+    assert!(host.join("layers").read_dir().unwrap().next().is_some());
+    let next = Lab::with(|settings| settings.directory.clone_from(&host));
+    assert!(host.join("layers").read_dir().unwrap().next().is_none());
+    assert_eq!(next.answer(&spec, "null").await, 2);
+    next.host.stop().await;
+    // Or else they would stay in the machine's temporary directory.
+    for tree in ["one", "two", "host"] {
+        let _ = Command::new("chmod").args(["-R", "u+w"]).arg(lab.directory.path().join(tree)).status();
+    }
 }
 
 #[test]
@@ -206,6 +234,37 @@ async fn part_that_is_killed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn part_without_namespaces_that_is_killed() {
     be_killed(false).await;
+}
+
+/// As process 1 of a container this server would be the parent of whatever loses its own.
+#[test]
+fn a_server_is_left_with_no_dead_processes_of_functions() {
+    let output = part("part_that_adopts", None).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("nothing is left"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn part_that_adopts() {
+    if std::env::var(PART).is_err() {
+        return;
+    }
+    nix::sys::prctl::set_child_subreaper(true).unwrap();
+    let lab = Lab::new();
+    let mut spec = lab.python(HANDLER);
+    spec.timeout_ms = 1_000;
+    for _ in 0..3 {
+        assert_eq!(lab.failure(&spec, "\"hang\"").await["errorType"], "Sandbox.Timedout");
+        assert_eq!(lab.answer(&spec, "\"leave\"").await, "left");
+        lab.host.retire(&spec.key);
+    }
+    lab.host.stop().await;
+    let children = || {
+        let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+        threads.map(|thread| std::fs::read_to_string(thread.path().join("children")).unwrap_or_default()).collect::<String>()
+    };
+    until("the end of all children", || children().trim().is_empty()).await;
+    println!("nothing is left");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -291,6 +291,115 @@ async fn a_process_cannot_take_the_work_of_another() {
     assert_eq!(lab.answer(&victim, "null").await, address);
 }
 
+/// What functions do to their own runtime API, from beside the runtime.
+const API_ABUSER: &str = r#"
+import http.client, json, os, threading, time
+BASE = "/2018-06-01/runtime/"
+def connect():
+    return http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"], timeout=8)
+def ask(method, path, body=None):
+    api = connect()
+    api.request(method, BASE + path, body)
+    answer = api.getresponse()
+    document = json.loads(answer.read())
+    api.close()
+    return [answer.status, document.get("errorType")]
+def later():
+    time.sleep(0.3)
+    print("init/error", ask("POST", "init/error", b"x" * 250_000), flush=True)
+    print("second next", ask("GET", "invocation/next"), flush=True)
+def handler(e, c):
+    if e == "init":
+        return [ask("POST", "init/error", b"x" * 250_000) for _ in range(20)]
+    if e == "next":
+        return ask("GET", "invocation/next")
+    if e == "later":
+        threading.Thread(target=later).start()
+    if e == "connections":
+        kept, served = [], 0
+        for _ in range(12):
+            api = connect()
+            kept.append(api)
+            try:
+                api.request("GET", BASE + "nothing")
+                served += api.getresponse().read() is not None
+            except (OSError, http.client.HTTPException):
+                pass
+        return served
+    path = BASE + f"invocation/{c.aws_request_id}/response"
+    if e == "break":
+        api = connect()
+        api.putrequest("POST", path)
+        api.putheader("Content-Length", "100")
+        api.endheaders(b"half")
+        api.sock.close()
+    if e == "both":
+        api = connect()
+        api.putrequest("POST", path)
+        api.putheader("Transfer-Encoding", "chunked")
+        api.endheaders(b"5\r\n[1234\r\n")
+        time.sleep(0.3)
+        others = [ask("POST", f"invocation/{c.aws_request_id}/{end}", b"7") for end in ("response", "error")]
+        rest = ("," + json.dumps(others) + "]").encode()
+        api.send(b"%x\r\n%s\r\n0\r\n\r\n" % (len(rest), rest))
+        print("first", api.getresponse().status, flush=True)
+        api.close()
+    return os.getpid()
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runtime_that_has_begun_cannot_fail_to_begin_nor_ask_for_two_invocations() {
+    let lab = Lab::new();
+    let spec = lab.python(API_ABUSER);
+    let refused = json!([403, "InvalidStateTransition"]);
+    assert_eq!(lab.answer(&spec, "\"init\"").await, json!(vec![&refused; 20]));
+    assert_eq!(lab.answer(&spec, "\"next\"").await, refused);
+    let process = lab.answer(&spec, "\"later\"").await;
+    until("what an idle process is told", || lab.logs.text().contains("second next")).await;
+    let log = lab.logs.text();
+    assert!(log.contains("init/error [403, 'InvalidStateTransition']"), "{log}");
+    assert!(log.contains("second next [403, 'InvalidStateTransition']"), "{log}");
+    assert_eq!(lab.answer(&spec, "null").await, process, "the runtime goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_request_at_a_time_answers_an_invocation_and_connections_are_few() {
+    let lab = Lab::new();
+    let spec = lab.python(API_ABUSER);
+    let invalid = json!([400, "InvalidRequestID"]);
+    assert_eq!(lab.answer(&spec, "\"both\"").await, json!([1234, [invalid, invalid]]), "the first to answer is heard");
+    let served = lab.answer(&spec, "\"connections\"").await;
+    assert!((1..=3).contains(&served.as_u64().unwrap()), "{served} connections beside the runtime's own");
+    let outcome = lab.call(&spec, "\"break\"").await;
+    let told = String::from_utf8_lossy(&outcome.payload).into_owned();
+    assert!(outcome.function_error.is_none() || told.contains("Runtime.TruncatedResponse"), "{told}");
+    assert!(lab.answer(&spec, "null").await.is_u64(), "and it goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_without_layers_has_an_empty_opt() {
+    let lab = Lab::new();
+    if lab.host.isolation().await.namespaces == millpond_functions::Namespaces::None {
+        eprintln!("SKIPPED: without namespaces paths are the machine's");
+        return;
+    }
+    let mut spec = lab.function("provided.al2023", "any.thing", &[("bootstrap", LIST_OPT)]);
+    spec.memory_mb = 256;
+    let text = lab.call(&spec, "null").await;
+    assert_eq!(&text.payload[..], b"\"\"", "{}", lab.logs.text());
+}
+
+/// Answers what is in `/opt`, or that there is none.
+const LIST_OPT: &str = r#"#!/usr/bin/python3 -S
+import json, os, urllib.request
+base = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation/"
+while True:
+    with urllib.request.urlopen(base + "next") as work:
+        number = work.headers["lambda-runtime-aws-request-id"]
+    answer = " ".join(os.listdir("/opt")) if os.path.isdir("/opt") else "none"
+    urllib.request.urlopen(base + number + "/response", json.dumps(answer).encode()).read()
+"#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hosts_in_one_process_do_not_disturb_each_other() {
     let (one, two) = (Lab::new(), Lab::new());
