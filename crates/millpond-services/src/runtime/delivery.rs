@@ -9,6 +9,7 @@
 //! it goes to its dead-letter queue, with the reason beside it; where it has none, or that queue does not take it, it is a dead letter of the
 //! lake, from which it can be delivered again ([`Tx::revive_task`]).
 
+use super::text::replaced;
 use super::workers::{Failure, Handler};
 use crate::lake::Lake;
 use async_trait::async_trait;
@@ -321,7 +322,7 @@ fn dead_letter(failed: &Delivery, failure: &Failure, retries: u32) -> Option<Del
     // What the message had goes on with it; there is room for ten.
     let room = ATTRIBUTES_MAX.saturating_sub(parameters.attributes.len());
     let attributes = attributes.into_iter().take(room);
-    parameters.attributes.extend(attributes.map(|(name, value)| (name.to_owned(), MessageAttribute::text(value))));
+    parameters.attributes.extend(attributes.map(|(name, value)| (name.to_owned(), MessageAttribute::text(replaced(&value)))));
     Some(Delivery { target, input, parameters, dead_letter: None, ..failed.clone() })
 }
 

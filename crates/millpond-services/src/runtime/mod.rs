@@ -3,6 +3,7 @@
 pub mod delivery;
 pub mod dispatcher;
 pub mod source;
+pub mod text;
 mod workers;
 
 pub use workers::{Failure, Handler, Workers};

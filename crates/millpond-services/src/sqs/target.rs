@@ -5,6 +5,7 @@ use super::queue::Queue;
 use super::{Sqs, SqsError};
 use crate::runtime::Failure;
 use crate::runtime::delivery::{Delivering, Delivery, Sender, TargetKind};
+use crate::runtime::text::escaped_json;
 use millpond_core::arn::Arn;
 use millpond_core::error::ErrorKind;
 use millpond_core::policy::{Decision, Principal, Request};
@@ -32,7 +33,7 @@ impl TargetKind for Sqs {
         self.allows(&queue, delivery.sender, &delivery.source)?;
         let parameters = &delivery.parameters;
         let message = NewMessage {
-            body: delivery.input.to_string(),
+            body: escaped_json(&delivery.input).into_owned(),
             attributes: parameters.attributes.clone(),
             trace: parameters.trace.clone(),
             group_id: parameters.message_group_id.clone(),
@@ -94,5 +95,40 @@ fn failed(error: SqsError) -> Failure {
         ErrorKind::Retry | ErrorKind::Limit | ErrorKind::Bug => Failure::transient(error),
         ErrorKind::Missing => Failure::lasting(error).code("NO_RESOURCE"),
         ErrorKind::Input | ErrorKind::Conflict | ErrorKind::Denied => Failure::lasting(error).code("INVALID_PARAMETER"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::text::is_allowed;
+    use millpond_core::env::SystemEnv;
+    use std::collections::BTreeMap;
+
+    fn message(body: &str) -> NewMessage {
+        NewMessage {
+            body: body.into(),
+            attributes: BTreeMap::new(),
+            trace: None,
+            group_id: None,
+            deduplication_id: None,
+            delay_seconds: None,
+            sender: "events.amazonaws.com".into(),
+        }
+    }
+
+    #[test]
+    fn a_document_with_characters_that_queues_refuse_is_taken_when_escaped() {
+        let detail = "{\"detail\":\"\u{fffe}\u{ffff}\"}";
+        assert!(message(detail).check(&SystemEnv).is_err());
+        assert!(message(&escaped_json(detail)).check(&SystemEnv).is_ok());
+    }
+
+    #[test]
+    fn what_is_escaped_is_what_queues_refuse() {
+        let edges = (0..=0x2ff).chain(0xd700..0xe100).chain(0xff00..=0x10100).chain([0x1_fffe, 0x10_ffff]);
+        for c in edges.filter_map(char::from_u32) {
+            assert_eq!(message(&c.to_string()).check(&SystemEnv).is_ok(), is_allowed(c), "{c:?}");
+        }
     }
 }
