@@ -2,9 +2,12 @@
 
 use super::queue::Queued;
 use crate::runtime::delivery::{Delivery, MessageAttribute, Parameters, RetryPolicy, Sender};
+use crate::runtime::text::{escaped_json, replaced};
 use millpond_core::env::iso8601;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 /// How an invocation ended: `condition` of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,39 +56,43 @@ pub(super) struct End<'a> {
     pub(super) now_ms: i64,
 }
 
-/// JSON where it is, else the text.
-fn value(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
+/// JSON as it is written, with its large numbers and its keys that stand twice; anything else as a string.
+fn raw(bytes: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(bytes);
+    match serde_json::from_slice::<Value>(bytes) {
+        Ok(_) => text,
+        Err(_) => Cow::Owned(Value::String(text.into_owned()).to_string()),
+    }
 }
 
 impl End<'_> {
     /// The record of "Capturing records of Lambda asynchronous invocations".
-    pub(super) fn record(&self) -> Value {
-        let mut record = json!({
-            "version": "1.0",
-            "timestamp": iso8601(self.now_ms, true),
-            "requestContext": {
-                "requestId": self.queued.request_id,
-                "functionArn": self.function_arn,
-                "condition": self.condition.name(),
-                "approximateInvokeCount": self.count,
-            },
-            "requestPayload": value(self.queued.event.as_bytes()),
+    pub(super) fn record(&self) -> String {
+        let request = json!({
+            "requestId": self.queued.request_id,
+            "functionArn": self.function_arn,
+            "condition": self.condition.name(),
+            "approximateInvokeCount": self.count,
         });
-        let Some(response) = &self.response else { return record };
-        let mut context = json!({ "statusCode": 200, "executedVersion": response.executed_version });
-        if let Some(error) = response.function_error {
-            context["functionError"] = json!(error);
+        let (timestamp, payload) = (json!(iso8601(self.now_ms, true)), raw(self.queued.event.as_bytes()));
+        let mut record =
+            format!(r#"{{"version":"1.0","timestamp":{timestamp},"requestContext":{request},"requestPayload":{payload}"#);
+        if let Some(response) = &self.response {
+            let mut context = json!({ "statusCode": 200, "executedVersion": response.executed_version });
+            if let Some(error) = response.function_error {
+                context["functionError"] = json!(error);
+            }
+            let payload = raw(&response.payload);
+            write!(record, r#","responseContext":{context},"responsePayload":{payload}"#).expect("a string takes all text");
         }
-        record["responseContext"] = context;
-        record["responsePayload"] = value(&response.payload);
+        record.push('}');
         record
     }
 
     /// The record on its way to a destination.
     pub(super) fn to_destination(&self, target: &str) -> Delivery {
         let id = if self.condition == Condition::Success { "OnSuccess" } else { "OnFailure" };
-        self.delivery(target, id, self.record().to_string(), BTreeMap::new())
+        self.delivery(target, id, self.record(), BTreeMap::new())
     }
 
     /// The event on its way to a dead-letter target: "Dead-letter queues" of the developer guide names the attributes.
@@ -99,7 +106,7 @@ impl End<'_> {
         let attributes = BTreeMap::from([
             ("RequestID".to_owned(), MessageAttribute::text(&self.queued.request_id)),
             ("ErrorCode".to_owned(), MessageAttribute { data_type: "Number".into(), value: code.into() }),
-            ("ErrorMessage".to_owned(), MessageAttribute::text(first_kib(&message))),
+            ("ErrorMessage".to_owned(), MessageAttribute::text(first_kib(&replaced(&message)))),
         ]);
         self.delivery(target, "DeadLetterConfig", self.queued.event.clone(), attributes)
     }
@@ -110,7 +117,7 @@ impl End<'_> {
             source: self.function_arn.clone(),
             target_id: id.to_owned(),
             sender: Sender::Lambda,
-            input: input.into(),
+            input: escaped_json(&input).into(),
             event: None,
             parameters: Parameters { attributes, ..Parameters::default() },
             retry: RetryPolicy::default(),
@@ -139,6 +146,8 @@ fn first_kib(text: &str) -> String {
 mod tests {
     use super::*;
 
+    const QUEUE: &str = "arn:aws:sqs:us-east-1:000000000000:q";
+
     fn queued() -> Queued {
         Queued {
             function: "f".into(),
@@ -151,8 +160,8 @@ mod tests {
         }
     }
 
-    fn failed(queued: &Queued, payload: &'static str) -> Value {
-        let end = End {
+    fn end<'a>(queued: &'a Queued, payload: &'static str) -> End<'a> {
+        End {
             queued,
             function_arn: "arn:aws:lambda:us-east-1:000000000000:function:f:$LATEST".into(),
             condition: Condition::RetriesExhausted,
@@ -164,8 +173,13 @@ mod tests {
             }),
             reason: "it failed".into(),
             now_ms: 1_714_564_800_123,
-        };
-        json!({ "record": end.record(), "letter": end.to_dead_letter("arn:aws:sqs:us-east-1:000000000000:q").parameters })
+        }
+    }
+
+    fn failed(queued: &Queued, payload: &'static str) -> Value {
+        let end = end(queued, payload);
+        let record: Value = serde_json::from_str(&end.record()).unwrap();
+        json!({ "record": record, "letter": end.to_dead_letter(QUEUE).parameters })
     }
 
     #[test]
@@ -187,6 +201,30 @@ mod tests {
         let found = failed(&queued(), "broken");
         assert_eq!(found["record"]["responsePayload"], "broken");
         assert_eq!(found["letter"]["attributes"]["ErrorMessage"]["value"], "it failed");
+    }
+
+    #[test]
+    fn payloads_are_told_as_they_were_written() {
+        let event = r#"{"n": 123456789012345678901234567890, "n": 1.10}"#;
+        let queued = Queued { event: event.into(), ..queued() };
+        let record = end(&queued, r#"[0.1e1, 18446744073709551617]"#).record();
+        assert!(record.contains(&format!(r#""requestPayload":{event},"responseContext""#)), "{record}");
+        assert!(record.ends_with(r#""responsePayload":[0.1e1, 18446744073709551617]}"#), "{record}");
+    }
+
+    #[test]
+    fn what_a_queue_would_refuse_is_written_so_that_it_does_not() {
+        let queued = Queued { event: "{\"a\":\"\u{fffe}\"}".into(), ..queued() };
+        let end = end(&queued, "{\"errorMessage\":\"a\\u0000b\\u0001c\u{ffff}\"}");
+        let letter = end.to_dead_letter(QUEUE);
+        assert_eq!(letter.parameters.attributes["ErrorMessage"].value, "a\u{fffd}b\u{fffd}c\u{fffd}");
+        assert_eq!(&*letter.input, r#"{"a":"\ufffe"}"#);
+        let record = end.to_destination(QUEUE).input;
+        assert!(record.contains(r#""requestPayload":{"a":"\ufffe"}"#), "{record}");
+        assert!(record.ends_with(r#""responsePayload":{"errorMessage":"a\u0000b\u0001c\uffff"}}"#), "{record}");
+        // Text that is no JSON, too: as a string within the record.
+        let record = super::tests::end(&queued, "broken \u{ffff}\u{1}").to_destination(QUEUE).input;
+        assert!(record.ends_with(r#""responsePayload":"broken \uffff\u0001"}"#), "{record}");
     }
 
     #[test]
