@@ -4,6 +4,7 @@
 //! through them any more, and each must lead to something within the package.
 
 use super::LambdaError;
+use std::collections::HashSet;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::PermissionsExt;
@@ -18,12 +19,22 @@ pub const UNPACKED_MAX: u64 = 262_144_000;
 /// A package in a request, in bytes.
 pub const PACKED_MAX: u64 = 52_428_800;
 
-/// Files and folders of a package. AWS names no number; this one bounds memory and the directory.
+/// Files, links and named folders of a package. AWS names no number; this one bounds memory and the directory.
 const ENTRIES_MAX: usize = 100_000;
+
+/// Folders of a package, those that only paths name included: a path of 1,024 bytes may ask for 64 of them, so that there can be many more than
+/// entries.
+const FOLDERS_MAX: usize = 10_000;
+
+/// What an entry takes of the disk at the least, in bytes, however small it is.
+const BLOCK: u64 = 4096;
 
 /// The longest path in a package, in bytes, and how deep it may be.
 const PATH_MAX: usize = 1024;
 const DEPTH_MAX: usize = 64;
+
+/// The longest name of one file or folder, in bytes: that of common file systems.
+const NAME_MAX: usize = 255;
 
 /// The longest target of a link, in bytes.
 const LINK_MAX: u64 = 1024;
@@ -55,10 +66,10 @@ fn of_zip(error: ZipError) -> LambdaError {
 fn of_disk(path: &Path) -> impl Fn(io::Error) -> LambdaError + '_ {
     move |error| match error.kind() {
         // What an archive can do to the directory that it is unpacked into: a file and a folder of one name, a name that is too long.
-        io::ErrorKind::AlreadyExists
-        | io::ErrorKind::NotADirectory
-        | io::ErrorKind::IsADirectory
-        | io::ErrorKind::InvalidFilename => {
+        io::ErrorKind::InvalidFilename => {
+            refused(format_args!("the name of the entry '{}' is too long for this disk", file_name(path)))
+        }
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
             refused(format_args!("two entries have the same name, or one is a file and a folder: {}", file_name(path)))
         }
         _ => LambdaError::Store(millpond_store::StoreError::Corrupt(format!("{}: {error}", path.display()))),
@@ -79,7 +90,7 @@ pub fn unpack(mut source: impl Read + Seek, root: &Path, size_max: u64) -> Resul
     if claimed.is_some_and(|claimed| claimed != archive.len()) {
         return Err(refused("two entries have the same name"));
     }
-    let mut unpacking = Unpacking { root, size_max, done: Unpacked::default(), made: 0, links: Vec::new() };
+    let mut unpacking = Unpacking { root, size_max, done: Unpacked::default(), made: HashSet::new(), links: Vec::new() };
     for index in 0..archive.len() {
         let entry = archive.by_index(index).map_err(|error| match error {
             ZipError::UnsupportedArchive(ZipError::PASSWORD_REQUIRED) => refused("it is encrypted"),
@@ -137,7 +148,8 @@ struct Unpacking<'a> {
     root: &'a Path,
     size_max: u64,
     done: Unpacked,
-    made: usize,
+    /// Folders that were made, within the package.
+    made: HashSet<PathBuf>,
     links: Vec<(PathBuf, String)>,
 }
 
@@ -180,18 +192,26 @@ impl Unpacking<'_> {
 
     /// Makes the folders of a path within the package, as far as they are missing.
     fn folders(&mut self, relative: &Path) -> Result<(), LambdaError> {
-        let mut path = self.root.to_owned();
+        if self.made.contains(relative) {
+            return Ok(());
+        }
+        let mut folder = PathBuf::new();
         for part in relative.components() {
-            path.push(part);
+            folder.push(part);
+            if self.made.contains(&folder) {
+                continue;
+            }
+            if self.made.len() == FOLDERS_MAX {
+                return Err(refused(format_args!("it has more than {FOLDERS_MAX} folders; put what belongs together into one")));
+            }
+            let path = self.root.join(&folder);
             match fs::create_dir(&path) {
-                Ok(()) => self.made += 1,
-                // No link is there yet, so that this is a folder of ours or a file.
+                Ok(()) => {}
+                // No link is there yet: a folder of ours, where the disk does not tell `a` from `A`, or a file.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
                 Err(error) => return Err(of_disk(&path)(error)),
             }
-        }
-        if self.made > ENTRIES_MAX {
-            return Err(refused(format_args!("it has more than {ENTRIES_MAX} folders")));
+            self.made.insert(folder.clone());
         }
         Ok(())
     }
@@ -231,6 +251,12 @@ fn safe_path(name: &str) -> Result<PathBuf, LambdaError> {
     let mut path = PathBuf::new();
     for part in Path::new(name).components() {
         match part {
+            Component::Normal(part) if part.len() > NAME_MAX => {
+                let bytes = part.len();
+                return Err(refused(format_args!(
+                    "the entry '{shown}' has a name of {bytes} bytes; files and folders have up to {NAME_MAX}"
+                )));
+            }
             Component::Normal(part) => path.push(part),
             Component::CurDir => {}
             Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
@@ -253,6 +279,20 @@ fn lock(folder: &Path) -> io::Result<()> {
         }
     }
     fs::set_permissions(folder, Permissions::from_mode(0o555))
+}
+
+/// What an unpacked package takes of the disk, in bytes: whole blocks, and one at the least for each file, folder and link.
+pub(super) fn disk_use(folder: &Path) -> io::Result<u64> {
+    let charge = |size: u64| size.max(1).next_multiple_of(BLOCK);
+    let mut total = BLOCK;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        total += match entry.file_type()?.is_dir() {
+            true => disk_use(&entry.path())?,
+            false => charge(entry.metadata()?.len()),
+        };
+    }
+    Ok(total)
 }
 
 /// Removes an unpacked package.

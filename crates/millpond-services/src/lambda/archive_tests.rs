@@ -186,7 +186,39 @@ fn names_are_bounded_in_length_and_depth() {
     let deep = zip(|writer| file(writer, &"d/".repeat(DEPTH_MAX + 1), b"x"));
     assert!(refusal(&deep).contains("folders deep"), "{}", refusal(&deep));
     let one = zip(|writer| file(writer, &"n".repeat(300), b"x"));
-    assert!(refusal(&one).starts_with("Could not unzip"), "{}", refusal(&one));
+    assert!(refusal(&one).contains("has a name of 300 bytes; files and folders have up to 255"), "{}", refusal(&one));
+    let folder = zip(|writer| file(writer, &format!("{}/f", "n".repeat(256)), b"x"));
+    assert!(refusal(&folder).contains("a name of 256 bytes"), "{}", refusal(&folder));
+    let longest = zip(|writer| file(writer, &"n".repeat(255), b"x"));
+    unpacked(&longest, |_| ()).unwrap();
+}
+
+#[test]
+fn folders_that_only_paths_name_are_bounded() {
+    let nested = |files: usize| {
+        zip(|writer| {
+            for number in 0..files {
+                file(writer, &format!("{number}/{}f", "d/".repeat(49)), b"");
+            }
+        })
+    };
+    let (outcome, ()) = unpacked(&nested(FOLDERS_MAX / 50), |_| ()).unwrap();
+    assert_eq!((outcome.size, outcome.entries), (0, 200));
+    assert!(refusal(&nested(FOLDERS_MAX / 50 + 1)).contains("more than 10000 folders"));
+}
+
+#[test]
+fn empty_files_and_folders_take_disk_too() {
+    let bytes = zip(|writer| {
+        file(writer, "a/b/empty", b"");
+        file(writer, "a/full", &[7; 4096]);
+        file(writer, "a/more", &[7; 4097]);
+        writer.add_symlink("link", "a/full", plain()).unwrap();
+    });
+    let (outcome, disk) = unpacked(&bytes, |root| disk_use(root).unwrap()).unwrap();
+    assert_eq!(outcome.size, 4096 + 4097);
+    // The package's folder and two within, two files and a link of one block, and a file of two.
+    assert_eq!(disk, (3 + 3 + 2) * BLOCK);
 }
 
 #[test]

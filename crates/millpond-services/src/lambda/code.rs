@@ -16,15 +16,19 @@ use millpond_core::env::EnvExt;
 use millpond_store::blobs::{BlobId, NewBlob};
 use millpond_store::{StoreError, Tx};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Cursor, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// Packages that are unpacked at the same time.
 const UNPACKING_MAX: usize = 2;
+
+/// Packages that are unpacked, wait for it, or were refused and are not removed yet. Removing takes as long as unpacking, and nobody waits for
+/// it, but what lies there must not grow without bound.
+const HALVES_MAX: usize = 16;
 
 /// An unpacked package that was used within this time stays, however large all are together: a warm process may still have it open.
 const KEEP: Duration = Duration::from_secs(30 * 60);
@@ -125,7 +129,10 @@ pub(super) struct CodeStore {
     directory: PathBuf,
     size_max: u64,
     known: Mutex<HashMap<String, Known>>,
-    unpacking: Semaphore,
+    unpacking: Arc<Semaphore>,
+    halves: Arc<Semaphore>,
+    /// What unpacked packages take of the disk, as far as it was measured.
+    measured: Mutex<HashMap<String, u64>>,
 }
 
 impl CodeStore {
@@ -143,7 +150,9 @@ impl CodeStore {
             directory: directory.join(boot),
             size_max,
             known: Mutex::default(),
-            unpacking: Semaphore::new(UNPACKING_MAX),
+            unpacking: Arc::new(Semaphore::new(UNPACKING_MAX)),
+            halves: Arc::new(Semaphore::new(HALVES_MAX)),
+            measured: Mutex::default(),
         }
     }
 
@@ -211,30 +220,25 @@ impl CodeStore {
         R: std::io::Read + Seek,
         F: FnOnce() -> Result<R, LambdaError> + Send + 'static,
     {
-        let _turn = self.unpacking.acquire().await.map_err(|_| StoreError::Closed)?;
+        let closed = |_| StoreError::Closed;
+        let place = self.halves.clone().acquire_owned().await.map_err(closed)?;
+        let turn = self.unpacking.clone().acquire_owned().await.map_err(closed)?;
         let _pin = self.touch(sha256);
         let whole = self.directory.join(sha256);
         let half = self.directory.join(format!("{sha256}.{}", self.lake.store.env().random_hex(8)));
-        let unpacked = blocking(move || {
-            std::fs::create_dir_all(&half).map_err(|error| of_io(&half, &error))?;
-            let outcome = open().and_then(|source| archive::unpack(source, &half, UNPACKED_MAX)).and_then(|unpacked| {
-                match std::fs::rename(&half, &whole) {
-                    // Another request was faster with the same bytes.
-                    Err(_) if whole.is_dir() => archive::remove(&half).map_err(|error| of_io(&half, &error))?,
-                    Err(error) => return Err(of_io(&whole, &error)),
-                    Ok(()) => {}
-                }
-                Ok(unpacked)
-            });
-            if outcome.is_err()
-                && let Err(error) = archive::remove(&half)
-            {
+        let (answer, answered) = oneshot::channel();
+        // The work goes on, and holds its permits, where nobody waits for it any more.
+        tokio::task::spawn_blocking(move || {
+            let outcome = unpack_whole(open, &half, &whole);
+            drop(turn);
+            let _ = answer.send(outcome);
+            // What was refused, or was there already. What became whole is not here any more.
+            if let Err(error) = archive::remove(&half) {
                 tracing::warn!(%error, directory = %half.display(), "half of a package could not be removed; the next start does it");
             }
-            outcome
-        })
-        .await?;
-        Ok(unpacked)
+            drop(place);
+        });
+        answered.await.map_err(|_| StoreError::Panicked)?
     }
 
     fn touch(&self, sha256: &str) -> Pin {
@@ -268,7 +272,7 @@ impl CodeStore {
     pub(super) async fn sweep(&self) -> Result<(), LambdaError> {
         self.sweep_former().await?;
         let rows = self.lake.store.read(sql::codes).await?;
-        let mut sizes: HashMap<String, u64> = rows.into_iter().map(|row| (row.sha256, row.unpacked)).collect();
+        let wanted: HashSet<String> = rows.into_iter().map(|row| row.sha256).collect();
         let directory = self.directory.clone();
         let names = blocking(move || {
             let entries = match std::fs::read_dir(&directory) {
@@ -281,15 +285,15 @@ impl CodeStore {
         let mut present = Vec::new();
         let mut unwanted = Vec::new();
         for name in names.await? {
-            match sizes.remove(&name) {
-                Some(size) => present.push((name, size)),
-                None => unwanted.push(name),
+            match wanted.contains(&name) {
+                true => present.push((self.measure(&name).await?, name)),
+                false => unwanted.push(name),
             }
         }
         unwanted.retain(|name| !self.is_fresh(name.split('.').next().unwrap_or(name)));
-        let mut total: u64 = present.iter().map(|(_, size)| size).sum();
-        present.sort_by_key(|(name, _)| self.last_used(name));
-        for (name, size) in present {
+        let mut total: u64 = present.iter().map(|(size, _)| size).sum();
+        present.sort_by_key(|(_, name)| self.last_used(name));
+        for (size, name) in present {
             if total <= self.size_max || self.is_fresh(&name) {
                 continue;
             }
@@ -300,8 +304,27 @@ impl CodeStore {
             let directory = self.directory.join(&name);
             self.known.lock().expect("nobody panics while holding the list").remove(&name);
             blocking(move || archive::remove(&directory).map_err(|error| of_io(&directory, &error))).await?;
+            // Not sooner: another sweep would measure what is half removed.
+            self.measured.lock().expect("nobody panics while holding the list").remove(&name);
         }
         Ok(())
+    }
+
+    /// What an unpacked package takes of the disk: more than its bytes where it has many small files. It never changes.
+    async fn measure(&self, sha256: &str) -> Result<u64, LambdaError> {
+        let known = self.measured.lock().expect("nobody panics while holding the list").get(sha256).copied();
+        if let Some(size) = known {
+            return Ok(size);
+        }
+        let directory = self.directory.join(sha256);
+        let size = blocking(move || match archive::disk_use(&directory) {
+            // Another sweep removed it.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            found => found.map(Some).map_err(|error| of_io(&directory, &error)),
+        });
+        let Some(size) = size.await? else { return Ok(0) };
+        self.measured.lock().expect("nobody panics while holding the list").insert(sha256.to_owned(), size);
+        Ok(size)
     }
 
     /// Removes what was unpacked before the machine last started.
@@ -325,6 +348,22 @@ impl CodeStore {
     fn is_fresh(&self, sha256: &str) -> bool {
         let known = self.known.lock().expect("nobody panics while holding the list");
         known.get(sha256).is_some_and(|known| known.pins.strong_count() > 0 || known.used.elapsed() < KEEP)
+    }
+}
+
+/// Unpacks into `half`, and names it `whole` when it is.
+fn unpack_whole<R, F>(open: F, half: &Path, whole: &Path) -> Result<Unpacked, LambdaError>
+where
+    R: std::io::Read + Seek,
+    F: FnOnce() -> Result<R, LambdaError>,
+{
+    std::fs::create_dir_all(half).map_err(|error| of_io(half, &error))?;
+    let unpacked = archive::unpack(open()?, half, UNPACKED_MAX)?;
+    match std::fs::rename(half, whole) {
+        // Another request was faster with the same bytes.
+        Err(_) if whole.is_dir() => Ok(unpacked),
+        Err(error) => Err(of_io(whole, &error)),
+        Ok(()) => Ok(unpacked),
     }
 }
 
@@ -353,4 +392,70 @@ fn of_io(path: &Path, error: &std::io::Error) -> LambdaError {
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, LambdaError> + Send + 'static) -> Result<T, LambdaError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Panicked)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::COMPONENT;
+    use super::*;
+    use millpond_core::arn::Place;
+    use millpond_core::env::SystemEnv;
+    use millpond_store::Store;
+    use zip::write::{SimpleFileOptions, ZipWriter};
+
+    fn lake(directory: &Path) -> Lake {
+        let store = Store::open(directory, &[COMPONENT], Arc::new(SystemEnv)).unwrap();
+        Lake { store, place: Arc::new(Place::default()) }
+    }
+
+    fn zip(names: impl IntoIterator<Item = String>) -> Source {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        for name in names {
+            writer.start_file(name, SimpleFileOptions::default()).unwrap();
+        }
+        Source::Zip(writer.finish().unwrap().into_inner().into())
+    }
+
+    fn names(code: &CodeStore) -> Vec<String> {
+        let entries = std::fs::read_dir(&code.directory).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_refused_package_is_removed_and_gives_its_place_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let code = CodeStore::new(lake(&directory.path().join("lake")), directory.path().join("code"), 1 << 30);
+        for round in 0..HALVES_MAX + 1 {
+            let refused = code.take(zip([format!("ok{round}"), "n".repeat(300)])).await.unwrap_err();
+            assert!(refused.to_string().contains("has a name of 300 bytes"), "{refused}");
+        }
+        // Nobody waits for the removal but those that need the place.
+        let all = code.halves.acquire_many(HALVES_MAX as u32).await.unwrap();
+        assert_eq!((names(&code), code.unpacking.available_permits()), (vec![], UNPACKING_MAX));
+        drop(all);
+        let package = code.take(zip(["ok".to_owned()])).await.unwrap();
+        let again = code.take(zip(["ok".to_owned()])).await.unwrap();
+        assert_eq!(package.sha256(), again.sha256());
+        let _all = code.halves.acquire_many(HALVES_MAX as u32).await.unwrap();
+        assert_eq!(names(&code), [package.sha256()]);
+    }
+
+    #[tokio::test]
+    async fn packages_of_empty_files_are_swept_by_the_disk_that_they_take() {
+        let directory = tempfile::tempdir().unwrap();
+        let lake = lake(&directory.path().join("lake"));
+        let open = |size_max| CodeStore::new(lake.clone(), directory.path().join("code"), size_max);
+        let package = open(1 << 30).take(zip((0..20).map(|number| format!("{number}/empty")))).await.unwrap();
+        assert_eq!(package.unpacked(), 0);
+        let sha256 = package.sha256().to_owned();
+        lake.store.write(move |tx| package.name(tx)).await.unwrap();
+        // After a start nobody has used it yet.
+        let disk = 41 * 4096;
+        let enough = open(disk);
+        enough.sweep().await.unwrap();
+        assert_eq!(names(&enough), [sha256]);
+        let small = open(disk - 1);
+        small.sweep().await.unwrap();
+        assert!(names(&small).is_empty());
+    }
 }
