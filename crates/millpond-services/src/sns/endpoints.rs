@@ -88,6 +88,11 @@ pub(super) fn http_url(protocol: &str, endpoint: &str) -> Result<Url, String> {
 /// fine: a lake and its subscribers are neighbours.
 pub(super) fn refused_address(ip: IpAddr) -> Option<&'static str> {
     let ip = ip.to_canonical();
+    if let IpAddr::V6(outer) = ip
+        && let Some(reason) = embedded(outer).into_iter().flatten().find_map(|inner| refused_address(inner.into()))
+    {
+        return Some(reason);
+    }
     let link_local = match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
@@ -103,6 +108,36 @@ pub(super) fn refused_address(ip: IpAddr) -> Option<&'static str> {
         return Some("a multicast or broadcast address");
     }
     ip.is_unspecified().then_some("the unspecified address")
+}
+
+/// The IPv4 addresses that a packet to an IPv6 address may end up at: of translators and tunnels.
+fn embedded(ip: Ipv6Addr) -> [Option<Ipv4Addr>; 3] {
+    let parts = ip.segments();
+    let of = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        Ipv4Addr::new(a, b, c, d)
+    };
+    let last = of(parts[6], parts[7]);
+    let at_end = match parts {
+        // IPv4-compatible (RFC 4291), but for the unspecified address and loopback, which are IPv6's own.
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
+        [0, 0, 0, 0, 0, 0, _, _] => Some(last),
+        // IPv4-translated (RFC 2765).
+        [0, 0, 0, 0, 0xffff, 0, _, _] => Some(last),
+        // NAT64: the prefix of all (RFC 6052), and those of one network (RFC 8215).
+        [0x64, 0xff9b, 0, 0, 0, 0, _, _] => Some(last),
+        [0x64, 0xff9b, 1, ..] => Some(last).filter(|ip| !ip.is_unspecified()),
+        // Teredo (RFC 4380): inverted.
+        [0x2001, 0, ..] => Some(of(!parts[6], !parts[7])),
+        // ISATAP (RFC 5214), within any prefix.
+        [_, _, _, _, 0 | 0x200, 0x5efe, _, _] => Some(last),
+        _ => None,
+    };
+    let six_to_four = (parts[0] == 0x2002).then(|| of(parts[1], parts[2]));
+    // Of RFC 8215's prefix of 48 bits, the address may also follow at once; bits 64 to 71 are skipped (RFC 6052).
+    let [[_, high], [low, _]] = [parts[4].to_be_bytes(), parts[5].to_be_bytes()];
+    let split = (parts[..3] == [0x64, 0xff9b, 1]).then(|| of(parts[3], u16::from_be_bytes([high, low])));
+    [at_end, six_to_four, split.filter(|ip| !ip.is_unspecified())]
 }
 
 /// As listings show it: without the password that a URL may have.
@@ -132,6 +167,10 @@ mod tests {
             ("http", "http://127.0.0.1:8000/hook", false),
             ("https", "https://user:secret@example.com/", false),
             ("http", "http://[::1]/", false),
+            ("http", "http://[64:ff9b::c0a8:102]/", false),
+            ("http", "http://[64:ff9b:1::c0a8:102]/", false),
+            ("http", "http://[2002:c0a8:102::1]/", false),
+            ("http", "http://[2001:db8::a9fe:a9fe]/", false),
             ("http", "http://192.168.1.2/", false),
             ("sqs", "arn:aws:sqs:us-east-1:000000000000:q", false),
             ("sqs", "arn:aws:sqs:us-east-1:000000000000:q", true),
@@ -150,6 +189,17 @@ mod tests {
             ("http", "http://[fe80::1]/", "a link-local address"),
             ("http", "http://[::ffff:169.254.169.254]/", "a link-local address"),
             ("http", "http://[fd00:ec2::254]/", "metadata"),
+            ("http", "http://[64:ff9b::a9fe:a9fe]/", "a link-local address"),
+            ("http", "http://[64:ff9b::169.254.169.254]/", "a link-local address"),
+            ("http", "http://[64:ff9b:1::a9fe:a9fe]/", "a link-local address"),
+            ("http", "http://[64:ff9b:1:a9fe:a9:fe00::]/", "a link-local address"),
+            ("http", "http://[::a9fe:a9fe]/", "a link-local address"),
+            ("http", "http://[::ffff:0:a9fe:a9fe]/", "a link-local address"),
+            ("http", "http://[2002:a9fe:a9fe::]/", "a link-local address"),
+            ("http", "http://[2002:6464:64c8::1]/", "metadata"),
+            ("http", "http://[2001:0:1:2:3:4:5601:5601]/", "a link-local address"),
+            ("http", "http://[fd00::5efe:a9fe:a9fe]/", "a link-local address"),
+            ("http", "http://[::]/", "unspecified"),
             ("http", "http://224.0.0.1/", "multicast"),
             ("http", "http://0.0.0.0/", "unspecified"),
             ("sqs", "http://localhost:4566/000000000000/q", "SQS endpoint ARN"),
