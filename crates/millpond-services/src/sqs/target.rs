@@ -100,7 +100,9 @@ fn failed(error: SqsError) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{Fixture, bodies};
     use super::*;
+    use crate::runtime::delivery::{Parameters, RetryPolicy, Targets};
     use crate::runtime::text::is_allowed;
     use millpond_core::env::SystemEnv;
     use std::collections::BTreeMap;
@@ -117,11 +119,26 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_document_with_characters_that_queues_refuse_is_taken_when_escaped() {
-        let detail = "{\"detail\":\"\u{fffe}\u{ffff}\"}";
-        assert!(message(detail).check(&SystemEnv).is_err());
-        assert!(message(&escaped_json(detail)).check(&SystemEnv).is_ok());
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_document_with_characters_that_queues_refuse_arrives_and_means_the_same() {
+        let fixture = Fixture::new();
+        fixture.create("q", &[]).await;
+        let input = "{\"detail\":\"\u{fffe}\u{ffff}\"}";
+        assert!(message(input).check(&SystemEnv).is_err());
+        let delivery = Delivery {
+            target: fixture.arn("q"),
+            source: "arn:aws:lambda:us-east-1:000000000000:function:f".into(),
+            target_id: "1".into(),
+            sender: Sender::Lambda,
+            input: input.into(),
+            event: None,
+            parameters: Parameters::default(),
+            retry: RetryPolicy::default(),
+            dead_letter: None,
+        };
+        let (lake, targets) = (fixture.lake.clone(), Targets::new(vec![Arc::new(fixture.sqs.clone())]));
+        fixture.lake.store.write(move |tx| targets.deliver(tx, &lake, &delivery)).await.unwrap().unwrap();
+        assert_eq!(bodies(&fixture.receive("q", 1).await), [r#"{"detail":"\ufffe\uffff"}"#]);
     }
 
     #[test]
