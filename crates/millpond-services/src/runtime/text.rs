@@ -6,19 +6,24 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Whether a message of a queue may have this character: "SendMessage" of the SQS API reference.
-pub fn is_allowed(c: char) -> bool {
+fn is_allowed(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
 }
 
-fn is_plain(text: &str) -> bool {
+/// The first character that a queue refuses.
+pub fn first_refused(text: &str) -> Option<char> {
     // Nearly all text is ASCII without control characters: one look at the bytes.
-    text.bytes().all(|byte| (0x20..0x80).contains(&byte) || matches!(byte, b'\t' | b'\n' | b'\r')) || text.chars().all(is_allowed)
+    let plain = |byte: u8| (0x20..0x80).contains(&byte) || matches!(byte, b'\t' | b'\n' | b'\r');
+    if text.bytes().all(plain) {
+        return None;
+    }
+    text.chars().find(|c| !is_allowed(*c))
 }
 
 /// The same JSON document, with the characters that a queue refuses as `\u` escapes. Text that is no JSON is answered as it is.
 pub fn escaped_json(text: &str) -> Cow<'_, str> {
     // In JSON these characters stand within strings only, so that an escape means the same.
-    if is_plain(text) || serde_json::from_str::<IgnoredAny>(text).is_err() {
+    if first_refused(text).is_none() || serde_json::from_str::<IgnoredAny>(text).is_err() {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len() + 64);
@@ -34,9 +39,9 @@ pub fn escaped_json(text: &str) -> Cow<'_, str> {
 
 /// Text for people, with the replacement character for each that a queue refuses.
 pub fn replaced(text: &str) -> Cow<'_, str> {
-    match is_plain(text) {
-        true => Cow::Borrowed(text),
-        false => Cow::Owned(text.chars().map(|c| if is_allowed(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()),
+    match first_refused(text) {
+        None => Cow::Borrowed(text),
+        Some(_) => Cow::Owned(text.chars().map(|c| if is_allowed(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()),
     }
 }
 

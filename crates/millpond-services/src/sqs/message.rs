@@ -4,6 +4,7 @@ use super::SqsError;
 use super::attributes::SIZE_MAX;
 use super::sql::Body;
 use crate::runtime::delivery::MessageAttribute;
+use crate::runtime::text::first_refused;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
@@ -102,14 +103,7 @@ pub(super) fn too_long(max: usize, in_batch: bool) -> SqsError {
 
 /// The characters of XML 1.0; answers what is wrong.
 fn check_text(text: &str) -> Result<(), String> {
-    // Nearly all text is ASCII without control characters: one look at the bytes.
-    let plain = |byte: u8| (0x20..0x80).contains(&byte) || matches!(byte, b'\t' | b'\n' | b'\r');
-    if text.bytes().all(plain) {
-        return Ok(());
-    }
-    let allowed =
-        |c: char| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}');
-    match text.chars().find(|c| !allowed(*c)) {
+    match first_refused(text) {
         Some(found) => Err(format!(
             "Invalid characters found: #x{:X}. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
             u32::from(found)
