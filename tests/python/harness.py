@@ -192,18 +192,21 @@ class Lake:
 
     # What tests do all the time
 
-    def own(self, path, body):
-        """Calls one of Millpond's own operations; answers its JSON."""
+    def own(self, path, body, session=None):
+        """Calls one of Millpond's own operations, as the root or with the credentials of a session; answers its JSON."""
         import urllib.request
 
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
         from botocore.credentials import Credentials
 
-        keys = self.credentials
+        root = self.credentials
+        keys = Credentials(root["access_key_id"], root["secret_access_key"])
+        if session:
+            keys = Credentials(session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"])
         body = json.dumps(body).encode()
         request = AWSRequest("POST", f"{self.endpoint}/_millpond/{path}", data=body, headers={"content-type": "application/json"})
-        SigV4Auth(Credentials(keys["access_key_id"], keys["secret_access_key"]), "millpond", "us-east-1").add_auth(request)
+        SigV4Auth(keys, "millpond", "us-east-1").add_auth(request)
         sent = urllib.request.Request(request.url, body, dict(request.headers.items()), method="POST")
         with urllib.request.urlopen(sent, timeout=30) as answer:
             return json.load(answer)

@@ -270,6 +270,16 @@ def test_what_is_not_a_sessions_own_is_refused(module_lake):
             client_of(module_lake, one, "glue", **more).get_databases()
 
 
+def test_the_lakes_own_operations_are_the_roots(module_lake):
+    make_role(module_lake, "curious")
+    session = assume(module_lake, "curious")["Credentials"]
+    assert "tasks" in module_lake.own("dead-letters/list", {"limit": 1})
+    with pytest.raises(urllib.error.HTTPError) as raised:
+        module_lake.own("dead-letters/list", {"limit": 1}, session)
+    assert raised.value.code == 403
+    assert "is not authorized to perform: millpond:Administer" in raised.value.read().decode()
+
+
 def test_who_is_not_trusted_is_denied(module_lake):
     iam, sts = module_lake.client("iam"), module_lake.client("sts")
     make_role(module_lake, "for-glue", {"Service": "glue.amazonaws.com"})

@@ -17,24 +17,27 @@ pub trait Authorizer: Send + Sync {
     fn authorize(&self, context: &Context, action: &'static str, resource: &str) -> Result<(), WireError>;
 }
 
-/// Lets every authenticated principal of the account do everything: the policies of roles are kept, simulated and asked for `iam:PassRole`,
+/// The action of Millpond's own operations, below `/_millpond/`: they show all mail and change flows.
+pub const OWN_ACTION: &str = "millpond:Administer";
+
+/// Lets every authenticated principal of the account do everything but [`OWN_ACTION`], which is the root's alone: the policies of roles are kept, simulated and asked for `iam:PassRole`,
 /// and not enforced for calls yet. Sessions end at their time, which [`crate::caller::Keys`] sees to.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WholeAccount;
 
 impl Authorizer for WholeAccount {
     fn authorize(&self, context: &Context, action: &'static str, _: &str) -> Result<(), WireError> {
-        match context.principal.account == context.account {
-            true => Ok(()),
-            false => Err(denied(context, action)),
+        if context.principal.account != context.account {
+            return Err(denied(context, action, &format!("this lake is of the account {}", context.account)));
+        }
+        match action == OWN_ACTION && !context.principal.is_root() {
+            true => Err(denied(context, action, "use the lake's root key")),
+            false => Ok(()),
         }
     }
 }
 
-fn denied(context: &Context, action: &str) -> WireError {
-    let message = format!(
-        "User: {} is not authorized to perform: {action}: this lake is of the account {}",
-        context.principal.arn, context.account
-    );
+fn denied(context: &Context, action: &str, why: &str) -> WireError {
+    let message = format!("User: {} is not authorized to perform: {action}: {why}", context.principal.arn);
     WireError::sender(StatusCode::FORBIDDEN, "AccessDeniedException", message)
 }

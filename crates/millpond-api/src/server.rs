@@ -4,6 +4,7 @@
 //! checked, then their bodies are read whole (up to [`BODY_MAX`]; of what is not signed, little), verified, and handed to the [`Router`].
 //! All bodies that are held at the same time share [`BODIES_BYTES_MAX`].
 
+use crate::authorize::OWN_ACTION;
 use crate::caller::{Caller, KeyOf, Keys};
 use crate::router::{Call, Context, LARGE_BYTES, Origin, Router, Visit};
 use crate::s3::S3Endpoint;
@@ -217,7 +218,9 @@ impl Server {
         let (body, _share) = self.read_whole(&parts, body, BODY_MAX).await?;
         self.verify(&signed, &parts, &body, &key, None)?;
         let path = parts.uri.path().strip_prefix(OWN_PREFIX).unwrap_or_default();
-        let value = self.own.call(self.context(key.caller, &parts, origin), path, body).await?;
+        let context = self.context(key.caller, &parts, origin);
+        self.router.authorizer().authorize(&context, OWN_ACTION, "*")?;
+        let value = self.own.call(context, path, body).await?;
         Ok(small(StatusCode::OK, "application/json", value.to_string().into()))
     }
 
