@@ -19,7 +19,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("millpond-store", &["millpond-core"]),
     ("millpond-engine", &["millpond-core"]),
     ("millpond-functions", &["millpond-core"]),
-    ("millpond-services", &["millpond-core", "millpond-store", "millpond-engine", "millpond-functions"]),
+    ("millpond-scripts", &["millpond-core", "millpond-functions"]),
+    ("millpond-tables", &["millpond-core"]),
+    (
+        "millpond-services",
+        &["millpond-core", "millpond-store", "millpond-engine", "millpond-functions", "millpond-scripts", "millpond-tables"],
+    ),
     ("millpond-api", &["millpond-core", "millpond-wire", "millpond-services"]),
     (
         "millpond",
@@ -29,6 +34,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "millpond-store",
             "millpond-engine",
             "millpond-functions",
+            "millpond-scripts",
+            "millpond-tables",
             "millpond-services",
             "millpond-api",
         ],
@@ -41,6 +48,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const OWNED: &[(&str, &[&str])] = &[
     ("arrow", &["millpond-engine"]),
     ("datafusion", &["millpond-engine"]),
+    ("fjall", &["millpond-tables"]),
     ("iceberg", &["millpond-engine"]),
     ("parquet", &["millpond-engine"]),
     // The binary keeps the flows that it was given, as a component of the store with its own SQL.

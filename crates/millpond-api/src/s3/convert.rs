@@ -35,8 +35,11 @@ pub(super) fn invalid(message: impl Into<String>) -> s3s::S3Error {
 /// Who asks.
 pub(super) fn caller<T>(s3: &S3, request: &S3Request<T>) -> Caller {
     let origin = request.extensions.get::<Origin>();
-    let account = request.extensions.get::<Identified>().map(|identified| identified.0.account.clone());
+    let identified = request.extensions.get::<Identified>();
+    let account = identified.map(|identified| identified.0.account.clone());
+    let acting = identified.and_then(|identified| identified.0.acting.as_ref());
     Caller {
+        job_run: acting.and_then(|acting| acting.session.job_run.clone()),
         account: account.unwrap_or_else(|| s3.lake().place.account.clone()),
         source_ip: origin.map(|origin| origin.source_ip.clone()).unwrap_or_default(),
         request_id: origin.map(|origin| origin.request_id.clone()).unwrap_or_default(),

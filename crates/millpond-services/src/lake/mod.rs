@@ -3,10 +3,12 @@
 pub mod care;
 pub mod catalog;
 pub mod identity;
+pub mod items;
 pub mod ledger;
 pub mod log;
 pub mod notify;
 pub mod objects;
+pub mod staging;
 
 use millpond_core::arn::Place;
 use millpond_core::env::{EnvExt, iso8601};

@@ -55,6 +55,8 @@ pub struct Caller {
     pub source_ip: String,
     /// Empty for the lake's own work.
     pub request_id: String,
+    /// The run of a job whose session asks: what it writes can wait for the run's end, and it alone sees it until then.
+    pub job_run: Option<String>,
 }
 
 impl Caller {

@@ -108,7 +108,7 @@ async fn objects_are_read_back_whole_and_in_ranges() {
 async fn a_small_put_is_one_transaction_with_its_event() {
     let (_directory, s3) = with_bucket().await;
     s3.set_notifications(&Caller::default(), "raw", Notifications { event_bridge: true, targets: vec![] }, false).await.unwrap();
-    let caller = Caller { account: "111122223333".into(), source_ip: "10.0.0.1".into(), request_id: "R".into() };
+    let caller = Caller { account: "111122223333".into(), source_ip: "10.0.0.1".into(), request_id: "R".into(), job_run: None };
     let put = PutObject {
         bucket: "raw".into(),
         key: "a b/é".into(),

@@ -83,7 +83,7 @@ impl Fixture {
     }
 
     fn caller() -> Caller {
-        Caller { account: "000000000000".into(), source_ip: "10.0.0.9".into(), request_id: "R1".into() }
+        Caller { account: "000000000000".into(), source_ip: "10.0.0.9".into(), request_id: "R1".into(), job_run: None }
     }
 
     async fn put(&self, key: &str) -> Object {

@@ -144,6 +144,7 @@ impl Sts {
             tags,
             transitive_tags: transitive,
             source_identity: asked.source_identity.or(inherited),
+            job_run: None,
         })
     }
 }

@@ -389,6 +389,31 @@ GetJobRuns: GetJobRunsInput = schema::GET_JOB_RUNS_REQUEST, GetJobRunsOutput = s
 BatchStopJobRun: BatchStopJobRunInput = schema::BATCH_STOP_JOB_RUN_REQUEST, BatchStopJobRunOutput = schema::BATCH_STOP_JOB_RUN_RESPONSE, None, "glue:BatchStopJobRun", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":job/"), Part::Input { ways: &[&["JobName"], ], form: Form::Whole, default: "*" }, ];
 GetJobBookmark: GetJobBookmarkInput = schema::GET_JOB_BOOKMARK_REQUEST, GetJobBookmarkOutput = schema::GET_JOB_BOOKMARK_RESPONSE, None, "glue:GetJobBookmark", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":job/"), Part::Input { ways: &[&["JobName"], ], form: Form::Whole, default: "*" }, ];
 ResetJobBookmark: ResetJobBookmarkInput = schema::RESET_JOB_BOOKMARK_REQUEST, ResetJobBookmarkOutput = schema::RESET_JOB_BOOKMARK_RESPONSE, None, "glue:ResetJobBookmark", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":job/"), Part::Input { ways: &[&["JobName"], ], form: Form::Whole, default: "*" }, ];
+StartCrawlerSchedule: StartCrawlerScheduleInput = schema::START_CRAWLER_SCHEDULE_REQUEST, StartCrawlerScheduleOutput = schema::START_CRAWLER_SCHEDULE_RESPONSE, None, "glue:StartCrawlerSchedule", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":crawler/"), Part::Input { ways: &[&["CrawlerName"], ], form: Form::Whole, default: "*" }, ];
+StopCrawlerSchedule: StopCrawlerScheduleInput = schema::STOP_CRAWLER_SCHEDULE_REQUEST, StopCrawlerScheduleOutput = schema::STOP_CRAWLER_SCHEDULE_RESPONSE, None, "glue:StopCrawlerSchedule", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":crawler/"), Part::Input { ways: &[&["CrawlerName"], ], form: Form::Whole, default: "*" }, ];
+UpdateCrawlerSchedule: UpdateCrawlerScheduleInput = schema::UPDATE_CRAWLER_SCHEDULE_REQUEST, UpdateCrawlerScheduleOutput = schema::UPDATE_CRAWLER_SCHEDULE_RESPONSE, None, "glue:UpdateCrawlerSchedule", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":crawler/"), Part::Input { ways: &[&["CrawlerName"], ], form: Form::Whole, default: "*" }, ];
+CreateTrigger: CreateTriggerInput = schema::CREATE_TRIGGER_REQUEST, CreateTriggerOutput = schema::CREATE_TRIGGER_RESPONSE, None, "glue:CreateTrigger", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":trigger/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
+UpdateTrigger: UpdateTriggerInput = schema::UPDATE_TRIGGER_REQUEST, UpdateTriggerOutput = schema::UPDATE_TRIGGER_RESPONSE, None, "glue:UpdateTrigger", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":trigger/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
+GetTrigger: GetTriggerInput = schema::GET_TRIGGER_REQUEST, GetTriggerOutput = schema::GET_TRIGGER_RESPONSE, None, "glue:GetTrigger", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":trigger/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
+GetTriggers: GetTriggersInput = schema::GET_TRIGGERS_REQUEST, GetTriggersOutput = schema::GET_TRIGGERS_RESPONSE, None, "glue:GetTriggers", &[Part::Text("*"), ];
+ListTriggers: ListTriggersInput = schema::LIST_TRIGGERS_REQUEST, ListTriggersOutput = schema::LIST_TRIGGERS_RESPONSE, None, "glue:ListTriggers", &[Part::Text("*"), ];
+BatchGetTriggers: BatchGetTriggersInput = schema::BATCH_GET_TRIGGERS_REQUEST, BatchGetTriggersOutput = schema::BATCH_GET_TRIGGERS_RESPONSE, None, "glue:BatchGetTriggers", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":trigger/"), Part::Input { ways: &[&["TriggerNames"], ], form: Form::Whole, default: "*" }, ];
+DeleteTrigger: DeleteTriggerInput = schema::DELETE_TRIGGER_REQUEST, DeleteTriggerOutput = schema::DELETE_TRIGGER_RESPONSE, None, "glue:DeleteTrigger", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":trigger/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
+StartTrigger: StartTriggerInput = schema::START_TRIGGER_REQUEST, StartTriggerOutput = schema::START_TRIGGER_RESPONSE, None, "glue:StartTrigger", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":trigger/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
+StopTrigger: StopTriggerInput = schema::STOP_TRIGGER_REQUEST, StopTriggerOutput = schema::STOP_TRIGGER_RESPONSE, None, "glue:StopTrigger", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":trigger/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
+CreateWorkflow: CreateWorkflowInput = schema::CREATE_WORKFLOW_REQUEST, CreateWorkflowOutput = schema::CREATE_WORKFLOW_RESPONSE, None, "glue:CreateWorkflow", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
+UpdateWorkflow: UpdateWorkflowInput = schema::UPDATE_WORKFLOW_REQUEST, UpdateWorkflowOutput = schema::UPDATE_WORKFLOW_RESPONSE, None, "glue:UpdateWorkflow", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
+GetWorkflow: GetWorkflowInput = schema::GET_WORKFLOW_REQUEST, GetWorkflowOutput = schema::GET_WORKFLOW_RESPONSE, None, "glue:GetWorkflow", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
+ListWorkflows: ListWorkflowsInput = schema::LIST_WORKFLOWS_REQUEST, ListWorkflowsOutput = schema::LIST_WORKFLOWS_RESPONSE, None, "glue:ListWorkflows", &[Part::Text("*"), ];
+BatchGetWorkflows: BatchGetWorkflowsInput = schema::BATCH_GET_WORKFLOWS_REQUEST, BatchGetWorkflowsOutput = schema::BATCH_GET_WORKFLOWS_RESPONSE, None, "glue:BatchGetWorkflows", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Names"], ], form: Form::Whole, default: "*" }, ];
+DeleteWorkflow: DeleteWorkflowInput = schema::DELETE_WORKFLOW_REQUEST, DeleteWorkflowOutput = schema::DELETE_WORKFLOW_RESPONSE, None, "glue:DeleteWorkflow", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
+StartWorkflowRun: StartWorkflowRunInput = schema::START_WORKFLOW_RUN_REQUEST, StartWorkflowRunOutput = schema::START_WORKFLOW_RUN_RESPONSE, None, "glue:StartWorkflowRun", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
+StopWorkflowRun: StopWorkflowRunInput = schema::STOP_WORKFLOW_RUN_REQUEST, StopWorkflowRunOutput = schema::STOP_WORKFLOW_RUN_RESPONSE, None, "glue:StopWorkflowRun", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
+ResumeWorkflowRun: ResumeWorkflowRunInput = schema::RESUME_WORKFLOW_RUN_REQUEST, ResumeWorkflowRunOutput = schema::RESUME_WORKFLOW_RUN_RESPONSE, None, "glue:ResumeWorkflowRun", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
+GetWorkflowRun: GetWorkflowRunInput = schema::GET_WORKFLOW_RUN_REQUEST, GetWorkflowRunOutput = schema::GET_WORKFLOW_RUN_RESPONSE, None, "glue:GetWorkflowRun", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
+GetWorkflowRuns: GetWorkflowRunsInput = schema::GET_WORKFLOW_RUNS_REQUEST, GetWorkflowRunsOutput = schema::GET_WORKFLOW_RUNS_RESPONSE, None, "glue:GetWorkflowRuns", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
+GetWorkflowRunProperties: GetWorkflowRunPropertiesInput = schema::GET_WORKFLOW_RUN_PROPERTIES_REQUEST, GetWorkflowRunPropertiesOutput = schema::GET_WORKFLOW_RUN_PROPERTIES_RESPONSE, None, "glue:GetWorkflowRunProperties", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
+PutWorkflowRunProperties: PutWorkflowRunPropertiesInput = schema::PUT_WORKFLOW_RUN_PROPERTIES_REQUEST, PutWorkflowRunPropertiesOutput = schema::PUT_WORKFLOW_RUN_PROPERTIES_RESPONSE, None, "glue:PutWorkflowRunProperties", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
 TagResource: TagResourceInput = schema::TAG_RESOURCE_REQUEST, TagResourceOutput = schema::TAG_RESOURCE_RESPONSE, None, "glue:TagResource", &[Part::Input { ways: &[&["ResourceArn"], ], form: Form::Whole, default: "*" }, ];
 UntagResource: UntagResourceInput = schema::UNTAG_RESOURCE_REQUEST, UntagResourceOutput = schema::UNTAG_RESOURCE_RESPONSE, None, "glue:UntagResource", &[Part::Input { ways: &[&["ResourceArn"], ], form: Form::Whole, default: "*" }, ];
 GetTags: GetTagsInput = schema::GET_TAGS_REQUEST, GetTagsOutput = schema::GET_TAGS_RESPONSE, None, "glue:GetTags", &[Part::Input { ways: &[&["ResourceArn"], ], form: Form::Whole, default: "*" }, ];
@@ -450,6 +475,14 @@ pub mod error {
 }
 
 structures! {
+    Action {
+        job_name: Option<String> = "JobName",
+        arguments: Option<BTreeMap<String, String>> = "Arguments",
+        timeout: Option<i32> = "Timeout",
+        security_configuration: Option<String> = "SecurityConfiguration",
+        notification_property: Option<NotificationProperty> = "NotificationProperty",
+        crawler_name: Option<String> = "CrawlerName",
+    }
     AuditContext {
         additional_audit_context: Option<String> = "AdditionalAuditContext",
         requested_columns: Option<Vec<String>> = "RequestedColumns",
@@ -523,6 +556,21 @@ structures! {
         partitions: Option<Vec<Partition>> = "Partitions",
         unprocessed_keys: Option<Vec<PartitionValueList>> = "UnprocessedKeys",
     }
+    BatchGetTriggersInput {
+        trigger_names: Vec<String> = "TriggerNames",
+    }
+    BatchGetTriggersOutput {
+        triggers: Option<Vec<Trigger>> = "Triggers",
+        triggers_not_found: Option<Vec<String>> = "TriggersNotFound",
+    }
+    BatchGetWorkflowsInput {
+        names: Vec<String> = "Names",
+        include_graph: Option<bool> = "IncludeGraph",
+    }
+    BatchGetWorkflowsOutput {
+        workflows: Option<Vec<Workflow>> = "Workflows",
+        missing_workflows: Option<Vec<String>> = "MissingWorkflows",
+    }
     BatchStopJobRunError {
         job_name: Option<String> = "JobName",
         job_run_id: Option<String> = "JobRunId",
@@ -557,6 +605,10 @@ structures! {
     BatchUpdatePartitionOutput {
         errors: Option<Vec<BatchUpdatePartitionFailureEntry>> = "Errors",
     }
+    BlueprintDetails {
+        blueprint_name: Option<String> = "BlueprintName",
+        run_id: Option<String> = "RunId",
+    }
     CatalogTarget {
         database_name: String = "DatabaseName",
         tables: Vec<String> = "Tables",
@@ -576,8 +628,23 @@ structures! {
         comment: Option<String> = "Comment",
         parameters: Option<BTreeMap<String, String>> = "Parameters",
     }
+    Condition {
+        logical_operator: Option<LogicalOperator> = "LogicalOperator",
+        job_name: Option<String> = "JobName",
+        state: Option<JobRunState> = "State",
+        crawler_name: Option<String> = "CrawlerName",
+        crawl_state: Option<CrawlState> = "CrawlState",
+    }
     ConnectionsList {
         connections: Option<Vec<String>> = "Connections",
+    }
+    Crawl {
+        state: Option<CrawlState> = "State",
+        started_on: Option<Timestamp> = "StartedOn",
+        completed_on: Option<Timestamp> = "CompletedOn",
+        error_message: Option<String> = "ErrorMessage",
+        log_group: Option<String> = "LogGroup",
+        log_stream: Option<String> = "LogStream",
     }
     Crawler {
         name: Option<String> = "Name",
@@ -623,6 +690,9 @@ structures! {
         tables_created: Option<i32> = "TablesCreated",
         tables_updated: Option<i32> = "TablesUpdated",
         tables_deleted: Option<i32> = "TablesDeleted",
+    }
+    CrawlerNodeDetails {
+        crawls: Option<Vec<Crawl>> = "Crawls",
     }
     CrawlerTargets {
         s3_targets: Option<Vec<S3Target>> = "S3Targets",
@@ -752,6 +822,31 @@ structures! {
     }
     CreateTableOutput {
     }
+    CreateTriggerInput {
+        name: String = "Name",
+        workflow_name: Option<String> = "WorkflowName",
+        r#type: TriggerType = "Type",
+        schedule: Option<String> = "Schedule",
+        predicate: Option<Predicate> = "Predicate",
+        actions: Vec<Action> = "Actions",
+        description: Option<String> = "Description",
+        start_on_creation: Option<bool> = "StartOnCreation",
+        tags: Option<BTreeMap<String, String>> = "Tags",
+        event_batching_condition: Option<EventBatchingCondition> = "EventBatchingCondition",
+    }
+    CreateTriggerOutput {
+        name: Option<String> = "Name",
+    }
+    CreateWorkflowInput {
+        name: String = "Name",
+        description: Option<String> = "Description",
+        default_run_properties: Option<BTreeMap<String, String>> = "DefaultRunProperties",
+        tags: Option<BTreeMap<String, String>> = "Tags",
+        max_concurrent_runs: Option<i32> = "MaxConcurrentRuns",
+    }
+    CreateWorkflowOutput {
+        name: Option<String> = "Name",
+    }
     CreateXMLClassifierRequest {
         classification: String = "Classification",
         name: String = "Name",
@@ -846,6 +941,18 @@ structures! {
     }
     DeleteTableVersionOutput {
     }
+    DeleteTriggerInput {
+        name: String = "Name",
+    }
+    DeleteTriggerOutput {
+        name: Option<String> = "Name",
+    }
+    DeleteWorkflowInput {
+        name: String = "Name",
+    }
+    DeleteWorkflowOutput {
+        name: Option<String> = "Name",
+    }
     DeltaTarget {
         delta_tables: Option<Vec<String>> = "DeltaTables",
         connection_name: Option<String> = "ConnectionName",
@@ -857,9 +964,17 @@ structures! {
         scan_all: Option<bool> = "scanAll",
         scan_rate: Option<f64> = "scanRate",
     }
+    Edge {
+        source_id: Option<String> = "SourceId",
+        destination_id: Option<String> = "DestinationId",
+    }
     ErrorDetail {
         error_code: Option<String> = "ErrorCode",
         error_message: Option<String> = "ErrorMessage",
+    }
+    EventBatchingCondition {
+        batch_size: i32 = "BatchSize",
+        batch_window: Option<i32> = "BatchWindow",
     }
     ExecutionProperty {
         max_concurrent_runs: Option<i32> = "MaxConcurrentRuns",
@@ -1053,6 +1168,53 @@ structures! {
     GetTagsOutput {
         tags: Option<BTreeMap<String, String>> = "Tags",
     }
+    GetTriggerInput {
+        name: String = "Name",
+    }
+    GetTriggerOutput {
+        trigger: Option<Trigger> = "Trigger",
+    }
+    GetTriggersInput {
+        next_token: Option<String> = "NextToken",
+        dependent_job_name: Option<String> = "DependentJobName",
+        max_results: Option<i32> = "MaxResults",
+    }
+    GetTriggersOutput {
+        triggers: Option<Vec<Trigger>> = "Triggers",
+        next_token: Option<String> = "NextToken",
+    }
+    GetWorkflowInput {
+        name: String = "Name",
+        include_graph: Option<bool> = "IncludeGraph",
+    }
+    GetWorkflowOutput {
+        workflow: Option<Workflow> = "Workflow",
+    }
+    GetWorkflowRunPropertiesInput {
+        name: String = "Name",
+        run_id: String = "RunId",
+    }
+    GetWorkflowRunPropertiesOutput {
+        run_properties: Option<BTreeMap<String, String>> = "RunProperties",
+    }
+    GetWorkflowRunInput {
+        name: String = "Name",
+        run_id: String = "RunId",
+        include_graph: Option<bool> = "IncludeGraph",
+    }
+    GetWorkflowRunOutput {
+        run: Option<WorkflowRun> = "Run",
+    }
+    GetWorkflowRunsInput {
+        name: String = "Name",
+        include_graph: Option<bool> = "IncludeGraph",
+        next_token: Option<String> = "NextToken",
+        max_results: Option<i32> = "MaxResults",
+    }
+    GetWorkflowRunsOutput {
+        runs: Option<Vec<WorkflowRun>> = "Runs",
+        next_token: Option<String> = "NextToken",
+    }
     GrokClassifier {
         name: String = "Name",
         classification: String = "Classification",
@@ -1195,6 +1357,9 @@ structures! {
         python_version: Option<String> = "PythonVersion",
         runtime: Option<String> = "Runtime",
     }
+    JobNodeDetails {
+        job_runs: Option<Vec<JobRun>> = "JobRuns",
+    }
     JobRun {
         id: Option<String> = "Id",
         attempt: Option<i32> = "Attempt",
@@ -1302,10 +1467,36 @@ structures! {
         job_names: Option<Vec<String>> = "JobNames",
         next_token: Option<String> = "NextToken",
     }
+    ListTriggersInput {
+        next_token: Option<String> = "NextToken",
+        dependent_job_name: Option<String> = "DependentJobName",
+        max_results: Option<i32> = "MaxResults",
+        tags: Option<BTreeMap<String, String>> = "Tags",
+    }
+    ListTriggersOutput {
+        trigger_names: Option<Vec<String>> = "TriggerNames",
+        next_token: Option<String> = "NextToken",
+    }
+    ListWorkflowsInput {
+        next_token: Option<String> = "NextToken",
+        max_results: Option<i32> = "MaxResults",
+    }
+    ListWorkflowsOutput {
+        workflows: Option<Vec<String>> = "Workflows",
+        next_token: Option<String> = "NextToken",
+    }
     MongoDBTarget {
         connection_name: Option<String> = "ConnectionName",
         path: Option<String> = "Path",
         scan_all: Option<bool> = "ScanAll",
+    }
+    Node {
+        r#type: Option<NodeType> = "Type",
+        name: Option<String> = "Name",
+        unique_id: Option<String> = "UniqueId",
+        trigger_details: Option<TriggerNodeDetails> = "TriggerDetails",
+        job_details: Option<JobNodeDetails> = "JobDetails",
+        crawler_details: Option<CrawlerNodeDetails> = "CrawlerDetails",
     }
     NotificationProperty {
         notify_delay_after: Option<i32> = "NotifyDelayAfter",
@@ -1350,6 +1541,10 @@ structures! {
         job_name: Option<String> = "JobName",
         run_id: Option<String> = "RunId",
     }
+    Predicate {
+        logical: Option<Logical> = "Logical",
+        conditions: Option<Vec<Condition>> = "Conditions",
+    }
     PrincipalPermissions {
         principal: Option<DataLakePrincipal> = "Principal",
         permissions: Option<Vec<Permission>> = "Permissions",
@@ -1358,6 +1553,13 @@ structures! {
         key: Option<String> = "Key",
         value: Option<String> = "Value",
         comparator: Option<Comparator> = "Comparator",
+    }
+    PutWorkflowRunPropertiesInput {
+        name: String = "Name",
+        run_id: String = "RunId",
+        run_properties: BTreeMap<String, String> = "RunProperties",
+    }
+    PutWorkflowRunPropertiesOutput {
     }
     QuerySessionContext {
         query_id: Option<String> = "QueryId",
@@ -1378,6 +1580,15 @@ structures! {
     }
     ResetJobBookmarkOutput {
         job_bookmark_entry: Option<JobBookmarkEntry> = "JobBookmarkEntry",
+    }
+    ResumeWorkflowRunInput {
+        name: String = "Name",
+        run_id: String = "RunId",
+        node_ids: Vec<String> = "NodeIds",
+    }
+    ResumeWorkflowRunOutput {
+        run_id: Option<String> = "RunId",
+        node_ids: Option<Vec<String>> = "NodeIds",
     }
     S3Target {
         path: Option<String> = "Path",
@@ -1452,6 +1663,11 @@ structures! {
     }
     StartCrawlerOutput {
     }
+    StartCrawlerScheduleInput {
+        crawler_name: String = "CrawlerName",
+    }
+    StartCrawlerScheduleOutput {
+    }
     StartJobRunInput {
         job_name: String = "JobName",
         job_run_queuing_enabled: Option<bool> = "JobRunQueuingEnabled",
@@ -1470,6 +1686,23 @@ structures! {
     StartJobRunOutput {
         job_run_id: Option<String> = "JobRunId",
     }
+    StartTriggerInput {
+        name: String = "Name",
+    }
+    StartTriggerOutput {
+        name: Option<String> = "Name",
+    }
+    StartWorkflowRunInput {
+        name: String = "Name",
+        run_properties: Option<BTreeMap<String, String>> = "RunProperties",
+    }
+    StartWorkflowRunOutput {
+        run_id: Option<String> = "RunId",
+    }
+    StartingEventBatchCondition {
+        batch_size: Option<i32> = "BatchSize",
+        batch_window: Option<i32> = "BatchWindow",
+    }
     StatusDetails {
         requested_change: Option<Box<Table>> = "RequestedChange",
         view_validations: Option<Vec<ViewValidation>> = "ViewValidations",
@@ -1478,6 +1711,23 @@ structures! {
         name: String = "Name",
     }
     StopCrawlerOutput {
+    }
+    StopCrawlerScheduleInput {
+        crawler_name: String = "CrawlerName",
+    }
+    StopCrawlerScheduleOutput {
+    }
+    StopTriggerInput {
+        name: String = "Name",
+    }
+    StopTriggerOutput {
+        name: Option<String> = "Name",
+    }
+    StopWorkflowRunInput {
+        name: String = "Name",
+        run_id: String = "RunId",
+    }
+    StopWorkflowRunOutput {
     }
     StorageDescriptor {
         columns: Option<Vec<Column>> = "Columns",
@@ -1583,6 +1833,29 @@ structures! {
     }
     TagResourceOutput {
     }
+    Trigger {
+        name: Option<String> = "Name",
+        workflow_name: Option<String> = "WorkflowName",
+        id: Option<String> = "Id",
+        r#type: Option<TriggerType> = "Type",
+        state: Option<TriggerState> = "State",
+        description: Option<String> = "Description",
+        schedule: Option<String> = "Schedule",
+        actions: Option<Vec<Action>> = "Actions",
+        predicate: Option<Predicate> = "Predicate",
+        event_batching_condition: Option<EventBatchingCondition> = "EventBatchingCondition",
+    }
+    TriggerNodeDetails {
+        trigger: Option<Trigger> = "Trigger",
+    }
+    TriggerUpdate {
+        name: Option<String> = "Name",
+        description: Option<String> = "Description",
+        schedule: Option<String> = "Schedule",
+        actions: Option<Vec<Action>> = "Actions",
+        predicate: Option<Predicate> = "Predicate",
+        event_batching_condition: Option<EventBatchingCondition> = "EventBatchingCondition",
+    }
     UntagResourceInput {
         resource_arn: String = "ResourceArn",
         tags_to_remove: Vec<String> = "TagsToRemove",
@@ -1615,6 +1888,12 @@ structures! {
         catalog_id: Option<String> = "CatalogId",
     }
     UpdateCrawlerOutput {
+    }
+    UpdateCrawlerScheduleInput {
+        crawler_name: String = "CrawlerName",
+        schedule: Option<String> = "Schedule",
+    }
+    UpdateCrawlerScheduleOutput {
     }
     UpdateCsvClassifierRequest {
         name: String = "Name",
@@ -1684,6 +1963,22 @@ structures! {
     }
     UpdateTableOutput {
     }
+    UpdateTriggerInput {
+        name: String = "Name",
+        trigger_update: TriggerUpdate = "TriggerUpdate",
+    }
+    UpdateTriggerOutput {
+        trigger: Option<Trigger> = "Trigger",
+    }
+    UpdateWorkflowInput {
+        name: String = "Name",
+        description: Option<String> = "Description",
+        default_run_properties: Option<BTreeMap<String, String>> = "DefaultRunProperties",
+        max_concurrent_runs: Option<i32> = "MaxConcurrentRuns",
+    }
+    UpdateWorkflowOutput {
+        name: Option<String> = "Name",
+    }
     UpdateXMLClassifierRequest {
         name: String = "Name",
         classification: Option<String> = "Classification",
@@ -1740,6 +2035,44 @@ structures! {
         state: Option<ResourceState> = "State",
         error: Option<ErrorDetail> = "Error",
     }
+    Workflow {
+        name: Option<String> = "Name",
+        description: Option<String> = "Description",
+        default_run_properties: Option<BTreeMap<String, String>> = "DefaultRunProperties",
+        created_on: Option<Timestamp> = "CreatedOn",
+        last_modified_on: Option<Timestamp> = "LastModifiedOn",
+        last_run: Option<WorkflowRun> = "LastRun",
+        graph: Option<WorkflowGraph> = "Graph",
+        max_concurrent_runs: Option<i32> = "MaxConcurrentRuns",
+        blueprint_details: Option<BlueprintDetails> = "BlueprintDetails",
+    }
+    WorkflowGraph {
+        nodes: Option<Vec<Node>> = "Nodes",
+        edges: Option<Vec<Edge>> = "Edges",
+    }
+    WorkflowRun {
+        name: Option<String> = "Name",
+        workflow_run_id: Option<String> = "WorkflowRunId",
+        previous_run_id: Option<String> = "PreviousRunId",
+        workflow_run_properties: Option<BTreeMap<String, String>> = "WorkflowRunProperties",
+        started_on: Option<Timestamp> = "StartedOn",
+        completed_on: Option<Timestamp> = "CompletedOn",
+        status: Option<WorkflowRunStatus> = "Status",
+        error_message: Option<String> = "ErrorMessage",
+        statistics: Option<WorkflowRunStatistics> = "Statistics",
+        graph: Option<WorkflowGraph> = "Graph",
+        starting_event_batch_condition: Option<StartingEventBatchCondition> = "StartingEventBatchCondition",
+    }
+    WorkflowRunStatistics {
+        total_actions: Option<i32> = "TotalActions",
+        timeout_actions: Option<i32> = "TimeoutActions",
+        failed_actions: Option<i32> = "FailedActions",
+        stopped_actions: Option<i32> = "StoppedActions",
+        succeeded_actions: Option<i32> = "SucceededActions",
+        running_actions: Option<i32> = "RunningActions",
+        errored_actions: Option<i32> = "ErroredActions",
+        waiting_actions: Option<i32> = "WaitingActions",
+    }
     XMLClassifier {
         name: String = "Name",
         classification: String = "Classification",
@@ -1753,6 +2086,7 @@ structures! {
 enumerations! {
     AutoUpgradeStatus { Observing = "OBSERVING", Upgrading = "UPGRADING", UpgradeSucceeded = "UPGRADE_SUCCEEDED", UpgradeFailed = "UPGRADE_FAILED", Stopped = "STOPPED", WaitingForConsent = "WAITING_FOR_CONSENT", }
     Comparator { Equals = "EQUALS", GreaterThan = "GREATER_THAN", LessThan = "LESS_THAN", GreaterThanEquals = "GREATER_THAN_EQUALS", LessThanEquals = "LESS_THAN_EQUALS", }
+    CrawlState { Running = "RUNNING", Cancelling = "CANCELLING", Cancelled = "CANCELLED", Succeeded = "SUCCEEDED", Failed = "FAILED", Error = "ERROR", }
     CrawlerHistoryState { Running = "RUNNING", Completed = "COMPLETED", Failed = "FAILED", Stopped = "STOPPED", }
     CrawlerLineageSettings { Enable = "ENABLE", Disable = "DISABLE", }
     CrawlerState { Ready = "READY", Running = "RUNNING", Stopping = "STOPPING", }
@@ -1772,7 +2106,10 @@ enumerations! {
     JobRunState { Starting = "STARTING", Running = "RUNNING", Stopping = "STOPPING", Stopped = "STOPPED", Succeeded = "SUCCEEDED", Failed = "FAILED", Timeout = "TIMEOUT", Error = "ERROR", Waiting = "WAITING", Expired = "EXPIRED", }
     LastCrawlStatus { Succeeded = "SUCCEEDED", Cancelled = "CANCELLED", Failed = "FAILED", }
     LastRefreshType { Full = "FULL", Incremental = "INCREMENTAL", }
+    Logical { And = "AND", Any = "ANY", }
+    LogicalOperator { Equals = "EQUALS", }
     MetadataOperation { Create = "CREATE", }
+    NodeType { Crawler = "CRAWLER", Job = "JOB", Trigger = "TRIGGER", }
     Permission { All = "ALL", Select = "SELECT", Alter = "ALTER", Drop = "DROP", Delete = "DELETE", Insert = "INSERT", CreateDatabase = "CREATE_DATABASE", CreateTable = "CREATE_TABLE", DataLocationAccess = "DATA_LOCATION_ACCESS", }
     RecrawlBehavior { CrawlEverything = "CRAWL_EVERYTHING", CrawlNewFoldersOnly = "CRAWL_NEW_FOLDERS_ONLY", CrawlEventMode = "CRAWL_EVENT_MODE", }
     ResourceAction { Update = "UPDATE", Create = "CREATE", }
@@ -1785,8 +2122,11 @@ enumerations! {
     SubObjectSourceType { HiveParquet = "HIVE_PARQUET", HiveOrc = "HIVE_ORC", HiveCsv = "HIVE_CSV", HiveJson = "HIVE_JSON", PlainParquet = "PLAIN_PARQUET", Iceberg = "ICEBERG", }
     TableAttributes { Name = "NAME", TableType = "TABLE_TYPE", Default = "DEFAULT", LatestIcebergMetadata = "LATEST_ICEBERG_METADATA", }
     TableResourceShareType { Federated = "FEDERATED", All = "ALL", }
+    TriggerState { Creating = "CREATING", Created = "CREATED", Activating = "ACTIVATING", Activated = "ACTIVATED", Deactivating = "DEACTIVATING", Deactivated = "DEACTIVATED", Deleting = "DELETING", Updating = "UPDATING", }
+    TriggerType { Scheduled = "SCHEDULED", Conditional = "CONDITIONAL", OnDemand = "ON_DEMAND", Event = "EVENT", }
     UpdateBehavior { Log = "LOG", UpdateInDatabase = "UPDATE_IN_DATABASE", }
     ViewDialect { Redshift = "REDSHIFT", Athena = "ATHENA", Spark = "SPARK", }
     ViewUpdateAction { Add = "ADD", Replace = "REPLACE", AddOrReplace = "ADD_OR_REPLACE", Drop = "DROP", }
     WorkerType { Standard = "Standard", G1X = "G.1X", G2X = "G.2X", G4X = "G.4X", G8X = "G.8X", G025X = "G.025X", Z2X = "Z.2X", G12X = "G.12X", G16X = "G.16X", R1X = "R.1X", R2X = "R.2X", R4X = "R.4X", R8X = "R.8X", }
+    WorkflowRunStatus { Running = "RUNNING", Completed = "COMPLETED", Stopping = "STOPPING", Stopped = "STOPPED", Error = "ERROR", }
 }

@@ -34,21 +34,34 @@ static PATTERN_14: Pattern =
     Pattern::new("^(Sun|Mon|Tue|Wed|Thu|Fri|Sat):([01]?[0-9]|2[0-3])$", "^(Sun|Mon|Tue|Wed|Thu|Fri|Sat):([01]?[0-9]|2[0-3])$");
 static PATTERN_15: Pattern = Pattern::new("[*A-Za-z0-9_-]*", "[*A-Za-z0-9_-]*");
 static PATTERN_16: Pattern = Pattern::new("([^\\r\\n])*", "([^\\r\\n])*");
-static PATTERN_17: Pattern = Pattern::new("^[A-Za-z0-9]+$", "^[A-Za-z0-9]+$");
-static PATTERN_18: Pattern = Pattern::new("^([2-3]|3[.]9)$", "^([2-3]|3[.]9)$");
-static PATTERN_19: Pattern = Pattern::new(".*", "[^\\n\\r\\u{85}\\u{2028}\\u{2029}]*");
-static PATTERN_20: Pattern = Pattern::new("[a-zA-Z0-9-_$#.]+", "[a-zA-Z0-9-_$#.]+");
-static PATTERN_21: Pattern = Pattern::new(
+static PATTERN_17: Pattern = Pattern::new("[\\.\\-_A-Za-z0-9]+", "[\\.\\-_A-Za-z0-9]+");
+static PATTERN_18: Pattern = Pattern::new("^[A-Za-z0-9]+$", "^[A-Za-z0-9]+$");
+static PATTERN_19: Pattern = Pattern::new("^([2-3]|3[.]9)$", "^([2-3]|3[.]9)$");
+static PATTERN_20: Pattern = Pattern::new(".*", "[^\\n\\r\\u{85}\\u{2028}\\u{2029}]*");
+static PATTERN_21: Pattern = Pattern::new("[a-zA-Z0-9-_$#.]+", "[a-zA-Z0-9-_$#.]+");
+static PATTERN_22: Pattern = Pattern::new(
     "[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}",
     "[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}",
 );
-static PATTERN_22: Pattern = Pattern::new(
+static PATTERN_23: Pattern = Pattern::new(
     "([\\u0020-\\uD7FF\\uE000-\\uFFFD\\uD800\\uDC00-\\uDBFF\\uDFFF\\s])*",
     "([\\u{20}-\\u{D7FF}\\u{E000}-\\u{FFFD}\\u{10000}-\\u{10FFFF} \\t\\n\\x0B\\x0C\\r])*",
 );
-static PATTERN_23: Pattern = Pattern::new("[\\p{L}\\p{N}\\p{P}]*", "[\\p{L}\\p{N}\\p{P}]*");
+static PATTERN_24: Pattern = Pattern::new("[\\p{L}\\p{N}\\p{P}]*", "[\\p{L}\\p{N}\\p{P}]*");
 
 pub(super) static ACCOUNT_ID: Schema = Schema::string("AccountId").range(Some(0), Some(12));
+pub(super) static ACTION: Schema = Schema::structure(
+    "Action",
+    &[
+        Member::optional("JobName", &NAME_STRING),
+        Member::optional("Arguments", &GENERIC_MAP),
+        Member::optional("Timeout", &TIMEOUT),
+        Member::optional("SecurityConfiguration", &NAME_STRING),
+        Member::optional("NotificationProperty", &NOTIFICATION_PROPERTY),
+        Member::optional("CrawlerName", &NAME_STRING),
+    ],
+);
+pub(super) static ACTION_LIST: Schema = Schema::list("ActionList", &ACTION);
 pub(super) static ADDITIONAL_CONTEXT_MAP: Schema = Schema::map("AdditionalContextMap", &CONTEXT_KEY, &CONTEXT_VALUE);
 pub(super) static ADDITIONAL_OPTION_KEYS: Schema = Schema::enumeration(
     "AdditionalOptionKeys",
@@ -274,6 +287,21 @@ pub(super) static BATCH_GET_PARTITION_RESPONSE: Schema = Schema::structure(
 );
 pub(super) static BATCH_GET_PARTITION_VALUE_LIST: Schema =
     Schema::list("BatchGetPartitionValueList", &PARTITION_VALUE_LIST).range(Some(0), Some(1000));
+pub(super) static BATCH_GET_TRIGGERS_REQUEST: Schema =
+    Schema::structure("BatchGetTriggersRequest", &[Member::required("TriggerNames", &TRIGGER_NAME_LIST)]);
+pub(super) static BATCH_GET_TRIGGERS_RESPONSE: Schema = Schema::structure(
+    "BatchGetTriggersResponse",
+    &[Member::optional("Triggers", &TRIGGER_LIST), Member::optional("TriggersNotFound", &TRIGGER_NAME_LIST)],
+);
+pub(super) static BATCH_GET_WORKFLOWS_REQUEST: Schema = Schema::structure(
+    "BatchGetWorkflowsRequest",
+    &[Member::required("Names", &WORKFLOW_NAMES), Member::optional("IncludeGraph", &NULLABLE_BOOLEAN)],
+);
+pub(super) static BATCH_GET_WORKFLOWS_RESPONSE: Schema = Schema::structure(
+    "BatchGetWorkflowsResponse",
+    &[Member::optional("Workflows", &WORKFLOWS), Member::optional("MissingWorkflows", &WORKFLOW_NAMES)],
+);
+pub(super) static BATCH_SIZE: Schema = Schema::integer("BatchSize").range(Some(1), Some(100));
 pub(super) static BATCH_STOP_JOB_RUN_ERROR: Schema = Schema::structure(
     "BatchStopJobRunError",
     &[
@@ -328,6 +356,11 @@ pub(super) static BATCH_UPDATE_PARTITION_REQUEST_ENTRY_LIST: Schema =
     Schema::list("BatchUpdatePartitionRequestEntryList", &BATCH_UPDATE_PARTITION_REQUEST_ENTRY).range(Some(1), Some(100));
 pub(super) static BATCH_UPDATE_PARTITION_RESPONSE: Schema =
     Schema::structure("BatchUpdatePartitionResponse", &[Member::optional("Errors", &BATCH_UPDATE_PARTITION_FAILURE_LIST)]);
+pub(super) static BATCH_WINDOW: Schema = Schema::integer("BatchWindow").range(Some(1), Some(900));
+pub(super) static BLUEPRINT_DETAILS: Schema = Schema::structure(
+    "BlueprintDetails",
+    &[Member::optional("BlueprintName", &ORCHESTRATION_NAME_STRING), Member::optional("RunId", &ID_STRING)],
+);
 pub(super) static BOOLEAN: Schema = Schema::boolean("Boolean");
 pub(super) static BOOLEAN_NULLABLE: Schema = Schema::boolean("BooleanNullable");
 pub(super) static BOOLEAN_VALUE: Schema = Schema::boolean("BooleanValue");
@@ -538,6 +571,16 @@ pub(super) static COMMENT_STRING: Schema = Schema::string("CommentString").range
 pub(super) static COMPARATOR: Schema =
     Schema::enumeration("Comparator", &["EQUALS", "GREATER_THAN", "LESS_THAN", "GREATER_THAN_EQUALS", "LESS_THAN_EQUALS"]);
 pub(super) static COMPRESSION_TYPE: Schema = Schema::enumeration("CompressionType", &["gzip", "bzip2"]);
+pub(super) static CONDITION: Schema = Schema::structure(
+    "Condition",
+    &[
+        Member::optional("LogicalOperator", &LOGICAL_OPERATOR),
+        Member::optional("JobName", &NAME_STRING),
+        Member::optional("State", &JOB_RUN_STATE),
+        Member::optional("CrawlerName", &NAME_STRING),
+        Member::optional("CrawlState", &CRAWL_STATE),
+    ],
+);
 pub(super) static CONDITION_EXPRESSION: Schema = Schema::structure(
     "ConditionExpression",
     &[
@@ -547,6 +590,7 @@ pub(super) static CONDITION_EXPRESSION: Schema = Schema::structure(
     ],
 );
 pub(super) static CONDITION_EXPRESSION_LIST: Schema = Schema::list("ConditionExpressionList", &CONDITION_EXPRESSION);
+pub(super) static CONDITION_LIST: Schema = Schema::list("ConditionList", &CONDITION).range(None, Some(500));
 pub(super) static CONNECTION_NAME: Schema = Schema::string("ConnectionName");
 pub(super) static CONNECTION_STRING: Schema = Schema::string("ConnectionString").range(None, Some(255));
 pub(super) static CONNECTION_STRING_LIST: Schema =
@@ -574,7 +618,21 @@ pub(super) static CONNECTOR_DATA_TARGET: Schema = Schema::structure(
 pub(super) static CONNECTOR_OPTIONS: Schema = Schema::map("ConnectorOptions", &GENERIC_STRING, &GENERIC_STRING);
 pub(super) static CONTEXT_KEY: Schema = Schema::string("ContextKey").range(Some(1), Some(128));
 pub(super) static CONTEXT_VALUE: Schema = Schema::string("ContextValue").range(Some(0), Some(256));
+pub(super) static CRAWL: Schema = Schema::structure(
+    "Crawl",
+    &[
+        Member::optional("State", &CRAWL_STATE),
+        Member::optional("StartedOn", &TIMESTAMP_VALUE),
+        Member::optional("CompletedOn", &TIMESTAMP_VALUE),
+        Member::optional("ErrorMessage", &DESCRIPTION_STRING),
+        Member::optional("LogGroup", &LOG_GROUP),
+        Member::optional("LogStream", &LOG_STREAM),
+    ],
+);
 pub(super) static CRAWL_ID: Schema = Schema::string("CrawlId");
+pub(super) static CRAWL_LIST: Schema = Schema::list("CrawlList", &CRAWL);
+pub(super) static CRAWL_STATE: Schema =
+    Schema::enumeration("CrawlState", &["RUNNING", "CANCELLING", "CANCELLED", "SUCCEEDED", "FAILED", "ERROR"]);
 pub(super) static CRAWLER: Schema = Schema::structure(
     "Crawler",
     &[
@@ -637,6 +695,8 @@ pub(super) static CRAWLER_METRICS: Schema = Schema::structure(
 );
 pub(super) static CRAWLER_METRICS_LIST: Schema = Schema::list("CrawlerMetricsList", &CRAWLER_METRICS);
 pub(super) static CRAWLER_NAME_LIST: Schema = Schema::list("CrawlerNameList", &NAME_STRING).range(Some(0), Some(100));
+pub(super) static CRAWLER_NODE_DETAILS: Schema =
+    Schema::structure("CrawlerNodeDetails", &[Member::optional("Crawls", &CRAWL_LIST)]);
 pub(super) static CRAWLER_SECURITY_CONFIGURATION: Schema =
     Schema::string("CrawlerSecurityConfiguration").range(Some(0), Some(128));
 pub(super) static CRAWLER_STATE: Schema = Schema::enumeration("CrawlerState", &["READY", "RUNNING", "STOPPING"]);
@@ -795,6 +855,35 @@ pub(super) static CREATE_TABLE_REQUEST: Schema = Schema::structure(
     ],
 );
 pub(super) static CREATE_TABLE_RESPONSE: Schema = Schema::structure("CreateTableResponse", &[]);
+pub(super) static CREATE_TRIGGER_REQUEST: Schema = Schema::structure(
+    "CreateTriggerRequest",
+    &[
+        Member::required("Name", &NAME_STRING),
+        Member::optional("WorkflowName", &NAME_STRING),
+        Member::required("Type", &TRIGGER_TYPE),
+        Member::optional("Schedule", &GENERIC_STRING),
+        Member::optional("Predicate", &PREDICATE),
+        Member::required("Actions", &ACTION_LIST),
+        Member::optional("Description", &DESCRIPTION_STRING),
+        Member::optional("StartOnCreation", &BOOLEAN_VALUE),
+        Member::optional("Tags", &TAGS_MAP),
+        Member::optional("EventBatchingCondition", &EVENT_BATCHING_CONDITION),
+    ],
+);
+pub(super) static CREATE_TRIGGER_RESPONSE: Schema =
+    Schema::structure("CreateTriggerResponse", &[Member::optional("Name", &NAME_STRING)]);
+pub(super) static CREATE_WORKFLOW_REQUEST: Schema = Schema::structure(
+    "CreateWorkflowRequest",
+    &[
+        Member::required("Name", &NAME_STRING),
+        Member::optional("Description", &WORKFLOW_DESCRIPTION_STRING),
+        Member::optional("DefaultRunProperties", &WORKFLOW_RUN_PROPERTIES),
+        Member::optional("Tags", &TAGS_MAP),
+        Member::optional("MaxConcurrentRuns", &NULLABLE_INTEGER),
+    ],
+);
+pub(super) static CREATE_WORKFLOW_RESPONSE: Schema =
+    Schema::structure("CreateWorkflowResponse", &[Member::optional("Name", &NAME_STRING)]);
 pub(super) static CREATE_XML_CLASSIFIER_REQUEST: Schema = Schema::structure(
     "CreateXMLClassifierRequest",
     &[
@@ -970,6 +1059,14 @@ pub(super) static DELETE_TABLE_VERSION_REQUEST: Schema = Schema::structure(
     ],
 );
 pub(super) static DELETE_TABLE_VERSION_RESPONSE: Schema = Schema::structure("DeleteTableVersionResponse", &[]);
+pub(super) static DELETE_TRIGGER_REQUEST: Schema =
+    Schema::structure("DeleteTriggerRequest", &[Member::required("Name", &NAME_STRING)]);
+pub(super) static DELETE_TRIGGER_RESPONSE: Schema =
+    Schema::structure("DeleteTriggerResponse", &[Member::optional("Name", &NAME_STRING)]);
+pub(super) static DELETE_WORKFLOW_REQUEST: Schema =
+    Schema::structure("DeleteWorkflowRequest", &[Member::required("Name", &NAME_STRING)]);
+pub(super) static DELETE_WORKFLOW_RESPONSE: Schema =
+    Schema::structure("DeleteWorkflowResponse", &[Member::optional("Name", &NAME_STRING)]);
 pub(super) static DELTA_TARGET: Schema = Schema::structure(
     "DeltaTarget",
     &[
@@ -1091,6 +1188,9 @@ pub(super) static DYNAMO_DB_TARGET: Schema = Schema::structure(
     ],
 );
 pub(super) static DYNAMO_DB_TARGET_LIST: Schema = Schema::list("DynamoDBTargetList", &DYNAMO_DB_TARGET);
+pub(super) static EDGE: Schema =
+    Schema::structure("Edge", &[Member::optional("SourceId", &NAME_STRING), Member::optional("DestinationId", &NAME_STRING)]);
+pub(super) static EDGE_LIST: Schema = Schema::list("EdgeList", &EDGE);
 pub(super) static ENABLE_ADDITIONAL_METADATA: Schema = Schema::list("EnableAdditionalMetadata", &JDBC_METADATA_ENTRY);
 pub(super) static ENCLOSED_IN_STRING_PROPERTIES: Schema =
     Schema::list("EnclosedInStringProperties", &ENCLOSED_IN_STRING_PROPERTY);
@@ -1130,6 +1230,10 @@ pub(super) static EVALUATE_DATA_QUALITY_MULTI_FRAME: Schema = Schema::structure(
         Member::optional("AdditionalOptions", &DQ_ADDITIONAL_OPTIONS),
         Member::optional("StopJobOnFailureOptions", &DQ_STOP_JOB_ON_FAILURE_OPTIONS),
     ],
+);
+pub(super) static EVENT_BATCHING_CONDITION: Schema = Schema::structure(
+    "EventBatchingCondition",
+    &[Member::required("BatchSize", &BATCH_SIZE), Member::optional("BatchWindow", &BATCH_WINDOW)],
 );
 pub(super) static EVENT_QUEUE_ARN: Schema = Schema::string("EventQueueArn");
 pub(super) static EXECUTION_CLASS: Schema = Schema::enumeration("ExecutionClass", &["FLEX", "STANDARD"]);
@@ -1382,6 +1486,56 @@ pub(super) static GET_TABLES_RESPONSE: Schema =
 pub(super) static GET_TAGS_REQUEST: Schema =
     Schema::structure("GetTagsRequest", &[Member::required("ResourceArn", &GLUE_RESOURCE_ARN)]);
 pub(super) static GET_TAGS_RESPONSE: Schema = Schema::structure("GetTagsResponse", &[Member::optional("Tags", &TAGS_MAP)]);
+pub(super) static GET_TRIGGER_REQUEST: Schema = Schema::structure("GetTriggerRequest", &[Member::required("Name", &NAME_STRING)]);
+pub(super) static GET_TRIGGER_RESPONSE: Schema =
+    Schema::structure("GetTriggerResponse", &[Member::optional("Trigger", &TRIGGER)]);
+pub(super) static GET_TRIGGERS_REQUEST: Schema = Schema::structure(
+    "GetTriggersRequest",
+    &[
+        Member::optional("NextToken", &GENERIC_STRING),
+        Member::optional("DependentJobName", &NAME_STRING),
+        Member::optional("MaxResults", &ORCHESTRATION_PAGE_SIZE200),
+    ],
+);
+pub(super) static GET_TRIGGERS_RESPONSE: Schema = Schema::structure(
+    "GetTriggersResponse",
+    &[Member::optional("Triggers", &TRIGGER_LIST), Member::optional("NextToken", &GENERIC_STRING)],
+);
+pub(super) static GET_WORKFLOW_REQUEST: Schema = Schema::structure(
+    "GetWorkflowRequest",
+    &[Member::required("Name", &NAME_STRING), Member::optional("IncludeGraph", &NULLABLE_BOOLEAN)],
+);
+pub(super) static GET_WORKFLOW_RESPONSE: Schema =
+    Schema::structure("GetWorkflowResponse", &[Member::optional("Workflow", &WORKFLOW)]);
+pub(super) static GET_WORKFLOW_RUN_PROPERTIES_REQUEST: Schema = Schema::structure(
+    "GetWorkflowRunPropertiesRequest",
+    &[Member::required("Name", &NAME_STRING), Member::required("RunId", &ID_STRING)],
+);
+pub(super) static GET_WORKFLOW_RUN_PROPERTIES_RESPONSE: Schema =
+    Schema::structure("GetWorkflowRunPropertiesResponse", &[Member::optional("RunProperties", &WORKFLOW_RUN_PROPERTIES)]);
+pub(super) static GET_WORKFLOW_RUN_REQUEST: Schema = Schema::structure(
+    "GetWorkflowRunRequest",
+    &[
+        Member::required("Name", &NAME_STRING),
+        Member::required("RunId", &ID_STRING),
+        Member::optional("IncludeGraph", &NULLABLE_BOOLEAN),
+    ],
+);
+pub(super) static GET_WORKFLOW_RUN_RESPONSE: Schema =
+    Schema::structure("GetWorkflowRunResponse", &[Member::optional("Run", &WORKFLOW_RUN)]);
+pub(super) static GET_WORKFLOW_RUNS_REQUEST: Schema = Schema::structure(
+    "GetWorkflowRunsRequest",
+    &[
+        Member::required("Name", &NAME_STRING),
+        Member::optional("IncludeGraph", &NULLABLE_BOOLEAN),
+        Member::optional("NextToken", &GENERIC_STRING),
+        Member::optional("MaxResults", &PAGE_SIZE),
+    ],
+);
+pub(super) static GET_WORKFLOW_RUNS_RESPONSE: Schema = Schema::structure(
+    "GetWorkflowRunsResponse",
+    &[Member::optional("Runs", &WORKFLOW_RUNS), Member::optional("NextToken", &GENERIC_STRING)],
+);
 pub(super) static GLUE_RECORD_TYPE: Schema = Schema::enumeration(
     "GlueRecordType",
     &["DATE", "STRING", "TIMESTAMP", "INT", "FLOAT", "LONG", "BIGDECIMAL", "BYTE", "SHORT", "DOUBLE"],
@@ -1757,6 +1911,7 @@ pub(super) static JOB_LIST: Schema = Schema::list("JobList", &JOB);
 pub(super) static JOB_MODE: Schema = Schema::enumeration("JobMode", &["SCRIPT", "VISUAL", "NOTEBOOK"]);
 pub(super) static JOB_NAME: Schema = Schema::string("JobName");
 pub(super) static JOB_NAME_LIST: Schema = Schema::list("JobNameList", &NAME_STRING);
+pub(super) static JOB_NODE_DETAILS: Schema = Schema::structure("JobNodeDetails", &[Member::optional("JobRuns", &JOB_RUN_LIST)]);
 pub(super) static JOB_RUN: Schema = Schema::structure(
     "JobRun",
     &[
@@ -1960,11 +2115,34 @@ pub(super) static LIST_JOBS_RESPONSE: Schema = Schema::structure(
     "ListJobsResponse",
     &[Member::optional("JobNames", &JOB_NAME_LIST), Member::optional("NextToken", &GENERIC_STRING)],
 );
+pub(super) static LIST_TRIGGERS_REQUEST: Schema = Schema::structure(
+    "ListTriggersRequest",
+    &[
+        Member::optional("NextToken", &GENERIC_STRING),
+        Member::optional("DependentJobName", &NAME_STRING),
+        Member::optional("MaxResults", &ORCHESTRATION_PAGE_SIZE200),
+        Member::optional("Tags", &TAGS_MAP),
+    ],
+);
+pub(super) static LIST_TRIGGERS_RESPONSE: Schema = Schema::structure(
+    "ListTriggersResponse",
+    &[Member::optional("TriggerNames", &TRIGGER_NAME_LIST), Member::optional("NextToken", &GENERIC_STRING)],
+);
+pub(super) static LIST_WORKFLOWS_REQUEST: Schema = Schema::structure(
+    "ListWorkflowsRequest",
+    &[Member::optional("NextToken", &GENERIC_STRING), Member::optional("MaxResults", &ORCHESTRATION_PAGE_SIZE25)],
+);
+pub(super) static LIST_WORKFLOWS_RESPONSE: Schema = Schema::structure(
+    "ListWorkflowsResponse",
+    &[Member::optional("Workflows", &WORKFLOW_NAMES), Member::optional("NextToken", &GENERIC_STRING)],
+);
 pub(super) static LOCATION_MAP: Schema = Schema::map("LocationMap", &COLUMN_VALUES_STRING, &COLUMN_VALUES_STRING);
 pub(super) static LOCATION_STRING: Schema = Schema::string("LocationString").range(None, Some(2056)).pattern(&PATTERN_3);
 pub(super) static LOCATION_STRING_LIST: Schema = Schema::list("LocationStringList", &LOCATION_STRING);
 pub(super) static LOG_GROUP: Schema = Schema::string("LogGroup").range(Some(1), Some(512)).pattern(&PATTERN_12);
 pub(super) static LOG_STREAM: Schema = Schema::string("LogStream").range(Some(1), Some(512)).pattern(&PATTERN_13);
+pub(super) static LOGICAL: Schema = Schema::enumeration("Logical", &["AND", "ANY"]);
+pub(super) static LOGICAL_OPERATOR: Schema = Schema::enumeration("LogicalOperator", &["EQUALS"]);
 pub(super) static MAINTENANCE_WINDOW: Schema = Schema::string("MaintenanceWindow").pattern(&PATTERN_14);
 pub(super) static MANY_INPUTS: Schema = Schema::list("ManyInputs", &NODE_ID).range(Some(1), None);
 pub(super) static MAPPING: Schema = Schema::structure(
@@ -2039,8 +2217,22 @@ pub(super) static MY_SQL_CATALOG_TARGET: Schema = Schema::structure(
 );
 pub(super) static NAME_STRING: Schema = Schema::string("NameString").range(Some(1), Some(255)).pattern(&PATTERN_1);
 pub(super) static NAME_STRING_LIST: Schema = Schema::list("NameStringList", &NAME_STRING);
+pub(super) static NODE: Schema = Schema::structure(
+    "Node",
+    &[
+        Member::optional("Type", &NODE_TYPE),
+        Member::optional("Name", &NAME_STRING),
+        Member::optional("UniqueId", &NAME_STRING),
+        Member::optional("TriggerDetails", &TRIGGER_NODE_DETAILS),
+        Member::optional("JobDetails", &JOB_NODE_DETAILS),
+        Member::optional("CrawlerDetails", &CRAWLER_NODE_DETAILS),
+    ],
+);
 pub(super) static NODE_ID: Schema = Schema::string("NodeId").pattern(&PATTERN_8);
+pub(super) static NODE_ID_LIST: Schema = Schema::list("NodeIdList", &NAME_STRING);
+pub(super) static NODE_LIST: Schema = Schema::list("NodeList", &NODE);
 pub(super) static NODE_NAME: Schema = Schema::string("NodeName").pattern(&PATTERN_16);
+pub(super) static NODE_TYPE: Schema = Schema::enumeration("NodeType", &["CRAWLER", "JOB", "TRIGGER"]);
 pub(super) static NON_NEGATIVE_DOUBLE: Schema = Schema::double("NonNegativeDouble").range(Some(0), None);
 pub(super) static NON_NEGATIVE_INT: Schema = Schema::integer("NonNegativeInt").range(Some(0), None);
 pub(super) static NON_NEGATIVE_INTEGER: Schema = Schema::integer("NonNegativeInteger").range(Some(0), None);
@@ -2097,7 +2289,10 @@ pub(super) static ORACLE_SQL_CATALOG_TARGET: Schema = Schema::structure(
     ],
 );
 pub(super) static ORCHESTRATION_MESSAGE_STRING: Schema = Schema::string("OrchestrationMessageString").range(None, Some(400000));
+pub(super) static ORCHESTRATION_NAME_STRING: Schema =
+    Schema::string("OrchestrationNameString").range(Some(1), Some(128)).pattern(&PATTERN_17);
 pub(super) static ORCHESTRATION_PAGE_SIZE200: Schema = Schema::integer("OrchestrationPageSize200").range(Some(1), Some(200));
+pub(super) static ORCHESTRATION_PAGE_SIZE25: Schema = Schema::integer("OrchestrationPageSize25").range(Some(1), Some(25));
 pub(super) static ORCHESTRATION_POLICY_JSON_STRING: Schema =
     Schema::string("OrchestrationPolicyJsonString").range(Some(2), Some(2048));
 pub(super) static ORDER: Schema =
@@ -2127,7 +2322,7 @@ pub(super) static PAGE_SIZE: Schema = Schema::integer("PageSize").range(Some(1),
 pub(super) static PARAM_TYPE: Schema =
     Schema::enumeration("ParamType", &["str", "int", "float", "complex", "bool", "list", "null"]);
 pub(super) static PARAMETER_MAP: Schema = Schema::map("ParameterMap", &PARAMETER_NAME, &PARAMETER_VALUE);
-pub(super) static PARAMETER_NAME: Schema = Schema::string("ParameterName").range(Some(1), Some(128)).pattern(&PATTERN_17);
+pub(super) static PARAMETER_NAME: Schema = Schema::string("ParameterName").range(Some(1), Some(128)).pattern(&PATTERN_18);
 pub(super) static PARAMETER_VALUE: Schema = Schema::string("ParameterValue").range(Some(1), Some(32768));
 pub(super) static PARAMETERS_MAP: Schema = Schema::map("ParametersMap", &KEY_STRING, &PARAMETERS_MAP_VALUE);
 pub(super) static PARAMETERS_MAP_VALUE: Schema = Schema::string("ParametersMapValue").range(None, Some(512000));
@@ -2202,6 +2397,8 @@ pub(super) static POSTGRE_SQL_CATALOG_TARGET: Schema = Schema::structure(
 pub(super) static PREDECESSOR: Schema =
     Schema::structure("Predecessor", &[Member::optional("JobName", &NAME_STRING), Member::optional("RunId", &ID_STRING)]);
 pub(super) static PREDECESSOR_LIST: Schema = Schema::list("PredecessorList", &PREDECESSOR);
+pub(super) static PREDICATE: Schema =
+    Schema::structure("Predicate", &[Member::optional("Logical", &LOGICAL), Member::optional("Conditions", &CONDITION_LIST)]);
 pub(super) static PREDICATE_STRING: Schema = Schema::string("PredicateString").range(Some(0), Some(2048)).pattern(&PATTERN_3);
 pub(super) static PRINCIPAL_PERMISSIONS: Schema = Schema::structure(
     "PrincipalPermissions",
@@ -2217,7 +2414,16 @@ pub(super) static PROPERTY_PREDICATE: Schema = Schema::structure(
         Member::optional("Comparator", &COMPARATOR),
     ],
 );
-pub(super) static PYTHON_VERSION_STRING: Schema = Schema::string("PythonVersionString").pattern(&PATTERN_18);
+pub(super) static PUT_WORKFLOW_RUN_PROPERTIES_REQUEST: Schema = Schema::structure(
+    "PutWorkflowRunPropertiesRequest",
+    &[
+        Member::required("Name", &NAME_STRING),
+        Member::required("RunId", &ID_STRING),
+        Member::required("RunProperties", &WORKFLOW_RUN_PROPERTIES),
+    ],
+);
+pub(super) static PUT_WORKFLOW_RUN_PROPERTIES_RESPONSE: Schema = Schema::structure("PutWorkflowRunPropertiesResponse", &[]);
+pub(super) static PYTHON_VERSION_STRING: Schema = Schema::string("PythonVersionString").pattern(&PATTERN_19);
 pub(super) static QUERY_SESSION_CONTEXT: Schema = Schema::structure(
     "QuerySessionContext",
     &[
@@ -2306,6 +2512,14 @@ pub(super) static RESOURCE_ACTION: Schema = Schema::enumeration("ResourceAction"
 pub(super) static RESOURCE_SHARE_TYPE: Schema = Schema::enumeration("ResourceShareType", &["FOREIGN", "ALL", "FEDERATED"]);
 pub(super) static RESOURCE_STATE: Schema =
     Schema::enumeration("ResourceState", &["QUEUED", "IN_PROGRESS", "SUCCESS", "STOPPED", "FAILED"]);
+pub(super) static RESUME_WORKFLOW_RUN_REQUEST: Schema = Schema::structure(
+    "ResumeWorkflowRunRequest",
+    &[Member::required("Name", &NAME_STRING), Member::required("RunId", &ID_STRING), Member::required("NodeIds", &NODE_ID_LIST)],
+);
+pub(super) static RESUME_WORKFLOW_RUN_RESPONSE: Schema = Schema::structure(
+    "ResumeWorkflowRunResponse",
+    &[Member::optional("RunId", &ID_STRING), Member::optional("NodeIds", &NODE_ID_LIST)],
+);
 pub(super) static ROLE: Schema = Schema::string("Role");
 pub(super) static ROLE_STRING: Schema = Schema::string("RoleString");
 pub(super) static ROUTE: Schema = Schema::structure(
@@ -2318,7 +2532,7 @@ pub(super) static ROUTE: Schema = Schema::structure(
 );
 pub(super) static ROW_TAG: Schema = Schema::string("RowTag");
 pub(super) static RUN_ID: Schema = Schema::string("RunId");
-pub(super) static RUNTIME_NAME_STRING: Schema = Schema::string("RuntimeNameString").range(None, Some(64)).pattern(&PATTERN_19);
+pub(super) static RUNTIME_NAME_STRING: Schema = Schema::string("RuntimeNameString").range(None, Some(64)).pattern(&PATTERN_20);
 pub(super) static S3_CATALOG_DELTA_SOURCE: Schema = Schema::structure(
     "S3CatalogDeltaSource",
     &[
@@ -2647,9 +2861,9 @@ pub(super) static SCHEMA_REFERENCE: Schema = Schema::structure(
     ],
 );
 pub(super) static SCHEMA_REGISTRY_NAME_STRING: Schema =
-    Schema::string("SchemaRegistryNameString").range(Some(1), Some(255)).pattern(&PATTERN_20);
+    Schema::string("SchemaRegistryNameString").range(Some(1), Some(255)).pattern(&PATTERN_21);
 pub(super) static SCHEMA_VERSION_ID_STRING: Schema =
-    Schema::string("SchemaVersionIdString").range(Some(36), Some(36)).pattern(&PATTERN_21);
+    Schema::string("SchemaVersionIdString").range(Some(36), Some(36)).pattern(&PATTERN_22);
 pub(super) static SCRIPT_LOCATION_STRING: Schema = Schema::string("ScriptLocationString").range(None, Some(400000));
 pub(super) static SEARCH_PROPERTY_PREDICATES: Schema = Schema::list("SearchPropertyPredicates", &PROPERTY_PREDICATE);
 pub(super) static SEARCH_TABLES_REQUEST: Schema = Schema::structure(
@@ -2825,10 +3039,13 @@ pub(super) static SQL_ALIAS: Schema = Schema::structure(
     &[Member::required("From", &NODE_ID), Member::required("Alias", &ENCLOSED_IN_STRING_PROPERTY_WITH_QUOTE)],
 );
 pub(super) static SQL_ALIASES: Schema = Schema::list("SqlAliases", &SQL_ALIAS);
-pub(super) static SQL_QUERY: Schema = Schema::string("SqlQuery").pattern(&PATTERN_22);
+pub(super) static SQL_QUERY: Schema = Schema::string("SqlQuery").pattern(&PATTERN_23);
 pub(super) static START_CRAWLER_REQUEST: Schema =
     Schema::structure("StartCrawlerRequest", &[Member::required("Name", &NAME_STRING)]);
 pub(super) static START_CRAWLER_RESPONSE: Schema = Schema::structure("StartCrawlerResponse", &[]);
+pub(super) static START_CRAWLER_SCHEDULE_REQUEST: Schema =
+    Schema::structure("StartCrawlerScheduleRequest", &[Member::required("CrawlerName", &NAME_STRING)]);
+pub(super) static START_CRAWLER_SCHEDULE_RESPONSE: Schema = Schema::structure("StartCrawlerScheduleResponse", &[]);
 pub(super) static START_JOB_RUN_REQUEST: Schema = Schema::structure(
     "StartJobRunRequest",
     &[
@@ -2849,6 +3066,20 @@ pub(super) static START_JOB_RUN_REQUEST: Schema = Schema::structure(
 );
 pub(super) static START_JOB_RUN_RESPONSE: Schema =
     Schema::structure("StartJobRunResponse", &[Member::optional("JobRunId", &ID_STRING)]);
+pub(super) static START_TRIGGER_REQUEST: Schema =
+    Schema::structure("StartTriggerRequest", &[Member::required("Name", &NAME_STRING)]);
+pub(super) static START_TRIGGER_RESPONSE: Schema =
+    Schema::structure("StartTriggerResponse", &[Member::optional("Name", &NAME_STRING)]);
+pub(super) static START_WORKFLOW_RUN_REQUEST: Schema = Schema::structure(
+    "StartWorkflowRunRequest",
+    &[Member::required("Name", &NAME_STRING), Member::optional("RunProperties", &WORKFLOW_RUN_PROPERTIES)],
+);
+pub(super) static START_WORKFLOW_RUN_RESPONSE: Schema =
+    Schema::structure("StartWorkflowRunResponse", &[Member::optional("RunId", &ID_STRING)]);
+pub(super) static STARTING_EVENT_BATCH_CONDITION: Schema = Schema::structure(
+    "StartingEventBatchCondition",
+    &[Member::optional("BatchSize", &NULLABLE_INTEGER), Member::optional("BatchWindow", &NULLABLE_INTEGER)],
+);
 pub(super) static STARTING_POSITION: Schema =
     Schema::enumeration("StartingPosition", &["latest", "trim_horizon", "earliest", "timestamp"]);
 pub(super) static STATUS_DETAILS: Schema = Schema::structure(
@@ -2858,6 +3089,16 @@ pub(super) static STATUS_DETAILS: Schema = Schema::structure(
 pub(super) static STOP_CRAWLER_REQUEST: Schema =
     Schema::structure("StopCrawlerRequest", &[Member::required("Name", &NAME_STRING)]);
 pub(super) static STOP_CRAWLER_RESPONSE: Schema = Schema::structure("StopCrawlerResponse", &[]);
+pub(super) static STOP_CRAWLER_SCHEDULE_REQUEST: Schema =
+    Schema::structure("StopCrawlerScheduleRequest", &[Member::required("CrawlerName", &NAME_STRING)]);
+pub(super) static STOP_CRAWLER_SCHEDULE_RESPONSE: Schema = Schema::structure("StopCrawlerScheduleResponse", &[]);
+pub(super) static STOP_TRIGGER_REQUEST: Schema =
+    Schema::structure("StopTriggerRequest", &[Member::required("Name", &NAME_STRING)]);
+pub(super) static STOP_TRIGGER_RESPONSE: Schema =
+    Schema::structure("StopTriggerResponse", &[Member::optional("Name", &NAME_STRING)]);
+pub(super) static STOP_WORKFLOW_RUN_REQUEST: Schema =
+    Schema::structure("StopWorkflowRunRequest", &[Member::required("Name", &NAME_STRING), Member::required("RunId", &ID_STRING)]);
+pub(super) static STOP_WORKFLOW_RUN_RESPONSE: Schema = Schema::structure("StopWorkflowRunResponse", &[]);
 pub(super) static STORAGE_DESCRIPTOR: Schema = Schema::structure(
     "StorageDescriptor",
     &[
@@ -3016,7 +3257,7 @@ pub(super) static TOKEN: Schema = Schema::string("Token");
 pub(super) static TOPK: Schema = Schema::integer("Topk").range(Some(0), Some(100));
 pub(super) static TOTAL_SEGMENTS_INTEGER: Schema = Schema::integer("TotalSegmentsInteger").range(Some(1), Some(10));
 pub(super) static TRANSACTION_ID_STRING: Schema =
-    Schema::string("TransactionIdString").range(Some(1), Some(255)).pattern(&PATTERN_23);
+    Schema::string("TransactionIdString").range(Some(1), Some(255)).pattern(&PATTERN_24);
 pub(super) static TRANSFORM_CONFIG_PARAMETER: Schema = Schema::structure(
     "TransformConfigParameter",
     &[
@@ -3031,6 +3272,41 @@ pub(super) static TRANSFORM_CONFIG_PARAMETER: Schema = Schema::structure(
 );
 pub(super) static TRANSFORM_CONFIG_PARAMETER_LIST: Schema =
     Schema::list("TransformConfigParameterList", &TRANSFORM_CONFIG_PARAMETER);
+pub(super) static TRIGGER: Schema = Schema::structure(
+    "Trigger",
+    &[
+        Member::optional("Name", &NAME_STRING),
+        Member::optional("WorkflowName", &NAME_STRING),
+        Member::optional("Id", &ID_STRING),
+        Member::optional("Type", &TRIGGER_TYPE),
+        Member::optional("State", &TRIGGER_STATE),
+        Member::optional("Description", &DESCRIPTION_STRING),
+        Member::optional("Schedule", &GENERIC_STRING),
+        Member::optional("Actions", &ACTION_LIST),
+        Member::optional("Predicate", &PREDICATE),
+        Member::optional("EventBatchingCondition", &EVENT_BATCHING_CONDITION),
+    ],
+);
+pub(super) static TRIGGER_LIST: Schema = Schema::list("TriggerList", &TRIGGER);
+pub(super) static TRIGGER_NAME_LIST: Schema = Schema::list("TriggerNameList", &NAME_STRING);
+pub(super) static TRIGGER_NODE_DETAILS: Schema =
+    Schema::structure("TriggerNodeDetails", &[Member::optional("Trigger", &TRIGGER)]);
+pub(super) static TRIGGER_STATE: Schema = Schema::enumeration(
+    "TriggerState",
+    &["CREATING", "CREATED", "ACTIVATING", "ACTIVATED", "DEACTIVATING", "DEACTIVATED", "DELETING", "UPDATING"],
+);
+pub(super) static TRIGGER_TYPE: Schema = Schema::enumeration("TriggerType", &["SCHEDULED", "CONDITIONAL", "ON_DEMAND", "EVENT"]);
+pub(super) static TRIGGER_UPDATE: Schema = Schema::structure(
+    "TriggerUpdate",
+    &[
+        Member::optional("Name", &NAME_STRING),
+        Member::optional("Description", &DESCRIPTION_STRING),
+        Member::optional("Schedule", &GENERIC_STRING),
+        Member::optional("Actions", &ACTION_LIST),
+        Member::optional("Predicate", &PREDICATE),
+        Member::optional("EventBatchingCondition", &EVENT_BATCHING_CONDITION),
+    ],
+);
 pub(super) static TWO_INPUTS: Schema = Schema::list("TwoInputs", &NODE_ID).range(Some(2), Some(2));
 pub(super) static URI: Schema = Schema::string("URI").range(Some(1), Some(1024)).pattern(&PATTERN_3);
 pub(super) static UNION: Schema = Schema::structure(
@@ -3076,6 +3352,11 @@ pub(super) static UPDATE_CRAWLER_REQUEST: Schema = Schema::structure(
     ],
 );
 pub(super) static UPDATE_CRAWLER_RESPONSE: Schema = Schema::structure("UpdateCrawlerResponse", &[]);
+pub(super) static UPDATE_CRAWLER_SCHEDULE_REQUEST: Schema = Schema::structure(
+    "UpdateCrawlerScheduleRequest",
+    &[Member::required("CrawlerName", &NAME_STRING), Member::optional("Schedule", &CRON_EXPRESSION)],
+);
+pub(super) static UPDATE_CRAWLER_SCHEDULE_RESPONSE: Schema = Schema::structure("UpdateCrawlerScheduleResponse", &[]);
 pub(super) static UPDATE_CSV_CLASSIFIER_REQUEST: Schema = Schema::structure(
     "UpdateCsvClassifierRequest",
     &[
@@ -3152,6 +3433,23 @@ pub(super) static UPDATE_TABLE_REQUEST: Schema = Schema::structure(
     ],
 );
 pub(super) static UPDATE_TABLE_RESPONSE: Schema = Schema::structure("UpdateTableResponse", &[]);
+pub(super) static UPDATE_TRIGGER_REQUEST: Schema = Schema::structure(
+    "UpdateTriggerRequest",
+    &[Member::required("Name", &NAME_STRING), Member::required("TriggerUpdate", &TRIGGER_UPDATE)],
+);
+pub(super) static UPDATE_TRIGGER_RESPONSE: Schema =
+    Schema::structure("UpdateTriggerResponse", &[Member::optional("Trigger", &TRIGGER)]);
+pub(super) static UPDATE_WORKFLOW_REQUEST: Schema = Schema::structure(
+    "UpdateWorkflowRequest",
+    &[
+        Member::required("Name", &NAME_STRING),
+        Member::optional("Description", &WORKFLOW_DESCRIPTION_STRING),
+        Member::optional("DefaultRunProperties", &WORKFLOW_RUN_PROPERTIES),
+        Member::optional("MaxConcurrentRuns", &NULLABLE_INTEGER),
+    ],
+);
+pub(super) static UPDATE_WORKFLOW_RESPONSE: Schema =
+    Schema::structure("UpdateWorkflowResponse", &[Member::optional("Name", &NAME_STRING)]);
 pub(super) static UPDATE_XML_CLASSIFIER_REQUEST: Schema = Schema::structure(
     "UpdateXMLClassifierRequest",
     &[
@@ -3257,6 +3555,58 @@ pub(super) static WORKER_TYPE: Schema = Schema::enumeration(
     "WorkerType",
     &["Standard", "G.1X", "G.2X", "G.4X", "G.8X", "G.025X", "Z.2X", "G.12X", "G.16X", "R.1X", "R.2X", "R.4X", "R.8X"],
 );
+pub(super) static WORKFLOW: Schema = Schema::structure(
+    "Workflow",
+    &[
+        Member::optional("Name", &NAME_STRING),
+        Member::optional("Description", &GENERIC_STRING),
+        Member::optional("DefaultRunProperties", &WORKFLOW_RUN_PROPERTIES),
+        Member::optional("CreatedOn", &TIMESTAMP_VALUE),
+        Member::optional("LastModifiedOn", &TIMESTAMP_VALUE),
+        Member::optional("LastRun", &WORKFLOW_RUN),
+        Member::optional("Graph", &WORKFLOW_GRAPH),
+        Member::optional("MaxConcurrentRuns", &NULLABLE_INTEGER),
+        Member::optional("BlueprintDetails", &BLUEPRINT_DETAILS),
+    ],
+);
+pub(super) static WORKFLOW_DESCRIPTION_STRING: Schema = Schema::string("WorkflowDescriptionString").range(None, Some(120000));
+pub(super) static WORKFLOW_GRAPH: Schema =
+    Schema::structure("WorkflowGraph", &[Member::optional("Nodes", &NODE_LIST), Member::optional("Edges", &EDGE_LIST)]);
+pub(super) static WORKFLOW_NAMES: Schema = Schema::list("WorkflowNames", &NAME_STRING).range(Some(1), Some(25));
+pub(super) static WORKFLOW_RUN: Schema = Schema::structure(
+    "WorkflowRun",
+    &[
+        Member::optional("Name", &NAME_STRING),
+        Member::optional("WorkflowRunId", &ID_STRING),
+        Member::optional("PreviousRunId", &ID_STRING),
+        Member::optional("WorkflowRunProperties", &WORKFLOW_RUN_PROPERTIES),
+        Member::optional("StartedOn", &TIMESTAMP_VALUE),
+        Member::optional("CompletedOn", &TIMESTAMP_VALUE),
+        Member::optional("Status", &WORKFLOW_RUN_STATUS),
+        Member::optional("ErrorMessage", &ERROR_STRING),
+        Member::optional("Statistics", &WORKFLOW_RUN_STATISTICS),
+        Member::optional("Graph", &WORKFLOW_GRAPH),
+        Member::optional("StartingEventBatchCondition", &STARTING_EVENT_BATCH_CONDITION),
+    ],
+);
+pub(super) static WORKFLOW_RUN_PROPERTIES: Schema = Schema::map("WorkflowRunProperties", &ID_STRING, &GENERIC_STRING);
+pub(super) static WORKFLOW_RUN_STATISTICS: Schema = Schema::structure(
+    "WorkflowRunStatistics",
+    &[
+        Member::optional("TotalActions", &INTEGER_VALUE),
+        Member::optional("TimeoutActions", &INTEGER_VALUE),
+        Member::optional("FailedActions", &INTEGER_VALUE),
+        Member::optional("StoppedActions", &INTEGER_VALUE),
+        Member::optional("SucceededActions", &INTEGER_VALUE),
+        Member::optional("RunningActions", &INTEGER_VALUE),
+        Member::optional("ErroredActions", &INTEGER_VALUE),
+        Member::optional("WaitingActions", &INTEGER_VALUE),
+    ],
+);
+pub(super) static WORKFLOW_RUN_STATUS: Schema =
+    Schema::enumeration("WorkflowRunStatus", &["RUNNING", "COMPLETED", "STOPPING", "STOPPED", "ERROR"]);
+pub(super) static WORKFLOW_RUNS: Schema = Schema::list("WorkflowRuns", &WORKFLOW_RUN).range(Some(1), Some(1000));
+pub(super) static WORKFLOWS: Schema = Schema::list("Workflows", &WORKFLOW).range(Some(1), Some(25));
 pub(super) static XML_CLASSIFIER: Schema = Schema::structure(
     "XMLClassifier",
     &[

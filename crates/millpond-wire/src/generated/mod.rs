@@ -4,6 +4,8 @@
 
 pub mod athena;
 mod athena_schema;
+pub mod dynamodb;
+mod dynamodb_schema;
 pub mod events;
 mod events_schema;
 pub mod glue;
@@ -25,6 +27,7 @@ mod sts_schema;
 /// Every service that `services.toml` names, by name.
 pub static SERVICES: &[&crate::Service] = &[
     &athena::SERVICE,
+    &dynamodb::SERVICE,
     &events::SERVICE,
     &glue::SERVICE,
     &iam::SERVICE,

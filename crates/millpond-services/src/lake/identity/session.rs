@@ -112,6 +112,9 @@ pub struct Session {
     /// `aws:SourceIdentity`
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub source_identity: Option<String>,
+    /// The run of a job that it was made for: what it writes can wait for the run's end.
+    #[serde(rename = "j", default, skip_serializing_if = "Option::is_none")]
+    pub job_run: Option<String>,
 }
 
 impl Session {
@@ -151,6 +154,8 @@ pub struct NewSession {
     pub transitive_tags: Vec<String>,
     /// See [`Session::source_identity`].
     pub source_identity: Option<String>,
+    /// See [`Session::job_run`].
+    pub job_run: Option<String>,
 }
 
 /// The credentials of a session.
@@ -249,6 +254,7 @@ impl Identity {
             tags: new.tags,
             transitive_tags: new.transitive_tags,
             source_identity: new.source_identity,
+            job_run: new.job_run,
         };
         let mut random = [0u8; 10];
         env.fill_random(&mut random);

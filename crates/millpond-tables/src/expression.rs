@@ -1,0 +1,1 @@
+//! Condition, key condition, filter, projection and update expressions.

@@ -1,0 +1,1 @@
+//! A durable store of items.
