@@ -6,8 +6,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
 pub mod expression;
+pub mod number;
 pub mod partiql;
 pub mod store;
 pub mod value;
 
+pub use number::Number;
 pub use value::{Item, Value};
