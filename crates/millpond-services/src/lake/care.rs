@@ -1,7 +1,7 @@
 //! What a lake's owner wants to know of it: how much there is to do, what was given up, what a run took, and what is wrong with the directory.
 
 use super::ledger::{self, Listed};
-use super::{Lake, objects};
+use super::{Lake, objects, staging};
 use millpond_store::task::{self, Load, Task};
 use millpond_store::{StoreError, committed_seq};
 use serde::Serialize;
@@ -104,7 +104,12 @@ impl Lake {
         let blobs = self.store.blobs().clone();
         let looked = tokio::task::spawn_blocking(move || blobs.faults(FAULTS_MAX)).await;
         let faults = looked.map_err(|_| StoreError::Panicked)??;
-        let nameless = self.store.read(|connection| objects::dangling(connection, FAULTS_MAX)).await?;
+        let nameless = self.store.read(|connection| {
+            let mut uris = objects::dangling(connection, FAULTS_MAX)?;
+            uris.extend(staging::dangling(connection, FAULTS_MAX - uris.len())?);
+            Ok::<_, StoreError>(uris)
+        });
+        let nameless = nameless.await?;
         if faults.is_empty() && nameless.is_empty() {
             found.notes.push("the bytes of every object are there, with the size that was written".to_owned());
         }

@@ -3,6 +3,11 @@
 //! All SQL about them is here. Whoever puts or deletes an object, be it a client or a job's commit, does it through [`put`] and [`delete`], so
 //! that no change is without its event, and no bytes are without their count of names.
 
+mod listing;
+
+pub use listing::{FileRow, ListSpec, Listing, after_prefix, common_prefix, list, since, visit_files};
+pub(in crate::lake) use listing::{end_of, page};
+
 use super::notify::{self, Notification, What, announce};
 use super::{NewEvent, emit};
 use millpond_core::arn::Place;
@@ -13,10 +18,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
-/// The tables of this module.
-pub const COMPONENT: Component = Component { name: "objects", migrations: &[include_str!("objects.sql")] };
+/// The tables of this module, and of what waits to be published ([`super::staging`]).
+pub const COMPONENT: Component =
+    Component { name: "objects", migrations: &[include_str!("schema.sql"), include_str!("../staging/schema.sql")] };
 
 /// A bucket.
 #[derive(Debug, Clone, PartialEq)]
@@ -195,9 +200,10 @@ pub fn delete_bucket(tx: &Tx<'_>, id: i64) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-const OBJECT: &str = "key, seq, blob, size, etag, modified_ms, meta";
+/// The columns of an [`Object`].
+pub(in crate::lake) const OBJECT: &str = "key, seq, blob, size, etag, modified_ms, meta";
 
-fn object_row(row: &Row<'_>) -> rusqlite::Result<(Object, String)> {
+pub(in crate::lake) fn object_row(row: &Row<'_>) -> rusqlite::Result<(Object, String)> {
     let object = Object {
         key: row.get(0)?,
         seq: row.get(1)?,
@@ -210,7 +216,7 @@ fn object_row(row: &Row<'_>) -> rusqlite::Result<(Object, String)> {
     Ok((object, row.get(6)?))
 }
 
-fn with_meta((object, meta): (Object, String)) -> Result<Object, StoreError> {
+pub(in crate::lake) fn with_meta((object, meta): (Object, String)) -> Result<Object, StoreError> {
     Ok(Object { meta: serde_json::from_str(&meta)?, ..object })
 }
 
@@ -218,6 +224,11 @@ fn with_meta((object, meta): (Object, String)) -> Result<Object, StoreError> {
 pub fn get(connection: &Connection, bucket: i64, key: &str) -> Result<Option<Object>, StoreError> {
     let select = format!("SELECT {OBJECT} FROM object WHERE bucket = ? AND key = ?");
     connection.prepare_cached(&select)?.query_row(params![bucket, key], object_row).optional()?.map(with_meta).transpose()
+}
+
+/// Whether there is an object of this key.
+pub fn exists(connection: &Connection, bucket: i64, key: &str) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM object WHERE bucket = ? AND key = ?")?.exists(params![bucket, key])?)
 }
 
 /// Puts an object in the place of one that may be there, and tells whom the bucket's owner wants to be told.
@@ -318,164 +329,6 @@ fn change_event(detail_type: &'static str, bucket: &Bucket, object: Value, cause
     NewEvent { source: "aws.s3", detail_type, resources: vec![format!("arn:aws:s3:::{}", bucket.name)], detail }
 }
 
-/// The first text that is greater than every text that begins with `prefix`; `None` where there is none.
-pub fn after_prefix(prefix: &str) -> Option<String> {
-    let mut chars: Vec<char> = prefix.chars().collect();
-    while let Some(last) = chars.pop() {
-        let next = match last {
-            '\u{D7FF}' => Some('\u{E000}'),
-            other => char::from_u32(other as u32 + 1),
-        };
-        if let Some(next) = next {
-            chars.push(next);
-            return Some(chars.into_iter().collect());
-        }
-    }
-    None
-}
-
-/// What to list.
-#[derive(Debug, Clone, Default)]
-pub struct ListSpec {
-    /// Only keys that begin so.
-    pub prefix: String,
-    /// Keys that go on after the prefix up to one are answered as one common prefix; empty: none.
-    pub delimiter: String,
-    /// Only keys (and common prefixes) that are greater.
-    pub after: String,
-    /// Keys and common prefixes together at the most.
-    pub limit: usize,
-}
-
-/// A page of a listing.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Listing {
-    /// By key.
-    pub objects: Vec<Object>,
-    /// In order.
-    pub common_prefixes: Vec<String>,
-    /// Where more follows: what to give as `after` for the next page.
-    pub next: Option<String>,
-}
-
-/// Lists a bucket in the order of keys' UTF-8 bytes. A common prefix costs one look-up, however many keys it stands for.
-pub fn list(connection: &Connection, bucket: i64, spec: &ListSpec) -> Result<Listing, StoreError> {
-    let end = after_prefix(&spec.prefix);
-    let select = format!("SELECT {OBJECT} FROM object WHERE bucket = ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) ORDER BY key");
-    let mut statement = connection.prepare_cached(&select)?;
-    let mut listing = Listing::default();
-    let mut from = start_of(spec);
-    let mut last = String::new();
-    'seek: loop {
-        let mut rows = statement.query(params![bucket, from, end])?;
-        while let Some(row) = rows.next()? {
-            let full = listing.objects.len() + listing.common_prefixes.len() >= spec.limit;
-            if full {
-                listing.next = (spec.limit > 0).then_some(last);
-                return Ok(listing);
-            }
-            let object = with_meta(object_row(row)?)?;
-            if let Some(common) = common_prefix(&object.key, &spec.prefix, &spec.delimiter) {
-                last.clone_from(&common);
-                let next = after_prefix(&common);
-                listing.common_prefixes.push(common);
-                match next {
-                    Some(next) => from = next,
-                    None => return Ok(listing),
-                }
-                continue 'seek;
-            }
-            last.clone_from(&object.key);
-            listing.objects.push(object);
-        }
-        return Ok(listing);
-    }
-}
-
-/// The part of `key` up to and including the first delimiter after `prefix`, with which it must begin; `None` where there is none.
-pub fn common_prefix(key: &str, prefix: &str, delimiter: &str) -> Option<String> {
-    if delimiter.is_empty() {
-        return None;
-    }
-    let rest = key.strip_prefix(prefix)?;
-    rest.find(delimiter).map(|at| key[..prefix.len() + at + delimiter.len()].to_owned())
-}
-
-/// The least key that may be answered: after the common prefix, where the last page ended with one.
-fn start_of(spec: &ListSpec) -> String {
-    if spec.after.is_empty() || spec.after < spec.prefix {
-        return spec.prefix.clone();
-    }
-    let is_common = common_prefix(&spec.after, &spec.prefix, &spec.delimiter).as_ref() == Some(&spec.after);
-    match is_common.then(|| after_prefix(&spec.after)).flatten() {
-        Some(next) => next,
-        None => format!("{}\0", spec.after),
-    }
-}
-
-/// The objects below `prefix` that came after `after_seq`, up to and including `until_seq`, in the order in which they came.
-pub fn since(
-    connection: &Connection,
-    bucket: i64,
-    prefix: &str,
-    after_seq: i64,
-    until_seq: i64,
-    limit: usize,
-) -> Result<Vec<Object>, StoreError> {
-    let select = format!(
-        "SELECT {OBJECT} FROM object WHERE bucket = ?1 AND seq > ?2 AND seq <= ?3 AND key >= ?4 AND (?5 IS NULL OR key < ?5)
-         ORDER BY seq LIMIT ?6"
-    );
-    let mut statement = connection.prepare_cached(&select)?;
-    let values = params![bucket, after_seq, until_seq, prefix, after_prefix(prefix), limit as i64];
-    let rows = statement.query_map(values, object_row)?;
-    rows.map(|row| with_meta(row?)).collect()
-}
-
-/// What a reader of data needs of an object.
-#[derive(Debug)]
-pub struct FileRow<'a> {
-    /// Its key.
-    pub key: &'a str,
-    /// Bytes.
-    pub size: u64,
-    row: &'a Row<'a>,
-}
-
-impl FileRow<'_> {
-    /// The object as a file that the engine reads.
-    pub fn data_file(&self, bucket: &str) -> Result<DataFile, StoreError> {
-        let blob: BlobId = self.row.get(2)?;
-        Ok(DataFile {
-            blob: blob.path(),
-            uri: format!("s3://{bucket}/{}", self.key),
-            size: self.size,
-            etag: self.row.get(3)?,
-            modified_ms: self.row.get(4)?,
-        })
-    }
-}
-
-/// Calls `each` with the objects of a bucket from the key `from` on, in the order of keys, until it breaks off. Nothing is held in memory.
-pub fn visit_files<E: From<StoreError>>(
-    connection: &Connection,
-    bucket: i64,
-    from: &str,
-    mut each: impl FnMut(&FileRow<'_>) -> Result<ControlFlow<()>, E>,
-) -> Result<(), E> {
-    let select = "SELECT key, size, blob, etag, modified_ms FROM object WHERE bucket = ? AND key >= ? ORDER BY key";
-    let mut statement = connection.prepare_cached(select).map_err(StoreError::from)?;
-    let mut rows = statement.query(params![bucket, from]).map_err(StoreError::from)?;
-    while let Some(row) = rows.next().map_err(StoreError::from)? {
-        let key = row.get_ref(0).and_then(|key| key.as_str().map_err(Into::into)).map_err(StoreError::from)?;
-        let size = row.get::<_, i64>(1).map_err(StoreError::from)? as u64;
-        if each(&FileRow { key, size, row })?.is_break() {
-            break;
-        }
-    }
-    Ok(())
-}
-
 /// Splits `s3://bucket/key` (also `s3a` and `s3n`) into bucket and key; the key may be empty.
 pub fn split_uri(uri: &str) -> Option<(&str, &str)> {
     let rest = ["s3://", "s3a://", "s3n://"].iter().find_map(|scheme| uri.strip_prefix(scheme))?;
@@ -493,92 +346,4 @@ pub fn dangling(connection: &Connection, limit: usize) -> Result<Vec<String>, St
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use millpond_core::env::SystemEnv;
-    use millpond_store::Store;
-    use millpond_store::blobs::NewBlob;
-    use std::sync::Arc;
-
-    async fn filled(keys: &'static [&'static str]) -> (tempfile::TempDir, Store, Bucket) {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), &[COMPONENT], Arc::new(SystemEnv)).unwrap();
-        let bucket = store.write(|tx| create_bucket(tx, "raw", "us-east-1")).await.unwrap().unwrap();
-        let to = bucket.clone();
-        let written = store.write(move |tx| {
-            for key in keys {
-                put_one(tx, &to, key)?;
-            }
-            Ok::<_, StoreError>(())
-        });
-        written.await.unwrap();
-        (directory, store, bucket)
-    }
-
-    fn put_one(tx: &Tx<'_>, bucket: &Bucket, key: &str) -> Result<Object, StoreError> {
-        let blob = tx.adopt(&NewBlob::Inline(b"x".as_slice().into()))?;
-        let new = NewObject { key: key.into(), blob, size: 1, etag: "e".into(), meta: ObjectMeta::default() };
-        put(tx, &Place::default(), bucket, new, &Cause { reason: "PutObject", ..Cause::default() })
-    }
-
-    #[tokio::test]
-    async fn pages_of_a_listing_together_hold_each_key_and_prefix_once() {
-        let keys = &["a", "a/1", "a/2", "b//x", "b/1", "c", "d/\u{10FFFF}", "e/\u{D7FF}z", "é"];
-        let (_directory, store, bucket) = filled(keys).await;
-        let whole = ["a", "a/", "b/", "c", "d/", "e/", "é"];
-        for limit in 1..8 {
-            let (mut seen, mut after) = (Vec::new(), String::new());
-            loop {
-                let spec = ListSpec { delimiter: "/".into(), after: after.clone(), limit, ..ListSpec::default() };
-                let page = store.read(move |c| list(c, bucket.id, &spec)).await.unwrap();
-                seen.extend(page.objects.into_iter().map(|object| object.key).chain(page.common_prefixes));
-                match page.next {
-                    Some(next) => after = next,
-                    None => break,
-                }
-            }
-            seen.sort();
-            assert_eq!(seen, whole, "pages of {limit}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_listing_keeps_to_its_prefix() {
-        let (_directory, store, bucket) = filled(&["a", "b/1", "b/2/3", "b0", "c"]).await;
-        for (prefix, delimiter, expected) in
-            [("b/", "", "b/1 b/2/3"), ("b/", "/", "b/1 b/2/"), ("b", "/", "b0 b/"), ("x", "", "")]
-        {
-            let spec = ListSpec { prefix: prefix.into(), delimiter: delimiter.into(), limit: 10, ..ListSpec::default() };
-            let page = store.read(move |c| list(c, bucket.id, &spec)).await.unwrap();
-            let names: Vec<_> = page.objects.into_iter().map(|object| object.key).chain(page.common_prefixes).collect();
-            assert_eq!(names.join(" "), expected, "{prefix} {delimiter}");
-            assert_eq!(page.next, None);
-        }
-    }
-
-    #[tokio::test]
-    async fn what_came_since_a_change_is_found_and_an_overwritten_key_counts_again() {
-        let (_directory, store, bucket) = filled(&["f/1", "f/2", "g/1"]).await;
-        let at = store.read(millpond_store::committed_seq).await.unwrap();
-        let to = bucket.clone();
-        store.write(move |tx| put_one(tx, &to, "f/1")).await.unwrap();
-        let new = store.read(move |c| since(c, bucket.id, "f/", at, i64::MAX, 10)).await.unwrap();
-        assert_eq!(new.iter().map(|object| object.key.as_str()).collect::<Vec<_>>(), ["f/1"]);
-    }
-
-    #[tokio::test]
-    async fn changes_cause_events_where_the_bucket_wants_them() {
-        let (_directory, store, mut bucket) = filled(&["quiet"]).await;
-        bucket.settings.event_bridge = true;
-        let changed = store.write(move |tx| {
-            put_one(tx, &bucket, "loud")?;
-            delete(tx, &Place::default(), &bucket, "loud", &Cause { reason: "DeleteObject", ..Cause::default() })?;
-            tx.outbox(10)
-        });
-        let events = changed.await.unwrap();
-        let kinds: Vec<_> = events.iter().map(|row| row.event.detail_type.as_str()).collect();
-        assert_eq!(kinds, ["Object Created", "Object Deleted"]);
-        assert_eq!(events[0].event.detail["object"]["key"], "loud");
-        assert!(events[0].event.detail["object"]["sequencer"].as_str() < events[1].event.detail["object"]["sequencer"].as_str());
-    }
-}
+mod tests;
