@@ -41,10 +41,10 @@ const LINE_TIME: Duration = Duration::from_secs(10);
 const LINE_LOOK: Duration = Duration::from_millis(100);
 
 /// How often the memory of processes is looked at.
-const LOOK_TIME: Duration = Duration::from_millis(50);
+pub const LOOK_TIME: Duration = Duration::from_millis(50);
 
 /// How often directories are measured and idle processes ended, in looks.
-const LOOKS_A_SWEEP: u32 = 5;
+pub const LOOKS_A_SWEEP: u32 = 5;
 
 /// Keeps the processes of all functions. Clones share them.
 #[derive(Debug, Clone)]
@@ -455,7 +455,11 @@ fn cgroup_bytes(spec: &Spec) -> u64 {
     (u64::from(spec.memory_mb) + u64::from(spec.ephemeral_mb) + 64) << 20
 }
 
-fn make_own(own: &Path, user: Option<u32>) -> std::io::Result<()> {
+/// Makes the directory of one process, with a `/tmp` that is its user's.
+///
+/// # Errors
+/// The file system's.
+pub fn make_own(own: &Path, user: Option<u32>) -> std::io::Result<()> {
     use std::os::unix::fs::{PermissionsExt, chown};
     std::fs::create_dir_all(own.join("opt"))?;
     let tmp = own.join("tmp");
@@ -490,7 +494,8 @@ async fn watch(inner: Weak<Inner>) {
     }
 }
 
-fn look_at_disk(life: &Life) {
+/// Ends a process whose `/tmp` takes more than it may.
+pub fn look_at_disk(life: &Life) {
     if let Some((directory, bytes_max)) = &life.disk
         && memory::of_directory(directory, *bytes_max) > *bytes_max
     {

@@ -300,7 +300,7 @@ fn here(path: &str, paths: &Paths) -> String {
 }
 
 /// Whom a process sees itself as inside a user namespace.
-const SEEN_USER: u32 = 993;
+pub const SEEN_USER: u32 = 993;
 
 /// The user to become where there are no others.
 pub const NOBODY: u32 = 65_534;

@@ -23,13 +23,18 @@ mod peer;
 mod platform;
 mod pool;
 mod process;
+mod programs;
 mod runtimes;
 pub mod sandbox;
 mod spec;
 
 pub use error::{HostError, HostErrorKind, RuntimeMissing};
+pub use files::{open_to_all, remove_tree};
 pub use host::Host;
 pub use isolation::inspect;
+pub use life::End;
+pub use programs::{Desk, Program, Programs, Running};
+pub use runtimes::Python;
 pub use sandbox::{Isolation, Landlock, Namespaces, Users};
 pub use spec::{
     HostSettings, Invocation, IsolationWanted, LogFormat, LogLevel, LogSettings, Outcome, Report, SessionCredentials, Spec, Usage,

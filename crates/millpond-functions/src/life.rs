@@ -226,6 +226,8 @@ pub struct Birth {
     pub plan: Plan,
     /// Where its output goes in.
     pub writer: std::io::PipeWriter,
+    /// Where its standard error goes in; absent: where its output does.
+    pub errors: Option<std::io::PipeWriter>,
     /// Its control group.
     pub cgroup: Option<Cgroup>,
     /// A directory that is removed after its end.
@@ -240,13 +242,13 @@ pub struct Birth {
 /// The launcher cannot be started.
 pub fn begin(birth: Birth) -> Result<Arc<Life>, HostError> {
     let said = |what: &'static str| move |error: std::io::Error| HostError::Launch(format!("{what}: {error}"));
-    let Birth { id, key, plan, writer, cgroup, own, memory_bytes_max } = birth;
+    let Birth { id, key, plan, writer, errors, cgroup, own, memory_bytes_max } = birth;
     let (ours, theirs) = StdUnixStream::pair().map_err(said("a socket"))?;
     ours.set_nonblocking(true).map_err(said("a socket"))?;
     let socket = UnixStream::from_std(ours).map_err(said("a socket"))?;
     let text = serde_json::to_vec(&plan).map_err(|error| HostError::Launch(error.to_string()))?;
     let (program, arguments) = plan.launcher.split_first().ok_or_else(|| HostError::Launch("no launcher is set".into()))?;
-    let errors = writer.try_clone().map_err(said("a pipe"))?;
+    let errors = errors.map_or_else(|| writer.try_clone().map_err(said("a pipe")), Ok)?;
     let mut command = Command::new(program);
     command.args(arguments).env_clear().current_dir("/").kill_on_drop(true);
     command.stdin(OwnedFd::from(theirs)).stdout(writer).stderr(errors);
