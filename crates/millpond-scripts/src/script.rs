@@ -1,0 +1,340 @@
+//! Scripts: started in the sandbox, listened to, and ended.
+
+use crate::environments::{self, Engine, Environment};
+use crate::modules::{self, InstallerOptions};
+use crate::output::{Stream, pump};
+use crate::{Progress, ScriptError, bundle};
+use millpond_core::env::SharedEnv;
+use millpond_core::log::LogSink;
+use millpond_functions::{Desk, End, HostSettings, Program, Programs, Python, SessionCredentials};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
+
+/// What is still in the pipes when the last process of a script is gone is read within this time.
+const DRAIN_TIME: Duration = Duration::from_secs(30);
+
+/// How scripts are run.
+#[derive(Debug, Clone)]
+pub struct ScriptSettings {
+    /// Where the sandbox keeps what it makes: its isolation, users and launcher. Its directory is this crate's alone.
+    pub host: HostSettings,
+    /// Where our own packages and additional modules are unpacked; a directory of this lake.
+    pub directory: PathBuf,
+    /// Where environments are made; several lakes can share it.
+    pub environments: PathBuf,
+    /// What the scripts' Spark runs on.
+    pub engine: Engine,
+    /// How many scripts run at a time.
+    pub concurrency: usize,
+    /// The memory that all of them may take together, bytes; each may take an equal share.
+    pub memory_bytes_max: u64,
+    /// What one may write to its `/tmp`, bytes.
+    pub disk_bytes_max: u64,
+    /// A directory with jars for the engine `pyspark`.
+    pub spark_jars: Option<PathBuf>,
+}
+
+impl ScriptSettings {
+    /// What one script may take, bytes.
+    pub fn share_bytes(&self) -> u64 {
+        self.memory_bytes_max / self.concurrency.max(1) as u64
+    }
+}
+
+/// A script to be started.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// What it runs on.
+    pub environment: Environment,
+    /// The engine that its run asks for.
+    pub engine: Engine,
+    /// The script's file in its `/tmp`.
+    pub file: String,
+    /// What follows in `sys.argv`.
+    pub arguments: Vec<String>,
+    /// What it can import besides its environment, by paths in its `/tmp`: zips, wheels and files.
+    pub libraries: Vec<String>,
+    /// Directories of additional modules.
+    pub modules: Vec<PathBuf>,
+    /// Of the run's session.
+    pub credentials: SessionCredentials,
+    /// Names the run to our packages.
+    pub run: String,
+    /// More variables.
+    pub environment_variables: Vec<(String, String)>,
+    /// What it may take, bytes.
+    pub memory_bytes: u64,
+    /// Where its standard output goes.
+    pub stdout: Vec<Stream>,
+    /// Where its standard error goes.
+    pub stderr: Vec<Stream>,
+}
+
+/// Runs scripts. Clones share it; what it needs of the machine is found out at the first script.
+#[derive(Debug, Clone)]
+pub struct Scripts {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: ScriptSettings,
+    programs: OnceCell<Programs>,
+    compiled: tokio::sync::Mutex<Vec<PathBuf>>,
+}
+
+/// How a script ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum How {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By a signal that nobody here sent.
+    Killed(i32),
+    /// It took more memory than it may.
+    OutOfMemory,
+    /// It wrote more to `/tmp` than it may.
+    OutOfDisk,
+    /// It was told to end.
+    Stopped,
+    /// It could not be started.
+    NotRun(String),
+}
+
+/// The end of a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// How.
+    pub how: How,
+    /// The most memory that it was seen to take, bytes.
+    pub peak_bytes: u64,
+}
+
+/// A script that runs. Dropping it ends it.
+#[derive(Debug)]
+pub struct Running {
+    running: millpond_functions::Running,
+    pumps: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Tells it to end, at once.
+    pub fn stop(&self) {
+        self.running.kill();
+    }
+
+    /// Waits for its end. May be given up and asked again.
+    pub async fn over(&self) -> How {
+        match self.running.ended().await {
+            End::Exited(code) => How::Exited(code),
+            End::Killed(signal) => How::Killed(signal),
+            End::OutOfMemory => How::OutOfMemory,
+            End::OutOfDisk => How::OutOfDisk,
+            End::Ended => How::Stopped,
+            End::NotRun(reason) | End::Failed(reason) => How::NotRun(reason),
+        }
+    }
+
+    /// Waits for its end, and until all that it printed is on its way to the logs and nothing of it is left.
+    pub async fn end(self) -> Ended {
+        let how = self.over().await;
+        self.running.is_gone().await;
+        let peak_bytes = self.running.peak_bytes();
+        let pumps = futures_join(self.pumps);
+        if tokio::time::timeout(DRAIN_TIME, pumps).await.is_err() {
+            tracing::warn!("the output of a script does not end");
+        }
+        Ended { how, peak_bytes }
+    }
+}
+
+async fn futures_join(pumps: Vec<JoinHandle<()>>) {
+    for pump in pumps {
+        let _ = pump.await;
+    }
+}
+
+impl Scripts {
+    /// Nothing is made or started yet.
+    pub fn new(settings: ScriptSettings) -> Self {
+        let inner = Inner { settings, programs: OnceCell::new(), compiled: tokio::sync::Mutex::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// How scripts are run.
+    pub fn settings(&self) -> &ScriptSettings {
+        &self.inner.settings
+    }
+
+    /// Time, and where lines go.
+    fn env(&self) -> &SharedEnv {
+        &self.inner.settings.host.env
+    }
+
+    /// Where lines go.
+    pub fn logs(&self) -> &Arc<dyn LogSink> {
+        &self.inner.settings.host.logs
+    }
+
+    async fn programs(&self) -> Result<&Programs, ScriptError> {
+        let make = async || Programs::new(self.inner.settings.host.clone()).map_err(ScriptError::from);
+        self.inner.programs.get_or_try_init(make).await
+    }
+
+    /// The Python and the engine for a script, installed where they are missing. `python` is the version that the job asks for: `3.11`.
+    ///
+    /// # Errors
+    /// [`ScriptError::Setup`] where there is no Python, or the packages cannot be installed.
+    pub async fn environment(&self, engine: &Engine, python: &str, progress: Progress<'_>) -> Result<Environment, ScriptError> {
+        let python = self.programs().await?.python(&format!("python{python}")).await;
+        let python = python.map_err(|error| ScriptError::Setup(error.to_string().replace("[functions]", "[jobs]")))?;
+        let told = |line: &str| {
+            tracing::info!("{line}");
+            progress(line);
+        };
+        environments::ready(&self.inner.settings.environments, engine, &python, &told).await
+    }
+
+    /// Installs additional modules, by names and as wheels (files of this machine); answers the directory to import them from.
+    ///
+    /// # Errors
+    /// [`ScriptError::Input`] for what is no module, [`ScriptError::Setup`] where one cannot be installed.
+    pub async fn modules(
+        &self,
+        environment: &Environment,
+        names: &[String],
+        wheels: &[PathBuf],
+        options: &InstallerOptions,
+        progress: Progress<'_>,
+    ) -> Result<PathBuf, ScriptError> {
+        let told = |line: &str| {
+            tracing::info!("{line}");
+            progress(line);
+        };
+        modules::ready(&self.inner.settings.environments, environment, names, wheels, options, &told).await
+    }
+
+    /// A place for a script.
+    ///
+    /// # Errors
+    /// See [`Programs::desk`].
+    pub async fn desk(&self) -> Result<Desk, ScriptError> {
+        Ok(self.programs().await?.desk().await?)
+    }
+
+    /// Starts a script at its desk, into which its file was put.
+    ///
+    /// # Errors
+    /// [`ScriptError::Launch`].
+    pub async fn start(&self, desk: Desk, script: Script) -> Result<Running, ScriptError> {
+        let packages = self.packages(&script.environment.python).await?;
+        millpond_functions::open_to_all(&desk.tmp()).map_err(|error| ScriptError::Launch(error.to_string()))?;
+        let program = self.program(&desk, &script, &packages);
+        let mut running = self.programs().await?.start(desk, &program).await?;
+        let pipes = [(running.stdout.take(), script.stdout), (running.stderr.take(), script.stderr)];
+        let pumps = pipes.into_iter().filter_map(|(pipe, streams)| {
+            let pump = pump(pipe?, streams, self.logs().clone(), self.env().clone());
+            Some(tokio::spawn(pump))
+        });
+        Ok(Running { pumps: pumps.collect(), running })
+    }
+
+    /// Our packages, unpacked and compiled.
+    async fn packages(&self, python: &Python) -> Result<PathBuf, ScriptError> {
+        let directory = self.inner.settings.directory.clone();
+        let unpacked = tokio::task::spawn_blocking(move || bundle::unpack(&directory)).await;
+        let said = |error: &dyn std::fmt::Display| ScriptError::Launch(format!("unpacking our packages: {error}"));
+        let place = unpacked.map_err(|error| said(&error))?.map_err(|error| said(&error))?;
+        let mut compiled = self.inner.compiled.lock().await;
+        if !compiled.contains(&python.program) {
+            let mut command = Command::new(&python.program);
+            command.args(["-I", "-m", "compileall", "-q", "-j", "1"]).arg(&place).kill_on_drop(true);
+            // Without it scripts start a little later.
+            if let Err(error) = command.stdin(std::process::Stdio::null()).output().await {
+                tracing::warn!(%error, "our packages could not be compiled");
+            }
+            let _ = millpond_functions::open_to_all(&place);
+            compiled.push(python.program.clone());
+        }
+        Ok(place)
+    }
+
+    fn program(&self, desk: &Desk, script: &Script, packages: &Path) -> Program {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let tmp = desk.seen_tmp();
+        let mut argv =
+            vec![text(&script.environment.program()), "-m".into(), "millpond_job".into(), text(&tmp.join(&script.file))];
+        argv.extend(script.arguments.iter().cloned());
+        let mut reads = vec![script.environment.directory.clone(), packages.to_owned()];
+        reads.extend(script.environment.python.files.iter().cloned());
+        reads.extend(script.modules.iter().cloned());
+        reads.extend(self.inner.settings.spark_jars.iter().cloned());
+        let java = std::env::var_os("JAVA_HOME").map(PathBuf::from).filter(|_| script.engine == Engine::PySpark);
+        reads.extend(java.iter().cloned());
+        Program {
+            argv,
+            environment: self.variables(script, &tmp, packages, java.as_deref()),
+            reads,
+            memory_bytes_max: script.memory_bytes,
+            disk_bytes_max: self.inner.settings.disk_bytes_max,
+        }
+    }
+
+    fn variables(&self, script: &Script, tmp: &Path, packages: &Path, java: Option<&Path>) -> Vec<(String, String)> {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let host = &self.inner.settings.host;
+        let mut python_path: Vec<String> = script.libraries.iter().map(|library| text(&tmp.join(library))).collect();
+        python_path.extend(script.modules.iter().map(|path| text(path)));
+        python_path.push(text(packages));
+        let pool_bytes = script.memory_bytes / 2;
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", text(&script.environment.directory.join("bin")));
+        let mut all: Vec<(&str, String)> = vec![
+            ("HOME", text(tmp)),
+            ("TMPDIR", text(tmp)),
+            ("TZ", "UTC".into()),
+            ("LANG", "C.UTF-8".into()),
+            ("PATH", path),
+            ("PYTHONPATH", python_path.join(":")),
+            ("PYTHONUNBUFFERED", "1".into()),
+            ("AWS_ENDPOINT_URL", host.endpoint.clone()),
+            ("AWS_REGION", host.region.clone()),
+            ("AWS_DEFAULT_REGION", host.region.clone()),
+            ("AWS_ACCESS_KEY_ID", script.credentials.access_key.clone()),
+            ("AWS_SECRET_ACCESS_KEY", script.credentials.secret_key.clone()),
+            ("AWS_SESSION_TOKEN", script.credentials.token.clone()),
+            ("AWS_EC2_METADATA_DISABLED", "true".into()),
+            // Readers of S3 in Rust (Sail): no TLS on the loopback, and long streams.
+            ("AWS_ALLOW_HTTP", "true".into()),
+            ("AWS_TIMEOUT", "3600s".into()),
+            ("MILLPOND_JOB_RUN", script.run.clone()),
+            ("MILLPOND_MEMORY_BYTES", script.memory_bytes.to_string()),
+            ("SAIL_RUNTIME__MEMORY_POOL__TYPE", "fair".into()),
+            ("SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE", pool_bytes.to_string()),
+        ];
+        if let Some(jars) = &self.inner.settings.spark_jars {
+            all.push(("MILLPOND_SPARK_JARS", text(jars)));
+        }
+        if let Some(java) = java {
+            all.push(("JAVA_HOME", text(java)));
+        }
+        let mut all: Vec<(String, String)> = all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        for (name, value) in &script.environment_variables {
+            // What names the lake and the run is not the job's to change.
+            if !name.starts_with("AWS_") && !name.starts_with("MILLPOND_") && !name.starts_with("PYTHON") {
+                all.retain(|(other, _)| other != name);
+                all.push((name.clone(), value.clone()));
+            }
+        }
+        all
+    }
+
+    /// Ends all scripts.
+    pub async fn stop(&self) {
+        if let Some(programs) = self.inner.programs.get() {
+            programs.stop().await;
+        }
+    }
+}
