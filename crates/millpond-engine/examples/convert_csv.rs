@@ -56,6 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         target: None,
         partition_by: std::env::var("PARTITION_BY").map(|k| vec![k]).unwrap_or_default(),
         transform: None,
+        check: None,
         options: ConvertOptions::default(),
         new_path: Arc::new(new_path),
         progress: None,

@@ -11,6 +11,7 @@ pub mod infer;
 mod names;
 pub mod query;
 pub mod result;
+pub mod rows;
 pub mod scan;
 pub mod sql;
 pub mod sql_transform;

@@ -89,6 +89,7 @@ impl Lake {
             target: None,
             partition_by: vec![],
             transform: None,
+            check: None,
             options: ConvertOptions {
                 threads: 2,
                 job_run_id: "jr_1".into(),

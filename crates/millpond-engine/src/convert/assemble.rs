@@ -2,8 +2,10 @@
 
 use super::ConvertSpec;
 use super::plan::{Origin, Plan, Shape};
-use crate::decode::csv::Segment;
-use arrow::array::{Array, ArrayRef, StringArray, StringBuilder, TimestampMicrosecondArray, UInt32Array, new_null_array};
+use crate::decode::csv::{Batch, Segment};
+use arrow::array::{
+    Array, ArrayRef, Int64Array, StringArray, StringBuilder, TimestampMicrosecondArray, UInt32Array, new_null_array,
+};
 use arrow::compute::{CastOptions, cast_with_options, take};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
@@ -48,9 +50,9 @@ pub(crate) fn assemble(
     plan: &Plan,
     shape: &Shape,
     keys: &PartitionValues,
-    batch: &RecordBatch,
-    segments: &[Segment],
+    parsed: &Batch,
 ) -> Result<RecordBatch, ArrowError> {
+    let Batch { batch, segments, .. } = parsed;
     let rows = batch.num_rows();
     let schema: &SchemaRef = &plan.input_schema;
     let mut groups: Option<UInt32Array> = None;
@@ -66,6 +68,7 @@ pub(crate) fn assemble(
                 if array.data_type() == wanted { array } else { cast_with_options(&array, wanted, &CastOptions::default())? }
             }
             Origin::SourceFile => source_file(plan, segments, rows),
+            Origin::Order => order(parsed),
             Origin::Key(_) => {
                 let groups = groups.get_or_insert_with(|| {
                     segments.iter().flat_map(|s| std::iter::repeat_n(plan.inputs[s.file].group as u32, s.rows)).collect()
@@ -76,6 +79,18 @@ pub(crate) fn assemble(
         });
     }
     RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &RecordBatchOptions::new().with_row_count(Some(rows)))
+}
+
+/// Twenty bits for the input, the others for the place in it.
+const POSITION_BITS: u32 = 43;
+
+fn order(parsed: &Batch) -> ArrayRef {
+    let files = parsed.segments.iter().flat_map(|s| std::iter::repeat_n(s.file as u64, s.rows));
+    let number = |(file, start): (u64, &crate::decode::csv::Start)| {
+        let file = file.min((1 << (63 - POSITION_BITS)) - 1);
+        (file << POSITION_BITS | start.position.min((1 << POSITION_BITS) - 1)).cast_signed()
+    };
+    Arc::new(files.zip(&parsed.starts).map(number).collect::<Int64Array>())
 }
 
 fn source_file(plan: &Plan, segments: &[Segment], rows: usize) -> ArrayRef {

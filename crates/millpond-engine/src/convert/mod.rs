@@ -10,6 +10,7 @@
 //! (`spawn_blocking`), never from an async task.
 
 mod assemble;
+mod check;
 mod feed;
 mod pass;
 mod plan;
@@ -20,6 +21,7 @@ mod tests;
 pub use quarantine::quarantine_columns;
 
 use crate::decode::Reader;
+use crate::rows::RowCheck;
 use crate::table::{FileGroup, TableShape};
 use crate::write::{NewPath, WriteError, WriteOptions, WrittenFile};
 use arrow::datatypes::{Schema, SchemaRef};
@@ -56,6 +58,12 @@ pub struct ConvertOptions {
     pub ingestion_timestamp_ms: Option<i64>,
     /// Adds a column `source_file` (string) with the object's URI.
     pub source_file: bool,
+    /// Columns of delimited text and of JSON are not read by their types but as text, as the files have them; nulls are what they are by the types. Has
+    /// no effect beside a transformation.
+    pub text: bool,
+    /// Adds a column of this name (bigint) by which rows can be brought into the order of the inputs and of the rows in them. Has no effect beside a
+    /// transformation.
+    pub order: Option<String>,
     /// Of the Parquet files.
     pub write: WriteOptions,
     /// Threads that decode and encode; 0: as many as there are processors.
@@ -99,6 +107,8 @@ pub struct ConvertSpec {
     pub partition_by: Vec<String>,
     /// Between source and target.
     pub transform: Option<Arc<dyn Transform>>,
+    /// Says which rows the target cannot take: they are quarantined.
+    pub check: Option<Arc<dyn RowCheck>>,
     /// See there.
     pub options: ConvertOptions,
     /// Names for the files that are written.

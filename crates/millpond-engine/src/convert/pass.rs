@@ -4,14 +4,14 @@ use super::assemble::{PartitionValues, assemble};
 use super::feed::{Feeder, Unit, Unknown, is_text, layout_of, note, refused, rows_of, small_block_bytes};
 use super::plan::{Learned, Plan};
 use super::quarantine::Quarantine;
-use super::{ConvertError, ConvertOutcome, ConvertSpec, InputCount, Progress, check_cancel};
+use super::{ConvertError, ConvertOutcome, ConvertSpec, InputCount, Progress, check, check_cancel};
 use crate::decode::adapt::Adapter;
-use crate::decode::csv::{Batch, CsvParser};
+use crate::decode::csv::{Batch, CsvParser, Start};
 use crate::decode::file::{Stopped, open_text};
 use crate::decode::json::JsonParser;
 use crate::decode::{DecodeError, Rejected, avro, parquet};
 use crate::table::Format;
-use crate::types::merge;
+use crate::types::{HiveType, merge};
 use crate::write::{Local, Output, PartitionWriter, WrittenFile};
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
@@ -190,9 +190,11 @@ impl Shared<'_> {
                 while let Some(batch) = handle.block_on(output.next()) {
                     check_cancel(&self.spec.cancel)?;
                     let adapted = adapter.adapt(&batch.map_err(ConvertError::Input)?, 0)?;
+                    let (kept, refused) = self.checked(adapted.batch, &[])?;
                     // After the SQL it is not known any more from which file a row came.
-                    self.quarantine.add(adapted.rejects.into_iter().map(|(_, r)| (String::new(), Rejected { line: 0, ..r })))?;
-                    if sender.send(adapted.batch).is_err() {
+                    let refused = adapted.rejects.into_iter().map(|(_, r)| r).chain(refused.into_iter().map(|(_, r)| r));
+                    self.quarantine.add(refused.map(|r| (String::new(), Rejected { line: 0, ..r })))?;
+                    if sender.send(kept).is_err() {
                         break;
                     }
                 }
@@ -264,8 +266,28 @@ impl Shared<'_> {
         });
     }
 
+    fn checked(&self, rows: RecordBatch, starts: &[Start]) -> Result<(RecordBatch, Vec<(usize, Rejected)>), ConvertError> {
+        self.spec.check.as_ref().map_or_else(|| Ok((rows.clone(), Vec::new())), |check| check::split(&**check, &rows, starts))
+    }
+
+    fn keeps_starts(&self) -> bool {
+        self.spec.check.is_some() || self.spec.options.order.is_some()
+    }
+
+    /// What is to be written of a batch; rows that the target cannot take go to its rejects.
+    fn assembled(&self, shape: usize, batch: &mut Batch) -> Result<RecordBatch, ConvertError> {
+        let rows = assemble(self.spec, self.plan, &self.plan.shapes[shape], &self.keys, batch)?;
+        if self.spec.transform.is_some() {
+            return Ok(rows);
+        }
+        let (kept, refused) = self.checked(rows, &batch.starts)?;
+        check::refuse(batch, refused);
+        Ok(kept)
+    }
+
     /// Takes decoded rows.
-    fn take(&self, shape: usize, batch: Batch, local: &mut Local, forward: &Forward) -> Result<(), ConvertError> {
+    fn take(&self, shape: usize, mut batch: Batch, local: &mut Local, forward: &Forward) -> Result<(), ConvertError> {
+        let rows = self.assembled(shape, &mut batch)?;
         {
             let mut counts = lock(&self.counts);
             batch.segments.iter().for_each(|s| counts[s.file].0 += s.rows as u64);
@@ -279,11 +301,9 @@ impl Shared<'_> {
             let uri = |file: usize| self.plan.inputs[file].file.uri.clone();
             self.quarantine.add(batch.rejects.into_iter().map(|(file, r)| (uri(file), r)))?;
         }
-        if batch.batch.num_rows() == 0 {
+        if rows.num_rows() == 0 {
             return Ok(());
         }
-        let shape = &self.plan.shapes[shape];
-        let rows = assemble(self.spec, self.plan, shape, &self.keys, &batch.batch, &batch.segments)?;
         match forward {
             None => Ok(self.writer.write(local, &rows)?),
             Some(sender) => sender.blocking_send(rows).map_err(|_| ConvertError::Bug("the transformation ended early".into())),
@@ -376,6 +396,7 @@ impl<'s, 'a> Worker<'s, 'a> {
         let parser = self.parsers[shape].get_or_insert_with(|| match &look.format {
             Format::Json(options) => {
                 let mut json = JsonParser::new(options, &look.parsed, true, BATCH_ROWS);
+                json.pending.keep_starts = shared.keeps_starts();
                 json.ignore(look.names.iter().cloned());
                 if shared.full {
                     json.close();
@@ -383,7 +404,15 @@ impl<'s, 'a> Worker<'s, 'a> {
                 json.ignore(shared.spec.source.partition_keys.iter().map(|k| k.name.to_lowercase()));
                 Parser::Json(json)
             }
-            Format::Csv(options) => Parser::Csv(CsvParser::new(options, &look.parsed, true, BATCH_ROWS)),
+            Format::Csv(options) => {
+                let mut csv = CsvParser::new(options, &look.parsed, true, BATCH_ROWS);
+                csv.pending.keep_starts = shared.keeps_starts();
+                if shared.spec.options.text {
+                    let typed = |(read, (_, t)): (&usize, &(String, HiveType))| t.is_text() && !look.types[*read].is_text();
+                    csv.text_of(look.wanted.iter().zip(&look.parsed).map(typed).collect());
+                }
+                Parser::Csv(csv)
+            }
             Format::Parquet | Format::Avro => unreachable!("only text has parsers"),
         });
         let (local, forward) = (&mut self.local, &self.forward);

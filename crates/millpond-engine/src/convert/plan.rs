@@ -92,6 +92,8 @@ pub(crate) enum Origin {
     Ingestion,
     /// The object's URI.
     SourceFile,
+    /// The order of the inputs and of the rows in them.
+    Order,
     /// Files of this shape lack it.
     Absent,
 }
@@ -161,6 +163,15 @@ impl Plan {
             source.retain(|c| c.0 != SOURCE_FILE);
             source.push((SOURCE_FILE.into(), HiveType::String));
         }
+        if let Some(order) = spec.options.order.as_ref().filter(|_| spec.transform.is_none()) {
+            source.retain(|c| c.0 != *order);
+            source.push((order.clone(), HiveType::BigInt));
+        }
+        if spec.options.text && spec.transform.is_none() && found.shapes.iter().any(FoundShape::is_text) {
+            let is_time = |name: &str| name == INGESTION_TIMESTAMP && spec.options.ingestion_timestamp_ms.is_some();
+            let own = |name: &str| is_time(name) || spec.options.order.as_deref() == Some(name);
+            source.iter_mut().filter(|c| !own(&c.0)).for_each(|c| c.1 = HiveType::String);
+        }
         let produced = match &spec.transform {
             None => source.clone(),
             Some(transform) => transformed(&**transform, &source)?,
@@ -198,6 +209,12 @@ struct FoundShape {
     columns: Vec<Typed>,
     /// Why such files cannot be read.
     unreadable: Option<String>,
+}
+
+impl FoundShape {
+    fn is_text(&self) -> bool {
+        matches!(self.format, Format::Csv(_) | Format::Json(_))
+    }
 }
 
 impl Found {
@@ -319,6 +336,8 @@ fn shape(spec: &ConvertSpec, format: Format, columns: &[Typed], keys: &[Typed], 
             Origin::Ingestion
         } else if name == SOURCE_FILE && spec.options.source_file {
             Origin::SourceFile
+        } else if spec.options.order.as_ref() == Some(name) && spec.transform.is_none() {
+            Origin::Order
         } else if let Some(key) = keys.iter().position(|k| k.0 == *name) {
             Origin::Key(key)
         } else if let Some(column) = names.iter().position(|n| n == name) {

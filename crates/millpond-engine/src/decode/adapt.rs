@@ -1,7 +1,7 @@
 //! Batches that come typed (Parquet, Avro) brought to the columns that are wanted: found by name, cast, and looked through for values that were
 //! lost on the way.
 
-use super::csv::{Batch, Segment};
+use super::csv::{Batch, Segment, Start};
 use super::{Rejected, cut_text};
 use crate::types::{HiveType, merge};
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array, new_null_array};
@@ -56,9 +56,12 @@ impl Adapter {
             let keep: BooleanArray = (0..rows).map(|row| Some(!bad.contains_key(&row))).collect();
             adapted = filter_record_batch(&adapted, &keep)?;
         }
+        let first = self.rows + 1;
         self.rows += batch.num_rows() as u64;
+        let starts = (0u32..).zip(first..=self.rows).filter(|(row, _)| self.strict && !bad.contains_key(row));
+        let starts = starts.map(|(_, line)| Start { line, position: line }).collect();
         let segments = vec![Segment { file, rows: adapted.num_rows() }];
-        Ok(Batch { batch: adapted, segments, rejects })
+        Ok(Batch { batch: adapted, segments, rejects, starts })
     }
 
     /// The array in the wanted type, and the rows whose values did not survive.
@@ -91,11 +94,7 @@ impl Adapter {
     }
 
     fn reject(&self, batch: &RecordBatch, row: u32, column: usize, source: &ArrayRef) -> Result<Rejected, ArrowError> {
-        let one = arrow::compute::take_record_batch(batch, &UInt32Array::from(vec![row]))?;
-        let mut json = arrow::json::LineDelimitedWriter::new(Vec::new());
-        json.write(&one)?;
-        json.finish()?;
-        let raw = cut_text(json.into_inner().trim_ascii(), super::blocks::RAW_BYTES_MAX);
+        let raw = row_json(batch, row)?;
         let formatter = ArrayFormatter::try_new(source.as_ref(), &FormatOptions::new())?;
         let value = formatter.value(row as usize).to_string();
         let reason = super::csv::misfit(value.as_bytes(), &self.types[column]);
@@ -107,6 +106,15 @@ impl Adapter {
             raw,
         })
     }
+}
+
+/// A row as JSON, cut where it is too long to be kept.
+pub(crate) fn row_json(batch: &RecordBatch, row: u32) -> Result<String, ArrowError> {
+    let one = arrow::compute::take_record_batch(batch, &UInt32Array::from(vec![row]))?;
+    let mut json = arrow::json::LineDelimitedWriter::new(Vec::new());
+    json.write(&one)?;
+    json.finish()?;
+    Ok(cut_text(json.into_inner().trim_ascii(), super::blocks::RAW_BYTES_MAX))
 }
 
 /// A column by its name, without regard to case.

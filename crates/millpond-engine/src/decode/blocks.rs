@@ -20,6 +20,8 @@ pub(crate) struct Block {
     pub data: Vec<u8>,
     /// The physical line of the first byte, 1-based.
     pub first_line: u64,
+    /// The first byte's place in the (unpacked) text, 0-based.
+    pub first_byte: u64,
     /// Whether the file ends here: its last record may lack a line feed.
     pub last: bool,
     /// Records before this block that could not be cut.
@@ -43,6 +45,7 @@ pub(crate) struct Cutter {
     pub cut: Cut,
     carry: Vec<u8>,
     line: u64,
+    byte: u64,
     ended: bool,
     block_bytes: usize,
 }
@@ -56,7 +59,7 @@ impl std::fmt::Debug for Cutter {
 impl Cutter {
     /// `head` was read from `input` already and goes first.
     pub fn new(input: Box<dyn Read + Send>, uri: &str, cut: Cut, head: Vec<u8>, block_bytes: usize) -> Self {
-        Self { input, uri: uri.to_owned(), cut, carry: head, line: 1, ended: false, block_bytes }
+        Self { input, uri: uri.to_owned(), cut, carry: head, line: 1, byte: 0, ended: false, block_bytes }
     }
 
     /// The next whole records; `None` at the end.
@@ -90,9 +93,10 @@ impl Cutter {
     }
 
     fn block(&mut self, data: Vec<u8>, last: bool, rejects: Vec<Rejected>) -> Block {
-        let first_line = self.line;
+        let (first_line, first_byte) = (self.line, self.byte);
+        self.byte += data.len() as u64;
         self.line += memchr::memchr_iter(b'\n', &data).count() as u64;
-        Block { data, first_line, last, rejects }
+        Block { data, first_line, first_byte, last, rejects }
     }
 
     fn fill(&mut self) -> Result<(), DecodeError> {
@@ -113,10 +117,12 @@ impl Cutter {
             match memchr::memchr(b'\n', &self.carry) {
                 Some(at) => {
                     self.carry.drain(..=at);
+                    self.byte += at as u64 + 1;
                     self.line += 1;
                     break;
                 }
                 None => {
+                    self.byte += self.carry.len() as u64;
                     self.carry.clear();
                     self.fill()?;
                     if self.ended && memchr::memchr(b'\n', &self.carry).is_none() {
@@ -141,7 +147,7 @@ fn first_line_end(data: &[u8]) -> usize {
 }
 
 /// Physical lines of positions in a block, asked in rising order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Lines<'a> {
     data: &'a [u8],
     at: usize,

@@ -53,7 +53,7 @@ impl ChunkReader for Ranges {
     }
 }
 
-fn failed(uri: &str, error: &ParquetError) -> DecodeError {
+pub(crate) fn failed(uri: &str, error: &ParquetError) -> DecodeError {
     match error {
         ParquetError::External(e) if e.is::<object_store::Error>() => {
             DecodeError { uri: uri.to_owned(), kind: DecodeErrorKind::Read, message: format!("cannot be read: {e}") }

@@ -3,28 +3,97 @@
 //! The service is given to them late ([`Loaders`]), so that service folders need not import each other.
 
 use async_trait::async_trait;
+use millpond_engine::rows::RowCheck;
 use millpond_engine::table::DataFile;
+use serde::{Deserialize, Serialize};
 use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
 /// Rows to put as items.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ItemLoad {
     /// The table's name.
     pub table: String,
     /// Parquet files, each row an item, each column an attribute of its name; a null is an attribute that is not there.
     pub files: Vec<DataFile>,
+    /// How a row becomes an item.
+    pub shape: ItemShape,
+}
+
+impl ItemLoad {
+    /// Rows with typed attributes and keys of their own.
+    pub fn new(table: impl Into<String>, files: Vec<DataFile>) -> Self {
+        Self { table: table.into(), files, shape: ItemShape::default() }
+    }
+}
+
+/// How a row becomes an item.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ItemShape {
+    /// The types of attributes. Key attributes have the types that the table gives them.
+    pub types: AttributeTypes,
+    /// For rows without a key: the key is a hash of the row.
+    pub id: Option<RowId>,
+    /// A column that is no attribute: of rows with the same key that with the highest number in it is kept. Without it, it is the last in the files' order.
+    pub order: Option<String>,
+}
+
+/// Which types attributes get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttributeTypes {
+    /// Those of the columns: numbers are `N`, text, dates (`2024-05-01`) and times (`2024-05-01T10:00:00Z`) are `S`, the rest `BOOL`, `B`, `L` and `M`.
+    #[default]
+    Typed,
+    /// `S`, whatever the column is; lists and structures as JSON.
+    String,
+}
+
+impl AttributeTypes {
+    /// Its word in arguments and configurations.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Typed => "typed",
+            Self::String => "string",
+        }
+    }
+
+    /// Of its word.
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::Typed, Self::String].into_iter().find(|types| types.word() == word)
+    }
+}
+
+/// A key that is made of the row: the hexadecimal SHA-256 of its names and values, which neither the columns' order nor columns without a value
+/// change. The same row has the same id in every run, so that duplicates take each other's place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowId {
+    /// The key attribute that it goes to: `S`, the table's only one.
+    pub attribute: String,
+    /// Columns that do not count: what says when and whence a row came.
+    pub apart: Vec<String>,
+}
+
+/// A table that takes items, as far as a load must know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemTable {
+    /// The key attributes, the partition key first, with their types: `S`, `N` or `B`.
+    pub key: Vec<(String, &'static str)>,
+    /// Items that are there now.
+    pub items: u64,
 }
 
 /// What a load did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Loaded {
-    /// Rows read.
+    /// Rows read: `created + replaced + duplicates`.
     pub rows: u64,
     /// Items that were not there before.
     pub created: u64,
-    /// Items that took the place of another of their key.
+    /// Items that took the place of another of their key that was there before.
     pub replaced: u64,
+    /// Rows that another row of the same load with the same key took the place of.
+    pub duplicates: u64,
 }
 
 /// Why rows could not be put.
@@ -44,6 +113,18 @@ pub enum LoadError {
 /// Puts rows as items.
 #[async_trait]
 pub trait ItemLoader: Send + Sync + std::fmt::Debug {
+    /// The table of this name, if there is one.
+    ///
+    /// # Errors
+    /// It cannot be asked now.
+    async fn table(&self, name: &str) -> Result<Option<ItemTable>, LoadError>;
+
+    /// Finds rows that can be no items of the table: without a key or with one of another type, or too large. What it lets pass, [`Self::load`] takes.
+    ///
+    /// # Errors
+    /// There is no such table, or `shape` does not suit it.
+    async fn check(&self, table: &str, shape: &ItemShape) -> Result<Arc<dyn RowCheck>, LoadError>;
+
     /// Checks all rows first (keys, sizes), and puts nothing if one is wrong; then puts them, durably. Doing it again changes nothing.
     ///
     /// # Errors

@@ -29,6 +29,8 @@ pub(crate) struct Cells {
     null_first: bool,
     strict: bool,
     scratch: Vec<u8>,
+    /// By column: read as text, though it is of another type. Empty: none is.
+    pub typed: Vec<bool>,
     pub bad: Vec<BadCell>,
 }
 
@@ -46,7 +48,7 @@ impl Cells {
         let like_a_value =
             |v: &Vec<u8>| values::double(v).is_some() || values::boolean(v).is_some() || values::timestamp(v).is_some();
         let null_first = null_text.iter().chain(&null_values).any(like_a_value);
-        Self { null_text, null_values, null_first, strict, scratch: Vec::new(), bad: Vec::new() }
+        Self { null_text, null_values, null_first, strict, scratch: Vec::new(), typed: Vec::new(), bad: Vec::new() }
     }
 
     fn is_null(&self, text: &[u8]) -> bool {
@@ -181,6 +183,9 @@ impl Column<'_> {
     }
 
     fn text(&mut self, node: &mut Text) {
+        if self.cells.typed.get(self.column) == Some(&true) {
+            return self.text_of_type(node);
+        }
         let syntax = self.syntax;
         let null_text = self.cells.null_text.as_deref();
         let plain = syntax.quote.is_none() && syntax.escape.is_none();
@@ -191,6 +196,21 @@ impl Column<'_> {
             };
             let text = if plain { raw } else { value(raw, &syntax, &mut self.cells.scratch) };
             if null_text == Some(text) { node.push_null() } else { node.push(text) }
+        }
+    }
+
+    /// Text of a column of another type: what is null for the type is null.
+    fn text_of_type(&mut self, node: &mut Text) {
+        for row in 0..self.index.records.len() {
+            let raw = self.index.field(self.data, row, self.field).unwrap_or_default();
+            let mut scratch = std::mem::take(&mut self.cells.scratch);
+            let text = value(raw, &self.syntax, &mut scratch);
+            if self.cells.is_null(text) || self.cells.is_null(values::trim(text)) {
+                node.push_null()
+            } else {
+                node.push(text)
+            }
+            self.cells.scratch = scratch;
         }
     }
 

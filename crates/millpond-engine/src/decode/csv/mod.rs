@@ -44,6 +44,25 @@ pub(crate) struct Batch {
     pub segments: Vec<Segment>,
     /// With the index of their file.
     pub rejects: Vec<(usize, Rejected)>,
+    /// Where each row starts; empty where nobody asked.
+    pub starts: Vec<Start>,
+}
+
+/// Where a row starts in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Start {
+    /// As [`Rejected::line`] counts.
+    pub line: u64,
+    /// Rises from row to row.
+    pub position: u64,
+}
+
+impl Start {
+    /// Of a record at `at` in a block.
+    pub fn new(line: u64, first_byte: u64, at: usize) -> Self {
+        // Text that is not UTF-8 may be up to three times as long when it is.
+        Self { line, position: first_byte * 4 + at as u64 }
+    }
 }
 
 /// Receives batches; an error stops the work.
@@ -59,6 +78,9 @@ pub(crate) struct Pending {
     pub bad_rows: Vec<u32>,
     pub segments: Vec<Segment>,
     pub rejects: Vec<(usize, Rejected)>,
+    /// One for each row, where they are kept.
+    pub starts: Vec<Start>,
+    pub keep_starts: bool,
     batch_rows: usize,
 }
 
@@ -73,6 +95,8 @@ impl Pending {
             bad_rows: Vec::new(),
             segments: Vec::new(),
             rejects: Vec::new(),
+            starts: Vec::new(),
+            keep_starts: false,
             batch_rows: batch_rows.max(1),
         }
     }
@@ -106,10 +130,16 @@ impl Pending {
             for row in self.bad_rows.drain(..) {
                 keep[row as usize] = false;
             }
+            let mut row = 0;
+            self.starts.retain(|_| {
+                row += 1;
+                keep[row - 1]
+            });
             batch = filter_record_batch(&batch, &BooleanArray::from(keep))?;
         }
         (self.rows, self.bytes) = (0, 0);
-        Ok(Some(Batch { batch, segments: std::mem::take(&mut self.segments), rejects: std::mem::take(&mut self.rejects) }))
+        let (segments, rejects) = (std::mem::take(&mut self.segments), std::mem::take(&mut self.rejects));
+        Ok(Some(Batch { batch, segments, rejects, starts: std::mem::take(&mut self.starts) }))
     }
 }
 
@@ -138,6 +168,12 @@ impl CsvParser {
         }
     }
 
+    /// Columns that are read as text and have no text in them: for each, whether an empty field or one that says "nothing" is a null, as it would be if the
+    /// column were read by its type.
+    pub fn text_of(&mut self, typed: Vec<bool>) {
+        self.cells.typed = typed;
+    }
+
     /// Parses one block of file number `file`, handing on full batches; what is left stays for the next block.
     pub fn parse<E: From<ArrowError>>(
         &mut self,
@@ -155,7 +191,7 @@ impl CsvParser {
             let from = scanner.at;
             self.index.clear(layout.width);
             let stop = scanner.index(&mut self.index, self.pending.room(), block.last, self.strict);
-            self.take_records(data, layout, file, &mut lines);
+            self.take_records(data, layout, file, block.first_byte, &mut lines);
             self.pending.bytes += scanner.at - from;
             if stop == Stop::End && scanner.at < data.len() && block.last {
                 // A quote is opened and never closed: that line is given up, not the rest of the file.
@@ -181,7 +217,7 @@ impl CsvParser {
     }
 
     /// Parses the wanted columns of the indexed records.
-    fn take_records(&mut self, data: &[u8], layout: &Layout, file: usize, lines: &mut Lines<'_>) {
+    fn take_records(&mut self, data: &[u8], layout: &Layout, file: usize, first_byte: u64, lines: &mut Lines<'_>) {
         let rows = self.index.records.len();
         for (column, field) in layout.fields.iter().enumerate() {
             let node = &mut self.pending.nodes[column];
@@ -189,6 +225,11 @@ impl CsvParser {
                 Some(field) => self.cells.parse(node, &self.types[column], data, &self.index, *field, column, self.syntax),
                 None => (0..rows).for_each(|_| node.push_null()),
             }
+        }
+        if self.pending.keep_starts {
+            let mut lines = lines.clone();
+            let start = |record: &Record| Start::new(lines.line_of(record.start as usize), first_byte, record.start as usize);
+            self.pending.starts.extend(self.index.records.iter().map(start));
         }
         let mut bad = std::mem::take(&mut self.cells.bad);
         if !bad.is_empty() || !self.index.ragged.is_empty() {

@@ -12,7 +12,7 @@ pub(crate) use push::{Misfit, Unknown, push_text};
 pub(crate) use values::{Values, is_lines, next};
 
 use super::blocks::{Block, Lines, RAW_BYTES_MAX};
-use super::csv::{Emit, Pending};
+use super::csv::{Emit, Pending, Start};
 use super::{Rejected, cut_text, source};
 use crate::table::JsonOptions;
 use crate::types::HiveType;
@@ -79,6 +79,9 @@ impl JsonParser {
             };
             match refused {
                 None => {
+                    if self.pending.keep_starts {
+                        self.pending.starts.push(Start::new(lines.line_of(found.start), block.first_byte, found.start));
+                    }
                     self.pending.rows += 1;
                     self.pending.add_segment(file, 1);
                 }

@@ -246,9 +246,12 @@ impl JobRunHandler {
             target: selected.target.as_ref().map(select::shape),
             partition_by: selected.partition_by.clone(),
             transform: arguments.sql.as_ref().map(|sql| sql_transform(&self.engine, sql, stop)),
+            check: None,
             options: ConvertOptions {
                 ingestion_timestamp_ms: arguments.ingestion_timestamp.then_some(now_ms),
                 source_file: arguments.source_file,
+                text: false,
+                order: None,
                 write: WriteOptions::default(),
                 threads: self.engine.config().threads,
                 job_run_id: run.id.clone(),
