@@ -91,19 +91,22 @@ pub enum ValueError {
     /// `NULL` that is not `true`.
     #[error("One or more parameter values were invalid: Null attribute value types must have the value of true")]
     NullNotTrue,
-    /// A set without elements.
-    #[error("One or more parameter values were invalid: An {0} set  may not be empty")]
+    /// A set without elements; DynamoDB's sentence about it, with its second space.
+    #[error("One or more parameter values were invalid: {0}")]
     EmptySet(&'static str),
     /// A set that names an element twice; the set as DynamoDB shows it.
     #[error("One or more parameter values were invalid: Input collection {0} contains duplicates.")]
     Duplicates(String),
+    /// A number set that names a number twice.
+    #[error("Input collection contains duplicates")]
+    DuplicateNumbers,
     /// Too many levels of lists and maps.
     #[error("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")]
     Depth,
     /// Not a number, or none that can be kept.
     #[error(transparent)]
     Number(#[from] NumberError),
-    /// Not the JSON that the member's type needs.
+    /// Not the JSON that the member's type needs: DynamoDB answers `SerializationException`, not `ValidationException`.
     #[error("{0}")]
     Shape(String),
 }
@@ -127,7 +130,26 @@ impl Value {
 
     /// What it counts of an item's size, in bytes. Developer guide, "DynamoDB item sizes and formats".
     pub fn size(&self) -> usize {
-        todo!()
+        match self {
+            Self::String(text) => text.len(),
+            Self::Number(number) => number.size(),
+            Self::Binary(bytes) => bytes.len(),
+            Self::Bool(_) | Self::Null => 1,
+            Self::List(elements) => 3 + elements.iter().map(|element| 1 + element.size()).sum::<usize>(),
+            Self::Map(members) => 3 + members.iter().map(|(name, value)| 1 + name.len() + value.size()).sum::<usize>(),
+            Self::StringSet(elements) => elements.iter().map(String::len).sum(),
+            Self::NumberSet(elements) => elements.iter().map(|element| element.size()).sum(),
+            Self::BinarySet(elements) => elements.iter().map(Vec::len).sum(),
+        }
+    }
+
+    /// How many levels of lists and maps it has: 0 for anything else.
+    pub fn depth(&self) -> usize {
+        match self {
+            Self::List(elements) => 1 + elements.iter().map(Self::depth).max().unwrap_or(0),
+            Self::Map(members) => 1 + members.values().map(Self::depth).max().unwrap_or(0),
+            _ => 0,
+        }
     }
 
     /// The string of an `S`.

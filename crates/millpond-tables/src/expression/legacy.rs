@@ -1,17 +1,32 @@
-//! The parameters from before expressions. Developer guide, "Legacy conditional parameters".
-//!
-//! They are taken as JSON, as the wire has them: `{"ComparisonOperator": "EQ", "AttributeValueList": [{"S": "x"}]}`.
+//! The parameters from before expressions: `Expected`, `QueryFilter`, `ScanFilter`, `KeyConditions`, `AttributeUpdates`. Developer guide, "Legacy DynamoDB
+//! conditional parameters". They become the trees that expressions become.
 
 use super::{Condition, ExpressionError, Update};
 use crate::value::key::{KeyRange, KeySchema};
 use serde_json::Value as Json;
 
+/// A condition on one attribute, as the wire has it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LegacyCondition<'a> {
+    /// `ComparisonOperator`
+    pub comparison: Option<&'a str>,
+    /// `AttributeValueList`
+    pub values: Option<&'a [Json]>,
+    /// `Value`, of `Expected` only.
+    pub value: Option<&'a Json>,
+    /// `Exists`, of `Expected` only.
+    pub exists: Option<bool>,
+}
+
 /// `Expected` with `ConditionalOperator` (`AND`, `OR`).
 ///
 /// # Errors
 /// See [`ExpressionError`].
-pub fn expected(expected: &serde_json::Map<String, Json>, operator: Option<&str>) -> Result<Condition, ExpressionError> {
-    let _ = (expected, operator);
+pub fn expected<'a>(
+    conditions: impl IntoIterator<Item = (&'a str, LegacyCondition<'a>)>,
+    operator: Option<&str>,
+) -> Result<Condition, ExpressionError> {
+    let _ = (conditions.into_iter().count(), operator);
     todo!()
 }
 
@@ -19,8 +34,11 @@ pub fn expected(expected: &serde_json::Map<String, Json>, operator: Option<&str>
 ///
 /// # Errors
 /// See [`ExpressionError`].
-pub fn filter(filter: &serde_json::Map<String, Json>, operator: Option<&str>) -> Result<Condition, ExpressionError> {
-    let _ = (filter, operator);
+pub fn filter<'a>(
+    conditions: impl IntoIterator<Item = (&'a str, LegacyCondition<'a>)>,
+    operator: Option<&str>,
+) -> Result<Condition, ExpressionError> {
+    let _ = (conditions.into_iter().count(), operator);
     todo!()
 }
 
@@ -28,16 +46,21 @@ pub fn filter(filter: &serde_json::Map<String, Json>, operator: Option<&str>) ->
 ///
 /// # Errors
 /// See [`ExpressionError`].
-pub fn key_conditions(conditions: &serde_json::Map<String, Json>, schema: &KeySchema) -> Result<KeyRange, ExpressionError> {
-    let _ = (conditions, schema);
+pub fn key_conditions<'a>(
+    conditions: impl IntoIterator<Item = (&'a str, LegacyCondition<'a>)>,
+    schema: &KeySchema,
+) -> Result<KeyRange, ExpressionError> {
+    let _ = (conditions.into_iter().count(), schema);
     todo!()
 }
 
-/// `AttributeUpdates`: `{"a": {"Action": "PUT" | "ADD" | "DELETE", "Value": {…}}}`.
+/// `AttributeUpdates`: attribute, `Action` (`PUT`, `ADD`, `DELETE`; none is `PUT`), `Value`.
 ///
 /// # Errors
 /// See [`ExpressionError`].
-pub fn attribute_updates(updates: &serde_json::Map<String, Json>) -> Result<Update, ExpressionError> {
-    let _ = updates;
+pub fn attribute_updates<'a>(
+    updates: impl IntoIterator<Item = (&'a str, Option<&'a str>, Option<&'a Json>)>,
+) -> Result<Update, ExpressionError> {
+    let _ = updates.into_iter().count();
     todo!()
 }
