@@ -98,6 +98,7 @@ pub fn components() -> Vec<Component> {
         glue::classifier::COMPONENT,
         glue::crawler::COMPONENT,
         glue::job::COMPONENT,
+        glue::trigger::COMPONENT,
         athena::COMPONENT,
         events::COMPONENT,
         sns::COMPONENT,
@@ -344,6 +345,7 @@ impl Services {
         let targets = self.events.targets().clone();
         let mut handlers: Vec<Arc<dyn Handler>> = vec![self.athena.runner(), Arc::new(Redelivery { targets: targets.clone() })];
         handlers.extend(glue::handlers(&self.glue, &self.engine));
+        handlers.push(Arc::new(s3::UploadSweep));
         handlers.push(Arc::new(events::ScheduleHandler { events: self.events.clone() }));
         handlers.extend(self.sns.handlers());
         handlers.extend(self.sqs.handlers());

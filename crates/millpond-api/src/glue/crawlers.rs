@@ -29,6 +29,9 @@ pub fn register(router: &mut Router, service: &Glue) {
         .on(glue::BatchGetCrawlers, batch_get)
         .on(glue::StartCrawler, start)
         .on(glue::StopCrawler, stop)
+        .on(glue::StartCrawlerSchedule, start_schedule)
+        .on(glue::StopCrawlerSchedule, stop_schedule)
+        .on(glue::UpdateCrawlerSchedule, update_schedule)
         .on(glue::GetCrawlerMetrics, metrics)
         .on(glue::ListCrawls, list_crawls);
 }
@@ -98,6 +101,33 @@ async fn start(service: Glue, _: Context, input: StartCrawlerInput) -> Result<St
 async fn stop(service: Glue, _: Context, input: StopCrawlerInput) -> Result<StopCrawlerOutput, WireError> {
     service.stop_crawler(input.name).await.map_err(wire)?;
     Ok(StopCrawlerOutput {})
+}
+
+async fn start_schedule(
+    service: Glue,
+    _: Context,
+    input: StartCrawlerScheduleInput,
+) -> Result<StartCrawlerScheduleOutput, WireError> {
+    service.set_crawler_schedule(input.crawler_name, true).await.map_err(wire)?;
+    Ok(StartCrawlerScheduleOutput {})
+}
+
+async fn stop_schedule(
+    service: Glue,
+    _: Context,
+    input: StopCrawlerScheduleInput,
+) -> Result<StopCrawlerScheduleOutput, WireError> {
+    service.set_crawler_schedule(input.crawler_name, false).await.map_err(wire)?;
+    Ok(StopCrawlerScheduleOutput {})
+}
+
+async fn update_schedule(
+    service: Glue,
+    _: Context,
+    input: UpdateCrawlerScheduleInput,
+) -> Result<UpdateCrawlerScheduleOutput, WireError> {
+    service.update_crawler_schedule(input.crawler_name, input.schedule).await.map_err(wire)?;
+    Ok(UpdateCrawlerScheduleOutput {})
 }
 
 async fn metrics(service: Glue, _: Context, input: GetCrawlerMetricsInput) -> Result<GetCrawlerMetricsOutput, WireError> {

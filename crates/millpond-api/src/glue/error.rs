@@ -23,6 +23,7 @@ pub fn wire(error: GlueError) -> WireError {
         GlueError::VersionMismatch(_) => &shape::VERSION_MISMATCH_EXCEPTION,
         GlueError::ResourceNumberLimitExceeded(_) => &shape::RESOURCE_NUMBER_LIMIT_EXCEEDED_EXCEPTION,
         GlueError::IdempotentParameterMismatch(_) => &shape::IDEMPOTENT_PARAMETER_MISMATCH_EXCEPTION,
+        GlueError::IllegalWorkflowState(_) => &shape::ILLEGAL_WORKFLOW_STATE_EXCEPTION,
         GlueError::ResourceNotReady(_) => &shape::RESOURCE_NOT_READY_EXCEPTION,
         GlueError::OperationNotSupported(_) => &shape::OPERATION_NOT_SUPPORTED_EXCEPTION,
         GlueError::OperationTimeout(_) => &shape::OPERATION_TIMEOUT_EXCEPTION,

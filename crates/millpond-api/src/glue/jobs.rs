@@ -150,7 +150,8 @@ fn job(known: &Known) -> Result<Job, WireError> {
     })
 }
 
-fn run(known: &Run) -> Result<JobRun, WireError> {
+/// A run as Glue shows it.
+pub(super) fn run(known: &Run) -> Result<JobRun, WireError> {
     let mut members: Map<String, Value> = recode(&known.spec)?;
     // Members of the definition that mean something else in a run, or nothing.
     for name in ["Role", "Command", "DefaultArguments", "NonOverridableArguments", "ExecutionProperty", "MaxRetries"] {

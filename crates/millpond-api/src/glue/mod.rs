@@ -6,6 +6,8 @@ mod convert;
 mod crawlers;
 mod error;
 mod jobs;
+mod triggers;
+mod workflows;
 
 use crate::router::Router;
 use millpond_services::glue::Glue;
@@ -19,4 +21,6 @@ pub fn register(router: &mut Router, glue: &Glue) {
     crawlers::register(router, glue);
     classifiers::register(router, glue);
     jobs::register(router, glue);
+    triggers::register(router, glue);
+    workflows::register(router, glue);
 }

@@ -51,6 +51,9 @@ pub enum GlueError {
     /// The same name was used before with other parameters.
     #[error("{0}")]
     IdempotentParameterMismatch(String),
+    /// The workflow's run is not in a state in which this can be done.
+    #[error("{0}")]
+    IllegalWorkflowState(String),
     /// What it needs is not in the right state (a bookmark without a job run, say).
     #[error("{0}")]
     ResourceNotReady(String),
@@ -87,6 +90,7 @@ impl GlueError {
             | Self::SchedulerNotRunning(_)
             | Self::VersionMismatch(_)
             | Self::IdempotentParameterMismatch(_)
+            | Self::IllegalWorkflowState(_)
             | Self::ResourceNotReady(_) => ErrorKind::Conflict,
             Self::InvalidInput(_) | Self::OperationNotSupported(_) => ErrorKind::Input,
             Self::ConcurrentRunsExceeded(_) | Self::ResourceNumberLimitExceeded(_) => ErrorKind::Limit,

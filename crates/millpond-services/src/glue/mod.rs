@@ -9,9 +9,12 @@ mod databases;
 mod error;
 pub mod job;
 pub mod partitions;
+mod schedule;
 pub mod search;
 mod tables;
 pub mod tags;
+pub mod trigger;
+pub mod workflow;
 
 pub use error::GlueError;
 pub use tags::COMPONENT;
@@ -47,6 +50,8 @@ pub fn handlers(glue: &Glue, engine: &Arc<Engine>) -> Vec<Arc<dyn Handler>> {
     vec![
         Arc::new(crawler::CrawlHandler { glue: glue.clone(), engine: engine.clone() }),
         Arc::new(crawler::ScheduleHandler),
+        Arc::new(trigger::ScheduleHandler),
+        Arc::new(trigger::ActionHandler),
         Arc::new(crate::lake::catalog::Sweeper),
         Arc::new(job::JobRunHandler { glue: glue.clone(), engine: engine.clone(), limits: job::Limits::default() }),
     ]
@@ -54,5 +59,5 @@ pub fn handlers(glue: &Glue, engine: &Arc<Engine>) -> Vec<Arc<dyn Handler>> {
 
 /// Crawlers and jobs as targets of rules.
 pub fn target_kinds() -> Vec<Arc<dyn TargetKind>> {
-    vec![Arc::new(job::targets::CrawlerTarget), Arc::new(job::targets::JobTarget)]
+    vec![Arc::new(job::targets::CrawlerTarget), Arc::new(job::targets::JobTarget), Arc::new(job::targets::WorkflowTarget)]
 }

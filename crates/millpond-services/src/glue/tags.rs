@@ -1,8 +1,8 @@
-//! Tags of databases, tables, crawlers and jobs.
+//! Tags of databases, tables, crawlers, jobs, triggers and workflows.
 //!
 //! Whoever creates a resource sets its tags in the same transaction ([`set`]), and whoever deletes it forgets them ([`forget`]).
 
-use super::{Glue, GlueError, crawler, job};
+use super::{Glue, GlueError, crawler, job, trigger, workflow};
 use crate::lake::catalog;
 use millpond_core::arn::{Arn, Place};
 use millpond_store::{Component, StoreError, Tx};
@@ -96,6 +96,8 @@ fn known(connection: &Connection, place: &Place, text: &str) -> Result<String, G
         }
         "crawler" => (crawler::rows::crawler(connection, name)?.is_some(), name.to_owned()),
         "job" => (job::rows::job(connection, name)?.is_some(), name.to_owned()),
+        "trigger" => (trigger::rows::trigger(connection, name)?.is_some(), name.to_owned()),
+        "workflow" => (workflow::rows::workflow(connection, name)?.is_some(), name.to_owned()),
         _ => (false, name.to_owned()),
     };
     if exists { Ok(place.arn("glue", format_args!("{kind}/{name}")).to_string()) } else { Err(missing()) }

@@ -409,7 +409,6 @@ BatchGetWorkflows: BatchGetWorkflowsInput = schema::BATCH_GET_WORKFLOWS_REQUEST,
 DeleteWorkflow: DeleteWorkflowInput = schema::DELETE_WORKFLOW_REQUEST, DeleteWorkflowOutput = schema::DELETE_WORKFLOW_RESPONSE, None, "glue:DeleteWorkflow", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
 StartWorkflowRun: StartWorkflowRunInput = schema::START_WORKFLOW_RUN_REQUEST, StartWorkflowRunOutput = schema::START_WORKFLOW_RUN_RESPONSE, None, "glue:StartWorkflowRun", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
 StopWorkflowRun: StopWorkflowRunInput = schema::STOP_WORKFLOW_RUN_REQUEST, StopWorkflowRunOutput = schema::STOP_WORKFLOW_RUN_RESPONSE, None, "glue:StopWorkflowRun", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
-ResumeWorkflowRun: ResumeWorkflowRunInput = schema::RESUME_WORKFLOW_RUN_REQUEST, ResumeWorkflowRunOutput = schema::RESUME_WORKFLOW_RUN_RESPONSE, None, "glue:ResumeWorkflowRun", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
 GetWorkflowRun: GetWorkflowRunInput = schema::GET_WORKFLOW_RUN_REQUEST, GetWorkflowRunOutput = schema::GET_WORKFLOW_RUN_RESPONSE, None, "glue:GetWorkflowRun", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
 GetWorkflowRuns: GetWorkflowRunsInput = schema::GET_WORKFLOW_RUNS_REQUEST, GetWorkflowRunsOutput = schema::GET_WORKFLOW_RUNS_RESPONSE, None, "glue:GetWorkflowRuns", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
 GetWorkflowRunProperties: GetWorkflowRunPropertiesInput = schema::GET_WORKFLOW_RUN_PROPERTIES_REQUEST, GetWorkflowRunPropertiesOutput = schema::GET_WORKFLOW_RUN_PROPERTIES_RESPONSE, None, "glue:GetWorkflowRunProperties", &[Part::Text("arn:aws:glue:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workflow/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
@@ -1580,15 +1579,6 @@ structures! {
     }
     ResetJobBookmarkOutput {
         job_bookmark_entry: Option<JobBookmarkEntry> = "JobBookmarkEntry",
-    }
-    ResumeWorkflowRunInput {
-        name: String = "Name",
-        run_id: String = "RunId",
-        node_ids: Vec<String> = "NodeIds",
-    }
-    ResumeWorkflowRunOutput {
-        run_id: Option<String> = "RunId",
-        node_ids: Option<Vec<String>> = "NodeIds",
     }
     S3Target {
         path: Option<String> = "Path",

@@ -2229,7 +2229,6 @@ pub(super) static NODE: Schema = Schema::structure(
     ],
 );
 pub(super) static NODE_ID: Schema = Schema::string("NodeId").pattern(&PATTERN_8);
-pub(super) static NODE_ID_LIST: Schema = Schema::list("NodeIdList", &NAME_STRING);
 pub(super) static NODE_LIST: Schema = Schema::list("NodeList", &NODE);
 pub(super) static NODE_NAME: Schema = Schema::string("NodeName").pattern(&PATTERN_16);
 pub(super) static NODE_TYPE: Schema = Schema::enumeration("NodeType", &["CRAWLER", "JOB", "TRIGGER"]);
@@ -2512,14 +2511,6 @@ pub(super) static RESOURCE_ACTION: Schema = Schema::enumeration("ResourceAction"
 pub(super) static RESOURCE_SHARE_TYPE: Schema = Schema::enumeration("ResourceShareType", &["FOREIGN", "ALL", "FEDERATED"]);
 pub(super) static RESOURCE_STATE: Schema =
     Schema::enumeration("ResourceState", &["QUEUED", "IN_PROGRESS", "SUCCESS", "STOPPED", "FAILED"]);
-pub(super) static RESUME_WORKFLOW_RUN_REQUEST: Schema = Schema::structure(
-    "ResumeWorkflowRunRequest",
-    &[Member::required("Name", &NAME_STRING), Member::required("RunId", &ID_STRING), Member::required("NodeIds", &NODE_ID_LIST)],
-);
-pub(super) static RESUME_WORKFLOW_RUN_RESPONSE: Schema = Schema::structure(
-    "ResumeWorkflowRunResponse",
-    &[Member::optional("RunId", &ID_STRING), Member::optional("NodeIds", &NODE_ID_LIST)],
-);
 pub(super) static ROLE: Schema = Schema::string("Role");
 pub(super) static ROLE_STRING: Schema = Schema::string("RoleString");
 pub(super) static ROUTE: Schema = Schema::structure(

@@ -1,7 +1,9 @@
 //! `Glue Crawler State Change` as EventBridge carries it (EventBridge reference, "AWS Glue events"): `Started`, `Succeeded`, `Failed`. Counts are text, as
 //! AWS sends them.
 
-use super::rows::{Crawl, CrawlSummary};
+use super::rows::{Crawl, CrawlState, CrawlSummary};
+use crate::glue::trigger::fire;
+use crate::glue::workflow;
 use crate::lake::{NewEvent, emit};
 use millpond_core::arn::Place;
 use millpond_core::env::iso8601;
@@ -32,6 +34,12 @@ pub fn started(tx: &Tx<'_>, place: &Place, crawl: &Crawl) -> Result<(), StoreErr
     change(tx, place, detail)
 }
 
+/// A crawl has ended: the triggers that waited for it.
+fn told(tx: &Tx<'_>, place: &Place, crawl: &Crawl, state: CrawlState) -> Result<(), StoreError> {
+    let node = format!("crawler/{}", crawl.crawler);
+    fire::told(tx, place, fire::Ended { node: &node, id: &crawl.id, state: workflow::crawl_state(state) })
+}
+
 /// A crawl succeeded; `warning` says what it could not take in.
 pub fn succeeded(
     tx: &Tx<'_>,
@@ -57,11 +65,12 @@ pub fn succeeded(
         "warningMessage": warning.unwrap_or("N/A"),
         "cloudWatchLogLink": log_link(place, &crawl.crawler),
     });
-    change(tx, place, detail)
+    change(tx, place, detail)?;
+    told(tx, place, crawl, CrawlState::Completed)
 }
 
 /// A crawl failed, or was stopped: Glue has no event of its own for that, and a rule that waits for the end must hear of it.
-pub fn failed(tx: &Tx<'_>, place: &Place, crawl: &Crawl, reason: &str) -> Result<(), StoreError> {
+pub fn failed(tx: &Tx<'_>, place: &Place, crawl: &Crawl, state: CrawlState, reason: &str) -> Result<(), StoreError> {
     let detail = json!({
         "accountId": place.account,
         "crawlerName": crawl.crawler,
@@ -70,5 +79,6 @@ pub fn failed(tx: &Tx<'_>, place: &Place, crawl: &Crawl, reason: &str) -> Result
         "state": "Failed",
         "message": "Crawler Failed",
     });
-    change(tx, place, detail)
+    change(tx, place, detail)?;
+    told(tx, place, crawl, state)
 }

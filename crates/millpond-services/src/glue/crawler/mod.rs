@@ -9,21 +9,20 @@ pub mod history;
 mod logging;
 pub mod page;
 pub mod rows;
-pub mod schedule;
 pub mod spec;
 
 pub use crawl::CrawlHandler;
 pub(crate) use crawl::grouping::values as grouping_values;
 pub use page::Page;
 pub use rows::{COMPONENT, Crawl, CrawlState, CrawlSummary, Crawler, CrawlerState};
-pub use schedule::Cron;
 pub use spec::CrawlerSpec;
 
 use super::tags::{self, Tags};
-use super::{Glue, GlueError};
+use super::{Glue, GlueError, schedule};
 use crate::lake::Lake;
 use crate::runtime::{Failure, Handler};
 use async_trait::async_trait;
+use millpond_core::arn::Place;
 use millpond_store::task::{NewTask, Task};
 use millpond_store::{StoreError, Tx};
 use serde_json::{Map, Value, json};
@@ -109,18 +108,35 @@ pub fn deliver_to_crawler(tx: &Tx<'_>, name: &str) -> Result<(), GlueError> {
     Ok(())
 }
 
+/// Starts a crawl of a crawler that is ready.
+///
+/// # Errors
+/// `EntityNotFound` where there is no such crawler, `CrawlerRunning` where it is not ready.
+pub(super) fn start(tx: &Tx<'_>, place: &Place, name: &str) -> Result<Crawl, GlueError> {
+    match found(tx, name)?.state {
+        CrawlerState::Ready => {}
+        CrawlerState::Running => {
+            return Err(GlueError::CrawlerRunning(format!("Crawler with name {name} has already started")));
+        }
+        CrawlerState::Stopping => {
+            let text = format!("Crawler with name {name} is stopping; wait until it is READY");
+            return Err(GlueError::CrawlerRunning(text));
+        }
+    }
+    tx.enqueue(&crawl_task(name))?;
+    rows::set_state(tx, name, CrawlerState::Running)?;
+    let crawl = rows::start_crawl(tx, name)?;
+    events::started(tx, place, &crawl)?;
+    Ok(crawl)
+}
+
 fn crawl_task(name: &str) -> NewTask {
     NewTask::new(CRAWL, json!({ "crawler": name })).keyed(name)
 }
 
 /// Puts the task of a schedule's next time in place of the one that waits.
 fn plan_schedule(tx: &Tx<'_>, name: &str, spec: &CrawlerSpec, scheduled: bool) -> Result<(), StoreError> {
-    tx.cancel_tasks(SCHEDULE, name)?;
-    let cron = spec.schedule.as_deref().filter(|_| scheduled).and_then(|text| Cron::parse(text).ok());
-    if let Some(next) = cron.and_then(|cron| cron.next_after(tx.now_ms())) {
-        tx.enqueue(&NewTask::new(SCHEDULE, json!({ "crawler": name })).keyed(name).at(next))?;
-    }
-    Ok(())
+    schedule::plan(tx, SCHEDULE, name, spec.schedule.as_deref().filter(|_| scheduled))
 }
 
 fn has_schedule(spec: &CrawlerSpec) -> bool {
@@ -244,25 +260,7 @@ impl Glue {
     /// `StartCrawler`.
     pub async fn start_crawler(&self, name: String) -> Result<(), GlueError> {
         let place = self.lake.place.clone();
-        let started = self.lake.store.write(move |tx| {
-            let crawler = found(tx, &name)?;
-            match crawler.state {
-                CrawlerState::Ready => {}
-                CrawlerState::Running => {
-                    return Err(GlueError::CrawlerRunning(format!("Crawler with name {name} has already started")));
-                }
-                CrawlerState::Stopping => {
-                    return Err(GlueError::CrawlerRunning(format!(
-                        "Crawler with name {name} is stopping; wait until it is READY"
-                    )));
-                }
-            }
-            tx.enqueue(&crawl_task(&name))?;
-            rows::set_state(tx, &name, CrawlerState::Running)?;
-            let crawl = rows::start_crawl(tx, &name)?;
-            Ok(events::started(tx, &place, &crawl)?)
-        });
-        started.await
+        self.lake.store.write(move |tx| start(tx, &place, &name).map(|_| ())).await
     }
 
     /// `StopCrawler`: the crawl under way ends without having changed the catalog.
@@ -292,6 +290,19 @@ impl Glue {
                 }
                 _ => {}
             }
+            rows::update(tx, &name, &crawler.spec, on, false)?;
+            Ok(plan_schedule(tx, &name, &crawler.spec, on)?)
+        });
+        set.await
+    }
+
+    /// `UpdateCrawlerSchedule`: another schedule, which is on; an empty one takes it away.
+    pub async fn update_crawler_schedule(&self, name: String, schedule: Option<String>) -> Result<(), GlueError> {
+        let set = self.lake.store.write(move |tx| {
+            let mut crawler = found(tx, &name)?;
+            crawler.spec.schedule = schedule;
+            crawler.spec.check()?;
+            let on = has_schedule(&crawler.spec);
             rows::update(tx, &name, &crawler.spec, on, false)?;
             Ok(plan_schedule(tx, &name, &crawler.spec, on)?)
         });

@@ -300,6 +300,12 @@ fn with_summary((crawl, summary): (Crawl, String)) -> Result<Crawl, StoreError> 
     Ok(Crawl { summary: serde_json::from_str(&summary)?, ..crawl })
 }
 
+/// The crawl of this id.
+pub fn crawl(connection: &Connection, id: &str) -> Result<Option<Crawl>, StoreError> {
+    let select = format!("SELECT {CRAWL} FROM crawl WHERE id = ?");
+    connection.prepare_cached(&select)?.query_row([id], crawl_row).optional()?.map(with_summary).transpose()
+}
+
 /// The crawl of a crawler that has not ended.
 pub fn running_crawl(connection: &Connection, crawler: &str) -> Result<Option<Crawl>, StoreError> {
     let select = format!("SELECT {CRAWL} FROM crawl WHERE crawler = ? AND state = 'RUNNING' ORDER BY seq DESC LIMIT 1");

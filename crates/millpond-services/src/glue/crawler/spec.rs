@@ -2,7 +2,6 @@
 //!
 //! The forms are Glue's own JSON ("Crawlers and classifiers API"), so that what Millpond only keeps comes back as it was given.
 
-use super::schedule::Cron;
 use crate::glue::GlueError;
 use crate::lake::objects::split_uri;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
@@ -257,7 +256,7 @@ impl CrawlerSpec {
         }
         self.options()?;
         if let Some(schedule) = self.schedule.as_deref().filter(|text| !text.is_empty()) {
-            Cron::parse(schedule).map_err(|error| invalid(format!("Schedule '{schedule}' is not valid: {error}")))?;
+            crate::glue::schedule::parse(schedule)?;
         }
         let policy = self.schema_change_policy;
         let only_new = self.recrawl_policy.recrawl_behavior == RecrawlBehavior::CrawlNewFoldersOnly;

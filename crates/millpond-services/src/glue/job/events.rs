@@ -2,12 +2,13 @@
 //! AWS's own members under `millpond`, for rules and for the text of mails.
 
 use super::rows::{JobRun, RunState, RunStats};
+use crate::glue::trigger::fire;
 use crate::lake::{NewEvent, emit};
 use millpond_core::arn::Place;
 use millpond_store::{StoreError, Tx};
 use serde_json::json;
 
-/// A run has ended.
+/// A run has ended: its event, and the triggers that waited for it.
 pub fn ended(
     tx: &Tx<'_>,
     place: &Place,
@@ -36,5 +37,9 @@ pub fn ended(
         "message": text,
         "millpond": outcome,
     });
-    emit(tx, place, NewEvent { source: "aws.glue", detail_type: "Glue Job State Change", resources: Vec::new(), detail })
+    emit(tx, place, NewEvent { source: "aws.glue", detail_type: "Glue Job State Change", resources: Vec::new(), detail })?;
+    if run.is_retried(state) {
+        return Ok(());
+    }
+    fire::told(tx, place, fire::Ended { node: &format!("job/{}", run.job), id: run.first_id(), state: state.as_str() })
 }

@@ -97,6 +97,27 @@ pub fn deliver_to_job(tx: &Tx<'_>, name: &str, arguments: Arguments) -> Result<S
     Ok(add_run(tx, &job, arguments, state)?.id)
 }
 
+/// Starts a run for a trigger. While as many run as may, it waits. Answers its id.
+///
+/// # Errors
+/// `EntityNotFound` where there is no such job; `InvalidInput` where it cannot run here.
+pub(super) fn start_triggered(
+    tx: &Tx<'_>,
+    name: &str,
+    arguments: Arguments,
+    timeout: Option<i32>,
+    trigger: &str,
+) -> Result<String, GlueError> {
+    let mut job = found(tx, name)?;
+    check_runs(&job, &arguments)?;
+    job.spec.timeout = timeout.or(job.spec.timeout);
+    // Shown with the run, as a member of its own copy of the definition.
+    job.spec.kept.insert("TriggerName".into(), trigger.into());
+    let full = rows::open_runs(tx, name)?.len() >= job.spec.execution_property.max_concurrent_runs as usize;
+    let state = if full { RunState::Waiting } else { RunState::Starting };
+    Ok(add_run(tx, &job, arguments, state)?.id)
+}
+
 fn check_runs(job: &Job, arguments: &Arguments) -> Result<(), GlueError> {
     if !job.spec.is_millpond() {
         let command = job.spec.command.name.as_deref().unwrap_or("?");

@@ -12,6 +12,9 @@ pub const COMPONENT: Component = Component { name: "jobs", migrations: &[include
 /// Runs kept of one job. (The ledger keeps what each contributed.)
 const RUNS_KEPT: i64 = 10_000;
 
+/// What stands in a run's id before the number of its attempt, from the second one on.
+const ATTEMPT: &str = "_attempt_";
+
 /// The oldest are removed with every so many new ones.
 const PRUNE_EVERY: i64 = 128;
 
@@ -141,6 +144,18 @@ pub struct JobRun {
     pub stats: RunStats,
 }
 
+impl JobRun {
+    /// The id of its first attempt.
+    pub fn first_id(&self) -> &str {
+        self.id.split(ATTEMPT).next().unwrap_or(&self.id)
+    }
+
+    /// Whether another attempt follows when it ends in this state.
+    pub fn is_retried(&self, state: RunState) -> bool {
+        state == RunState::Failed && self.attempt < self.spec.max_retries.unwrap_or(0)
+    }
+}
+
 fn job_row(row: &Row<'_>) -> rusqlite::Result<(Job, String)> {
     let job = Job { name: row.get(0)?, spec: JobSpec::default(), created_ms: row.get(2)?, updated_ms: row.get(3)? };
     Ok((job, row.get(1)?))
@@ -266,6 +281,21 @@ fn with_json((run, [arguments, spec, stats]): (JobRun, [String; 3])) -> Result<J
 pub fn run(connection: &Connection, id: &str) -> Result<Option<JobRun>, StoreError> {
     let select = format!("SELECT {RUN} FROM job_run WHERE id = ?");
     connection.prepare_cached(&select)?.query_row([id], run_row).optional()?.map(with_json).transpose()
+}
+
+/// A run and its further attempts, the first one first; `id` is that of the first.
+pub fn attempts(connection: &Connection, id: &str) -> Result<Vec<JobRun>, StoreError> {
+    let select =
+        format!("SELECT {RUN} FROM job_run WHERE id = ?1 OR (id > ?1 || '{ATTEMPT}' AND id < ?1 || '{ATTEMPT}a') ORDER BY seq");
+    let mut statement = connection.prepare_cached(&select)?;
+    let rows = statement.query_map([id], run_row)?;
+    rows.map(|row| with_json(row?)).collect()
+}
+
+/// The ids of those of [`attempts`] that have not ended.
+pub fn open_attempts(connection: &Connection, id: &str) -> Result<Vec<String>, StoreError> {
+    let all = attempts(connection, id)?;
+    Ok(all.into_iter().filter(|run| !run.state.has_ended()).map(|run| run.id).collect())
 }
 
 /// Runs of one job (or of all), the latest first, those before `before_seq`.

@@ -38,6 +38,7 @@ impl Pond {
             crate::glue::crawler::COMPONENT,
             crate::glue::classifier::COMPONENT,
             crate::glue::job::COMPONENT,
+            crate::glue::trigger::COMPONENT,
         ];
         // The threads of a former lake's engine may still be letting go of it.
         let mut opened = Store::open(directory.path(), &components, Arc::new(SystemEnv));

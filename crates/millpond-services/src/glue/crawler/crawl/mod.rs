@@ -132,7 +132,7 @@ impl Handler for CrawlHandler {
                 rows::end_crawl(tx, crawl.seq, CrawlState::Failed, &crawl.summary, Some(&reason), &crawl.log)?;
                 rows::set_state(tx, &name, CrawlerState::Ready)?;
                 logging::ended(tx, &crawl, &reason)?;
-                events::failed(tx, &place, &crawl, &reason)?;
+                events::failed(tx, &place, &crawl, CrawlState::Failed, &reason)?;
             }
             Ok::<_, StoreError>(())
         });
@@ -170,7 +170,7 @@ async fn end(lake: &Lake, task: &Task, crawl: Crawl, state: CrawlState, reason: 
         rows::end_crawl(tx, crawl.seq, state, &CrawlSummary::default(), reason.as_deref(), log)?;
         rows::set_state(tx, &crawl.crawler, CrawlerState::Ready)?;
         logging::ended(tx, &crawl, log)?;
-        events::failed(tx, &place, &crawl, log)
+        events::failed(tx, &place, &crawl, state, log)
     });
     ended.await
 }
