@@ -1,0 +1,179 @@
+"""Expressions over columns whose types are Glue's: reaching into them, casting, and rewriting fields at any depth."""
+
+from pyspark.sql import functions as F
+
+from awsglue import gluetypes as g
+from awsglue.frames import paths
+from awsglue.frames.plan import empty
+from awsglue.frames.types import spark_type
+
+_NUMBERS = {"byte", "short", "int", "long", "float", "double", "decimal"}
+_TIMES = {"date", "timestamp", "timestampntz"}
+
+
+def col(name):
+    """The top-level column of exactly this name, whatever characters it has."""
+    return F.col("`" + name.replace("`", "``") + "`")
+
+
+def null(kind):
+    return F.lit(None).cast(spark_type(kind))
+
+
+def select(plan, fields, keep_empty=False):
+    """A plan of (name, column, type)s."""
+    if not fields and not keep_empty:
+        nothing = empty(plan.spark)
+        nothing.errors = plan.errors
+        return nothing
+    schema = g.StructType([g.Field(name, kind) for name, _, kind in fields])
+    return plan.derived(plan.df.select(*[column.alias(name) for name, column, _ in fields]), schema)
+
+
+def fields_of(schema):
+    """(name, column, type) of each top-level field."""
+    return [(f.name, col(f.name), f.dataType) for f in schema]
+
+
+def members(column, kind):
+    """(name, column, type) of each field of a struct column."""
+    return [(f.name, column.getField(f.name), f.dataType) for f in kind]
+
+
+def struct(fields, present=None):
+    """A struct column of (name, column, type)s, null where `present` is false, and its type."""
+    made = F.struct(*[column.alias(name) for name, column, _ in fields])
+    kind = g.StructType([g.Field(name, inner) for name, _, inner in fields])
+    return (made if present is None else F.when(present, made)), kind
+
+
+def at(schema, names):
+    """The column at a path of names as the schema writes them, and its type. Raises ValueError where the path leads through a list."""
+    column, kind = None, schema
+    for depth, name in enumerate(names):
+        if isinstance(kind, g.ChoiceType) and "struct" in kind.choices:
+            column, kind = column.getField("struct"), kind.choices["struct"]
+        if not isinstance(kind, g.StructType):
+            raise ValueError(f"the path {paths.quote(names)} leads through a {kind.typeName()} at {paths.quote(names[:depth])}; relationalize() or explode() it first")
+        kind = kind.getField(name).dataType
+        column = col(name) if column is None else column.getField(name)
+    return column, kind
+
+
+def cast(column, kind, target):
+    """A column of one Glue type as one of another: null where a value cannot be converted. The type of several values (a choice) is converted one by one."""
+    if kind == target:
+        return column
+    if isinstance(kind, g.ChoiceType):
+        same = [b for b in kind.branches() if b.typeName() == target.typeName()]
+        rest = [b for b in kind.branches() if b.typeName() != target.typeName()]
+        return F.coalesce(*[cast(column.getField(b.typeName()), b, target) for b in same + rest])
+    name, wanted = kind.typeName(), target.typeName()
+    if isinstance(kind, (g.StructType, g.ArrayType, g.MapType)):
+        return F.to_json(column) if wanted == "string" else null(target)
+    impossible = (
+        name in ("null", "unknown")
+        or wanted in ("null", "unknown")
+        or (name == "date" and wanted in _NUMBERS)
+        or (name in _NUMBERS and wanted == "date")
+        or ({name, wanted} & {"boolean", "binary"} and {name, wanted} & _TIMES)
+        or ("binary" in (name, wanted) and "string" not in (name, wanted))
+    )
+    if impossible:
+        return null(target)
+    return column.try_cast(spark_type(target)) if hasattr(column, "try_cast") else column.cast(spark_type(target))
+
+
+def lift(column, kind, target):
+    """A column as one of a type that `mergeDataTypes` made of its own and another: nothing is converted, only put into its place."""
+    if kind == target:
+        return column
+    if isinstance(kind, (g.NullType, g.UnknownType)):
+        return null(target)
+    if isinstance(target, g.ChoiceType):
+        own = {b.typeName(): (column.getField(b.typeName()), b) for b in kind.branches()} if isinstance(kind, g.ChoiceType) else {kind.typeName(): (column, kind)}
+        made = [(b.typeName(), lift(*own[b.typeName()], b) if b.typeName() in own else null(b), b) for b in target.branches()]
+        return struct(made, column.isNotNull())[0]
+    if isinstance(target, g.StructType):
+        own = {f.name: f.dataType for f in kind}
+        made = [(f.name, lift(column.getField(f.name), own[f.name], f.dataType) if f.name in own else null(f.dataType), f.dataType) for f in target]
+        return struct(made, column.isNotNull())[0]
+    if isinstance(target, g.ArrayType):
+        return F.transform(column, lambda element: lift(element, kind.elementType, target.elementType))
+    if isinstance(target, g.MapType):
+        return _map_values(column, lambda value: lift(value, kind.valueType, target.valueType))
+    return column.cast(spark_type(target))
+
+
+def _map_values(column, change):
+    return F.map_from_entries(F.transform(F.map_entries(column), lambda e: F.struct(e.getField("key").alias("key"), change(e.getField("value")).alias("value"))))
+
+
+def rewrite(plan, visit):
+    """Rewrites fields at any depth. `visit(path, column, kind, is_field)` answers None to leave a place as it is (and look into it), or the
+    (name, column, type)s to put there; for elements of lists and values of maps (`is_field` false) exactly one. What no visit changes costs nothing."""
+    fields, changed = _rewrite_fields(fields_of(plan.schema), (), visit)
+    return select(plan, fields) if changed else plan
+
+
+def _rewrite_fields(fields, path, visit):
+    made, changed = [], False
+    for name, column, kind in fields:
+        answer = visit(path + (name,), column, kind, True)
+        if answer is not None:
+            made.extend(answer)
+            changed = True
+            continue
+        inner = _rewrite_inside(column, kind, path + (name,), visit)
+        if inner is None:
+            made.append((name, column, kind))
+            continue
+        changed = True
+        if inner != ():
+            made.append((name, *inner))
+    return made, changed
+
+
+def _rewrite_inside(column, kind, path, visit):
+    """(column, type) of a rewritten value, () where nothing is left of it, None where nothing changed."""
+    if isinstance(kind, g.StructType):
+        fields, changed = _rewrite_fields(members(column, kind), path, visit)
+        if not changed:
+            return None
+        return struct(fields, column.isNotNull()) if fields else ()
+    if isinstance(kind, g.ChoiceType):
+        made, changed = [], False
+        for branch in kind.branches():
+            name = branch.typeName()
+            inner = _rewrite_inside(column.getField(name), branch, path, visit)
+            changed = changed or inner is not None
+            if inner != ():
+                made.append((name, *(inner or (column.getField(name), branch))))
+        if not changed:
+            return None
+        if len(made) == 1:
+            return made[0][1:]
+        return (struct(made, column.isNotNull())[0], g.ChoiceType([b for _, _, b in made])) if made else ()
+    if isinstance(kind, (g.ArrayType, g.MapType)):
+        return _rewrite_elements(column, kind, path, visit)
+    return None
+
+
+def _rewrite_elements(column, kind, path, visit):
+    is_map = isinstance(kind, g.MapType)
+    inner_kind = kind.valueType if is_map else kind.elementType
+    if isinstance(inner_kind, g.AtomicType):
+        return None
+    result = []
+
+    def change(element):
+        answer = visit(path, element, inner_kind, False)
+        inner = answer[0][1:] if answer else _rewrite_inside(element, inner_kind, path, visit)
+        result[:] = [inner]
+        return inner[0] if inner else element
+
+    made = _map_values(column, change) if is_map else F.transform(column, change)
+    inner = result[0]
+    if inner is None or inner == ():
+        return inner
+    return made, (g.MapType(inner[1]) if is_map else type(kind)(inner[1]))
