@@ -4,6 +4,7 @@ Names, arguments and behaviour are AWS's ("DynamicFrame class", AWS Glue develop
 `stageThreshold` and `totalThreshold` are how many records may fail in a transform, and until it; 0 means any number.
 """
 
+import decimal
 import json
 import sys
 
@@ -116,7 +117,7 @@ class DynamicFrame:
 
         decode = records.decoder(self.schema())
         for row in self._df.limit(num_rows).collect() if len(self.schema()) else ():
-            print(json.dumps(decode(row.asDict(True)), default=records.text_of, ensure_ascii=False))
+            print(json.dumps(decode(row.asDict(True)), default=_shown, ensure_ascii=False))
 
     def getNumPartitions(self):
         """How many partitions have records (1 where none has): the engine's API tells no other number."""
@@ -319,6 +320,11 @@ class DynamicFrame:
     def assertErrorThreshold(self):
         """Raises ErrorThresholdExceeded where a transform lost as many records as its threshold says."""
         self._plan.check_thresholds()
+
+
+def _shown(value):
+    """A value that JSON has no form for: decimals as numbers, times as text."""
+    return float(value) if isinstance(value, decimal.Decimal) else str(value)
 
 
 def _callable(f, what):

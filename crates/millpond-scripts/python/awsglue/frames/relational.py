@@ -68,7 +68,7 @@ def _staged(plan, name, staging_path):
     # Names go by position: Parquet's readers disagree on dots and control characters in them.
     order = [*(f.name for f in plan.schema), _ROW_ID]
     path = f"{staging_path.rstrip('/')}/relationalize-{uuid.uuid4().hex}/"
-    numbered.select(*[columns.col(n).alias(f"c{i}") for i, n in enumerate(order)]).write.mode("errorifexists").parquet(path)
+    numbered.select(*[columns.col(n).alias(f"c{i}") for i, n in enumerate(order)]).write.mode("error").parquet(path)
     back = plan.spark.read.parquet(path)
     return plan.derived(back.select(*[F.col(f"c{i}").alias(n) for i, n in enumerate(order)]), plan.schema)
 

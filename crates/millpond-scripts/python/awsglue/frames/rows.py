@@ -9,6 +9,7 @@ exception makes the record an error. Since a script would hardly notice, the fir
 """
 
 import json
+import re
 import sys
 import traceback
 
@@ -16,6 +17,7 @@ from awsglue import gluetypes as g
 from awsglue.frames import records
 
 BATCH_RECORDS = 4096
+_LIBRARIES = re.compile(r"/(awsglue|site-packages|lib/python3\.\d+)/")
 
 
 class RowError:
@@ -155,7 +157,7 @@ def _as_records(value):
 
 def _place(error):
     """File and line of the innermost frame of the script in an exception's traceback."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "awsglue" not in frame.filename.replace("\\", "/").split("/")]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _LIBRARIES.search(frame.filename)]
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 

@@ -1,0 +1,1 @@
+"""Transforms of AWS's that run trained models, which Millpond has not."""
