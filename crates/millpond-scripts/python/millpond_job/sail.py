@@ -1,0 +1,227 @@
+"""Where Sail differs from Spark in what a script may rely on, Spark's behaviour is put in its place. Each function says what the difference is.
+
+All of it works on the Connect client's plans, before they are sent; nothing runs per row. Tried with Sail 0.7.2 and Spark's client 4.1.3.
+"""
+
+import re
+
+from millpond_job import engine, storage
+
+#: Spark's name of the directory of rows whose partition column is NULL or empty (Hive's `hive.exec.default.partition.name`).
+NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+#: Characters that Spark escapes in names of partition directories, as %XX; "%" comes first. Control characters are escaped, too.
+ESCAPED = "%\"#'*/:=?\\{}[]^" + "\x7f" + "".join(map(chr, range(1, 32)))
+_GLOB = re.compile(r"[*?\[{]")
+_USE = re.compile(r"^\s*use\s+(?!(?:database|schema|namespace|catalog)\b)", re.IGNORECASE)
+
+
+def install():
+    """Places all that follows. The engine need not be started."""
+    from pyspark.sql.connect.dataframe import DataFrame
+    from pyspark.sql.connect.readwriter import DataFrameReader, DataFrameWriter
+
+    _install_partitions(DataFrame)
+    _install_duplicates(DataFrame)
+    _install_reader(DataFrameReader)
+    _install_writer(DataFrameWriter)
+
+
+def statement(sql):
+    """`USE name`, which Sail knows only as `USE DATABASE name`."""
+    return _USE.sub("USE DATABASE ", sql, count=1) if isinstance(sql, str) else sql
+
+
+def _install_partitions(frames):
+    """`repartition(150)` made for a cluster is a hundred and fifty tasks here: not more than `engine.partitions_max()` are made. One stays one."""
+    repartition, coalesce, by_range = frames.repartition, frames.coalesce, frames.repartitionByRange
+
+    def capped(number):
+        return min(number, engine.partitions_max()) if isinstance(number, int) and not isinstance(number, bool) and number > 0 else number
+
+    frames.repartition = lambda self, numPartitions, *cols: repartition(self, capped(numPartitions), *cols)
+    frames.coalesce = lambda self, numPartitions: coalesce(self, capped(numPartitions))
+    frames.repartitionByRange = lambda self, numPartitions, *cols: by_range(self, capped(numPartitions), *cols)
+
+
+def _install_duplicates(frames):
+    """`dropDuplicates(["id"])`: Sail aggregates each other column, which holds all rows in memory at a multiple of their size. Numbering the rows of a key is
+    a sort, which spills: 6 million rows of 17 columns take 13 s instead of 90 s, and a third of the memory. Only counting is left to the aggregate, which
+    drops the other columns."""
+    drop, count = frames.dropDuplicates, frames.count
+
+    def drop_duplicates(self, subset=None):
+        plain = drop(self, subset)
+        names = list(subset) if subset is not None else []
+        if not names or set(names) >= set(self.columns):
+            return plain
+        from pyspark.sql import Window
+        from pyspark.sql import functions as F
+
+        number = "_millpond_duplicate"
+        window = Window.partitionBy(*[F.col(_quoted(name)) for name in names]).orderBy(F.lit(1))
+        kept = self.withColumn(number, F.row_number().over(window)).filter(F.col(number) == 1).drop(number)
+        kept.__dict__["_millpond_countable"] = plain
+        return kept
+
+    def count_rows(self):
+        return count(self.__dict__.get("_millpond_countable", self))
+
+    frames.dropDuplicates = frames.drop_duplicates = drop_duplicates
+    frames.count = count_rows
+
+
+def _quoted(name):
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _install_reader(readers):
+    """Paths with globs, CSV without `inferSchema`, formats that Sail lacks, and paths that do not exist (Sail answers no rows, Spark an error)."""
+    load = readers.load
+
+    def load_paths(self, path=None, format=None, schema=None, **options):
+        kind = (format or self._format or "parquet").lower()
+        self.options(**options)
+        given = [path] if isinstance(path, str) else list(path or ())
+        if not given and "path" in self._options:
+            given = [self._options["path"]]
+        paths = [found for one in given for found in _expanded(one)]
+        if kind in ("orc", "avro") and paths:
+            from millpond_job import readers as python_readers
+
+            return python_readers.frame(engine.session(), kind, storage.files_below(paths, recurse=True), schema or self._schema or None, dict(self._options))
+        if kind == "csv" and not schema and not self._schema and _option(self._options, "inferschema") is None:
+            self.option("inferSchema", False)
+        frame = load(self, paths if paths else path, format, schema)
+        if kind in ("csv", "parquet", "json", "text") and paths and not schema and not self._schema:
+            _existing(frame, paths)
+        return frame
+
+    readers.load = load_paths
+
+
+def _option(options, lower):
+    return next((value for key, value in options.items() if key.lower().replace("_", "") == lower), None)
+
+
+def _existing(frame, paths):
+    """Raises what Spark raises where none of the paths leads to a file. A file without columns is rare enough to be looked at."""
+    if kind_of_schema(frame):
+        return
+    for path in paths:
+        if not path.startswith(("s3://", "s3a://", "s3n://")) or storage.exists(path):
+            continue
+        from pyspark.errors import AnalysisException
+
+        raise AnalysisException(f"[PATH_NOT_FOUND] Path does not exist: {path}.")
+
+
+def kind_of_schema(frame):
+    """The columns that the engine finds."""
+    return frame.schema.fields
+
+
+def _expanded(path):
+    """The paths that a glob stands for (Hadoop's: `*` does not cross `/`), and others as they are, in the form that Sail reads."""
+    if not path.startswith(("s3://", "s3a://", "s3n://")):
+        return [path]
+    if type(path) is not str:
+        # The name of a file that was listed (`awsglue.connections.s3_source`): no character of it means anything.
+        return [storage.quoted(str(path))]
+    if not _GLOB.search(path):
+        return [storage.quoted(path)]
+    found = storage.glob(path)
+    if not found:
+        from pyspark.errors import AnalysisException
+
+        raise AnalysisException(f"[PATH_NOT_FOUND] Path does not exist: {path}.")
+    return [storage.quoted(one) for one in found]
+
+
+def _install_writer(writers):
+    """Partition columns are named as Spark names them, `partitionOverwriteMode=dynamic` replaces only the partitions that are written, a table that exists can be
+    overwritten by `saveAsTable`, and formats that Sail cannot write are written here."""
+    save, save_as_table = writers.save, writers.saveAsTable
+
+    def save_files(self, path=None, format=None, mode=None, partitionBy=None, **options):
+        self.mode(mode).options(**options)
+        if partitionBy is not None:
+            self.partitionBy(partitionBy)
+        if format is not None:
+            self.format(format)
+        kind = (self._write.source or "parquet").lower()
+        target = path or self._write.options.get("path")
+        keys = list(self._write.partitioning_cols)
+        frame = frame_of(self)
+        if kind in ("orc", "avro") and target:
+            from millpond_job import writers as python_writers
+
+            return python_writers.save(frame, target, kind, self._write.mode or "error", keys, dict(self._write.options))
+        if keys:
+            self._write._child = named_partitions(frame, keys)._plan
+            if self._write.mode == "overwrite" and target and _dynamic(frame, self._write.options):
+                for prefix in partition_prefixes(frame, keys, target):
+                    storage.delete_below(prefix)
+                self.mode("append")
+        save(self, path)
+
+    def save_table(self, name, format=None, mode=None, partitionBy=None, **options):
+        self.mode(mode).options(**options)
+        if partitionBy is not None:
+            self.partitionBy(partitionBy)
+        if format is not None:
+            self.format(format)
+        keys = list(self._write.partitioning_cols)
+        if self._write.mode == "overwrite":
+            location = storage.drop_table_for_overwrite(name, engine.session().catalog.currentDatabase())
+            if location and not self._write.options.get("path"):
+                self.option("path", location)
+            if self._write.options.get("path"):
+                storage.delete_below(self._write.options["path"].rstrip("/") + "/")
+            self.mode("append")
+        if keys:
+            self._write._child = named_partitions(frame_of(self), keys)._plan
+        save_as_table(self, name)
+
+    writers.save = save_files
+    writers.saveAsTable = save_table
+
+
+def frame_of(writer):
+    """The frame that a writer writes."""
+    from pyspark.sql.connect.dataframe import DataFrame
+
+    return DataFrame(writer._df, writer._spark)
+
+
+def _dynamic(frame, options):
+    mode = _option(options, "partitionoverwritemode")
+    if mode is None:
+        mode = frame.sparkSession.conf.get("spark.sql.sources.partitionOverwriteMode", "static")
+    return str(mode).lower() == "dynamic"
+
+
+def named_partitions(frame, keys):
+    """The frame with its partition columns as Spark names their directories: NULL and "" by `NULL_PARTITION`, special characters escaped."""
+    from pyspark.sql import functions as F
+    from pyspark.sql.types import StringType, TimestampNTZType, TimestampType
+
+    for field in frame.schema.fields:
+        if field.name not in keys:
+            continue
+        column = F.col(_quoted(field.name))
+        text = column.cast("string")
+        if isinstance(field.dataType, (StringType, TimestampType, TimestampNTZType)):
+            found = text.rlike("[" + re.escape(ESCAPED).replace("'", r"\x27") + "]")
+            escaped = text
+            for character in ESCAPED:
+                escaped = F.replace(escaped, F.lit(character), F.lit(f"%{ord(character):02X}"))
+            text = F.when(found, escaped).otherwise(text)
+        frame = frame.withColumn(field.name, F.when(column.isNull() | (text == ""), F.lit(NULL_PARTITION)).otherwise(text))
+    return frame
+
+
+def partition_prefixes(frame, keys, target):
+    """Directories of the partitions that the frame has rows for."""
+    base = target.rstrip("/")
+    rows = named_partitions(frame.select(*[_quoted(key) for key in keys]), keys).distinct().collect()
+    return [base + "/" + "/".join(f"{key}={row[key]}" for key in keys) + "/" for row in rows]
