@@ -106,6 +106,9 @@ pub enum ItemError {
         /// Its name.
         attribute: String,
     },
+    /// The position to go on from is not of the partition, range or segment that is read.
+    #[error("the position to go on from lies outside of what is read")]
+    Position,
     /// The new item has another key than the one that was to be changed.
     #[error("the item has another key than the one it was to be put at: {attribute}")]
     OtherKey {
