@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
 pub mod athena;
+pub mod dynamodb;
 pub mod events;
 pub mod glue;
 pub mod iam;

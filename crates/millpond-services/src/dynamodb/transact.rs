@@ -1,0 +1,281 @@
+//! TransactWriteItems and TransactGetItems.
+
+use super::capacity::{Consumed, Report, merge, read_units};
+use super::item::{DeleteItem, Guard, PutItem, UpdateItem, check_op, collection, delete_op, put_op, update_op};
+use super::read::GetItem;
+use super::request::{self, Condition, Expressions, written};
+use super::table::Table;
+use super::tokens::{self, Before};
+use super::{Attributes, CancellationReason, DynamoDb, DynamoError, items_error, keys, refused};
+use millpond_tables::Item;
+use millpond_tables::expression::{Kind, Update};
+use millpond_tables::store::{ChangeError, Changed, Op};
+use millpond_tables::value::item_size;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+/// What a transaction reads or writes at the most, in bytes. Developer guide, "Service, account, and table quotas".
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Actions of a transaction at the most, by the same page.
+pub(super) const ACTIONS_MAX: usize = 100;
+
+/// An action of a transaction.
+#[derive(Debug, Clone)]
+pub enum TransactWrite {
+    /// `Put`
+    Put(PutItem),
+    /// `Delete`
+    Delete(DeleteItem),
+    /// `Update`
+    Update(UpdateItem),
+    /// `ConditionCheck`
+    Check(DeleteItem),
+}
+
+/// A read of a transaction.
+pub type TransactGet = GetItem;
+
+/// What a transaction of writes answers.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Transacted {
+    /// Where it was asked for.
+    pub consumed: Vec<Consumed>,
+    /// By table: partition keys, where item collections were asked for.
+    pub collections: BTreeMap<String, Vec<Attributes>>,
+}
+
+/// An action, ready to be done.
+pub(super) struct Prepared {
+    pub(super) table: Arc<Table>,
+    pub(super) key: Item,
+    pub(super) op: Op<DynamoError>,
+    /// Bytes that it brings.
+    pub(super) size: usize,
+    /// It only checks.
+    pub(super) checks: bool,
+}
+
+/// How a transaction ended.
+pub(super) enum Ended {
+    /// It was done.
+    Done(Vec<Changed>),
+    /// It had been done before, with the same token.
+    Before,
+}
+
+/// Actions by themselves; the reasons of those that cannot be done.
+pub(super) fn all_or_reasons<T>(actions: Vec<Result<T, DynamoError>>) -> Result<Vec<T>, DynamoError> {
+    if actions.iter().all(Result::is_ok) {
+        return actions.into_iter().collect();
+    }
+    let reason = |action: Result<T, DynamoError>| match action {
+        Ok(_) => Ok(CancellationReason::none()),
+        Err(error) => error.into_reason(),
+    };
+    Err(DynamoError::Cancelled(actions.into_iter().map(reason).collect::<Result<_, _>>()?))
+}
+
+/// A digest of what a token stands for.
+pub(super) fn digest(request: &impl std::fmt::Debug) -> [u8; 32] {
+    Sha256::digest(format!("{request:?}")).into()
+}
+
+impl DynamoDb {
+    /// `TransactWriteItems`.
+    pub async fn transact_write(
+        &self,
+        actions: Vec<TransactWrite>,
+        token: Option<String>,
+        report: Report,
+        collections: bool,
+    ) -> Result<Transacted, DynamoError> {
+        let token = token.filter(|token| !token.is_empty()).map(|token| (token, digest(&actions)));
+        let parsed = actions.into_iter().map(|action| self.parse_action(action)).collect::<Result<Vec<_>, _>>()?;
+        let prepared = all_or_reasons(parsed.into_iter().map(Parsed::prepare).collect())?;
+        let places: Vec<_> = prepared.iter().map(|one| (one.table.clone(), one.key.clone(), one.checks)).collect();
+        let ended = self.transact(prepared, token).await?;
+        let mut answer = Transacted::default();
+        for (i, (table, key, checks)) in places.iter().enumerate() {
+            if let Some(collection) = (collections && !checks).then(|| collection(table, key)).flatten() {
+                let all = answer.collections.entry(table.name.clone()).or_default();
+                if !all.contains(&collection) {
+                    all.push(collection);
+                }
+            }
+            if report != Report::None {
+                merge(&mut answer.consumed, consumed(table, &ended, i));
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Does all of the actions or none.
+    pub(super) async fn transact(
+        &self,
+        prepared: Vec<Prepared>,
+        token: Option<(String, [u8; 32])>,
+    ) -> Result<Ended, DynamoError> {
+        let mut seen = HashSet::new();
+        if !prepared.iter().all(|one| seen.insert((one.table.id, one.key.clone()))) {
+            return Err(DynamoError::invalid("Transaction request cannot include multiple operations on one item"));
+        }
+        if prepared.iter().map(|one| one.size).sum::<usize>() > BYTES_MAX {
+            return Err(DynamoError::invalid("The items of a transaction may have 4 MB together, and these have more"));
+        }
+        let has_token = token.is_some();
+        let first = token.map(|(token, request)| tokens::op(&token, request, self.now_ms()));
+        let ops = first.into_iter().chain(prepared.into_iter().map(|one| one.op)).collect();
+        match self.change(ops).await {
+            Ok(mut changed) => {
+                changed.drain(..usize::from(has_token));
+                Ok(Ended::Done(changed))
+            }
+            Err(ChangeError::Store(error)) => Err(items_error(error)),
+            Err(ChangeError::Refused(refusals)) => {
+                let mut errors = refusals.into_iter().map(|refusal| refusal.map(refused));
+                let of_token = has_token.then(|| errors.next().flatten()).flatten();
+                match of_token.as_ref().map(tokens::before) {
+                    Some(Some(Before::Same)) => return Ok(Ended::Before),
+                    Some(Some(Before::Other)) => return Err(DynamoError::TokenMismatch),
+                    Some(None) => return Err(of_token.unwrap_or(DynamoError::TokenMismatch)),
+                    None => {}
+                }
+                all_or_reasons(errors.map(|error| error.map_or(Ok(()), Err)).collect())?;
+                Err(DynamoError::Items("a refusal without a reason".into()))
+            }
+        }
+    }
+
+    fn parse_action(&self, action: TransactWrite) -> Result<Parsed, DynamoError> {
+        let (table, guard, work) = match action {
+            TransactWrite::Put(put) => {
+                let guard = guard(&put.condition, &put.expressions, put.item_on_failure)?;
+                (put.table, guard, Work::Put(keys::read(&put.item)?))
+            }
+            TransactWrite::Delete(delete) => {
+                let guard = guard(&delete.condition, &delete.expressions, delete.item_on_failure)?;
+                (delete.table, guard, Work::Delete(keys::read(&delete.key)?))
+            }
+            TransactWrite::Check(check) => {
+                let guard = guard(&check.condition, &check.expressions, check.item_on_failure)?;
+                (check.table, guard, Work::Check(keys::read(&check.key)?))
+            }
+            TransactWrite::Update(update) => {
+                let mut placeholders = update.expressions.placeholders()?;
+                let parsed = update.update.as_deref().map(|text| Update::parse(text, &mut placeholders));
+                let parsed = parsed.transpose().map_err(request::refused)?;
+                let condition = update.condition.parse(&mut placeholders)?;
+                placeholders.finish(&[Kind::Update, Kind::Condition]).map_err(request::refused)?;
+                let guard = Guard { condition, item_on_failure: update.item_on_failure };
+                (update.table, guard, Work::Update(keys::read(&update.key)?, parsed))
+            }
+        };
+        Ok(Parsed { table: self.table(&table)?, guard, work })
+    }
+
+    /// `TransactGetItems`: the items as they were at one time, in the order of the request.
+    pub async fn transact_get(
+        &self,
+        gets: Vec<TransactGet>,
+        report: Report,
+    ) -> Result<(Vec<Option<Attributes>>, Vec<Consumed>), DynamoError> {
+        let mut ready = Vec::with_capacity(gets.len());
+        for get in gets {
+            let mut placeholders = get.expressions.placeholders()?;
+            let projection = get.projection.parse(&mut placeholders)?;
+            placeholders.finish(&[Kind::Projection]).map_err(request::refused)?;
+            ready.push((self.table(&get.table)?, keys::read(&get.key)?, projection));
+        }
+        all_or_reasons(ready.iter().map(|(table, key, _)| keys::check_key(&table.schema, key)).collect())?;
+        let mut seen = HashSet::new();
+        if !ready.iter().all(|(table, key, _)| seen.insert((table.id, key.clone()))) {
+            return Err(DynamoError::invalid("Transaction request cannot include multiple operations on one item"));
+        }
+        self.look(move |items| {
+            let snapshot = items.snapshot().map_err(items_error)?;
+            let (mut found, mut consumed, mut bytes) = (Vec::new(), Vec::new(), 0);
+            for (table, key, projection) in &ready {
+                let item = snapshot.get(table.id(), key).map_err(items_error)?;
+                let size = item.as_ref().map_or(0, item_size);
+                bytes += size;
+                if bytes > BYTES_MAX {
+                    return Err(DynamoError::invalid("The items of a transaction may have 4 MB together, and these have more"));
+                }
+                if report != Report::None {
+                    let mut one = Consumed { transactional: true, ..Consumed::of(table) };
+                    one.count_read(None, read_units(size, true) * 2.0);
+                    merge(&mut consumed, one);
+                }
+                let wanted = |item: Item| {
+                    projection.as_ref().map_or_else(|| written(&item), |projection| written(&projection.apply(&item)))
+                };
+                found.push(item.map(wanted));
+            }
+            Ok((found, consumed))
+        })
+        .await
+    }
+}
+
+/// An action whose expressions are read, and whose table is there.
+struct Parsed {
+    table: Arc<Table>,
+    guard: Guard,
+    work: Work,
+}
+
+enum Work {
+    Put(Item),
+    Delete(Item),
+    Check(Item),
+    Update(Item, Option<Update>),
+}
+
+impl Parsed {
+    fn prepare(self) -> Result<Prepared, DynamoError> {
+        let Self { table, guard, work } = self;
+        let (key, size, checks, op) = match work {
+            Work::Put(item) => {
+                keys::check_item(&table, &item)?;
+                let (key, size) = (table.schema.key_of(&item).unwrap_or_default(), item_size(&item));
+                (key, size, false, put_op(&table, item, guard, false))
+            }
+            Work::Delete(key) => {
+                keys::check_key(&table.schema, &key)?;
+                (key.clone(), 0, false, delete_op(&table, key, guard, false))
+            }
+            Work::Check(key) => {
+                keys::check_key(&table.schema, &key)?;
+                (key.clone(), 0, true, check_op(&table, key, guard))
+            }
+            Work::Update(key, update) => {
+                keys::check_key(&table.schema, &key)?;
+                (key.clone(), 0, false, update_op(&table, key, update, guard, Arc::default())?)
+            }
+        };
+        Ok(Prepared { table, key, op, size, checks })
+    }
+}
+
+fn guard(condition: &Condition, expressions: &Expressions, item_on_failure: bool) -> Result<Guard, DynamoError> {
+    let mut placeholders = expressions.placeholders()?;
+    let condition = condition.parse(&mut placeholders)?;
+    placeholders.finish(&[Kind::Condition]).map_err(request::refused)?;
+    Ok(Guard { condition, item_on_failure })
+}
+
+/// What the action of that place consumed: twice what it would alone. One that had been done before counts as a read.
+pub(super) fn consumed(table: &Table, ended: &Ended, at: usize) -> Consumed {
+    let mut consumed = Consumed { transactional: true, ..Consumed::of(table) };
+    match ended {
+        Ended::Done(changed) => {
+            if let Some(changed) = changed.get(at) {
+                consumed.count_write(table, changed, 2.0);
+            }
+        }
+        Ended::Before => consumed.count_read(None, read_units(0, true) * 2.0),
+    }
+    consumed
+}
