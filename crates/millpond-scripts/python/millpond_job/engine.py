@@ -149,7 +149,6 @@ def _connected(url):
     from pyspark.sql.connect.session import SparkSession
 
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
-    os.environ["SPARK_REMOTE"] = url
     return SparkSession.builder.remote(url).getOrCreate()
 
 

@@ -42,11 +42,35 @@ _PREFIXES = re.compile(
 )
 
 
+_MISSING = re.compile(r"attribute ObjectName\(\[(.*?)\]\) is missing from the schema: cannot resolve attribute")
+_IDENTIFIER = re.compile(r'Identifier\("((?:[^"\\]|\\.)*)"\)')
+_SYNTAX = re.compile(r"^(?:invalid argument: )?found (.*?) at (\d+):(\d+) expected (.*)$", re.DOTALL)
+
+
+def _plainer(name, message):
+    """Sentences of Sail's that need a reader of its source, said as Spark says them."""
+    found = _MISSING.search(message)
+    if found:
+        column = ".".join(_IDENTIFIER.findall(found.group(1)))
+        return f"[UNRESOLVED_COLUMN] A column `{column}` does not exist in the frame or table that it is asked of. Look at printSchema() of what is read."
+    found = _SYNTAX.match(message)
+    if found:
+        return f"[PARSE_SYNTAX_ERROR] Syntax error in SQL at or near {found.group(1)!r} (characters {found.group(2)} to {found.group(3)}); expected {found.group(4)}"
+    if name == "PythonException":
+        lines = [line for line in message.splitlines() if line.strip()]
+        places = [line.strip() for line in lines if re.match(r'\s*File "/tmp/', line)]
+        return (lines[-1].strip() if lines else message) + (f" (in a function of the script: {places[-1]})" if places else "")
+    return message
+
+
 def reduced(error):
     """An exception as it is told: Python's own as they are, those of engines without their noise."""
     name = type(error).__name__
     module = type(error).__module__ or ""
     message = _text(error)
+    if hasattr(error, "code") and name == "RunError":
+        # The lake's own answers have AWS's names.
+        return Reduced(str(error.code), message, False)
     if not module.startswith(("pyspark", "py4j", "grpc")):
         return Reduced(name, message, True)
     if module.startswith("grpc"):
@@ -55,11 +79,14 @@ def reduced(error):
             message = found.group(1).replace('\\"', '"')
     if module.startswith("py4j"):
         message = _java_message(message)
+    if name == "PythonException":
+        return Reduced(name, _plainer(name, message), False)
     cut = _NOISE.search(message)
     if cut:
         message = message[: cut.start()]
     message = _CODES.sub("", message.strip())
     message = _PREFIXES.sub("", _TASK.sub("", message)).strip()
+    message = _plainer(name, message)
     if "MALLOC" in message.upper() or "resources exhausted" in message.lower():
         message += " (the engine's memory is used up: choose a larger WorkerType or NumberOfWorkers, or more memory for scripts under [jobs] in millpond.toml)"
     return Reduced(name, message or name, False)

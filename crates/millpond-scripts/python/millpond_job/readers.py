@@ -180,6 +180,13 @@ class Reader:
         options = self.options
         quote = options.get("quoteChar", '"')
         names = [field.name for field in self.schema]
+        odd = []
+
+        def keep(row):
+            # Rows with too many or too few fields are read apart, and come at the end.
+            odd.append(row.text)
+            return "skip"
+
         skip = int(options.get("skip_lines", 0))
         with _stream(filesystem, path) as file:
             if _is_empty(file):
@@ -191,10 +198,32 @@ class Reader:
                 double_quote=bool(quote),
                 escape_char=options.get("escaper") or False,
                 newlines_in_values=bool(options.get("multiline")),
+                invalid_row_handler=keep,
             )
             convert = csv.ConvertOptions(column_types={name: pyarrow.string() for name in (options.get("names") or names)}, strings_can_be_null=False)
-            for batch in csv.open_csv(file, read, parse, convert):
-                yield batch
+            try:
+                for batch in csv.open_csv(file, read, parse, convert):
+                    yield batch
+            except pyarrow.ArrowInvalid as error:
+                # A file of nothing but its header.
+                if "Empty CSV" not in str(error):
+                    raise
+            while odd:
+                yield _odd_rows(odd[:BATCH_ROWS], options.get("names") or names, options)
+                del odd[:BATCH_ROWS]
+
+
+def _odd_rows(texts, names, options):
+    """Rows of another number of fields: what lacks is "", what is too much is left out."""
+    import csv
+
+    import pyarrow
+
+    quote = options.get("quoteChar", '"')
+    style = {"quoting": csv.QUOTE_MINIMAL, "quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
+    rows = [next(csv.reader(io.StringIO(text, newline=""), delimiter=options.get("separator", ","), escapechar=options.get("escaper") or None, **style), []) for text in texts]
+    columns = [pyarrow.array([row[index] if index < len(row) else "" for row in rows], pyarrow.string()) for index in range(len(names))]
+    return pyarrow.RecordBatch.from_arrays(columns, names=names)
 
 
 def _is_empty(file):

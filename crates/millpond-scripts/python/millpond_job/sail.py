@@ -4,13 +4,18 @@ All of it works on the Connect client's plans, before they are sent; nothing run
 """
 
 import re
+from urllib.parse import quote
 
 from millpond_job import engine, storage
 
 #: Spark's name of the directory of rows whose partition column is NULL or empty (Hive's `hive.exec.default.partition.name`).
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
-#: Characters that Spark escapes in names of partition directories, as %XX; "%" comes first. Control characters are escaped, too.
-ESCAPED = "%\"#'*/:=?\\{}[]^" + "\x7f" + "".join(map(chr, range(1, 32)))
+#: Files of a write that asks for no number; small ones are fewer.
+FILES = 4
+#: Plans whose rows stay in the partitions that they come in.
+KEEPING = ("Project", "WithColumns", "WithColumnsRenamed", "WithColumnRenamed", "Filter", "Drop", "DropColumns", "SubqueryAlias", "ToSchema", "ToDF", "MapPartitions", "FillNa", "NAFill", "Hint")
+#: Characters that stay as they are in names of partition directories, besides letters and digits of ASCII.
+UNESCAPED = " !$&'()+,:;=@-._"
 _GLOB = re.compile(r"[*?\[{]")
 _USE = re.compile(r"^\s*use\s+(?!(?:database|schema|namespace|catalog)\b)", re.IGNORECASE)
 
@@ -105,7 +110,7 @@ def _option(options, lower):
 
 def _existing(frame, paths):
     """Raises what Spark raises where none of the paths leads to a file. A file without columns is rare enough to be looked at."""
-    if kind_of_schema(frame):
+    if frame.schema.fields:
         return
     for path in paths:
         if not path.startswith(("s3://", "s3a://", "s3n://")) or storage.exists(path):
@@ -113,11 +118,6 @@ def _existing(frame, paths):
         from pyspark.errors import AnalysisException
 
         raise AnalysisException(f"[PATH_NOT_FOUND] Path does not exist: {path}.")
-
-
-def kind_of_schema(frame):
-    """The columns that the engine finds."""
-    return frame.schema.fields
 
 
 def _expanded(path):
@@ -162,6 +162,7 @@ def _install_writer(writers):
                 for prefix in partition_prefixes(frame, keys, target):
                     storage.delete_below(prefix)
                 self.mode("append")
+        _files(self)
         save(self, path)
 
     def save_table(self, name, format=None, mode=None, partitionBy=None, **options):
@@ -180,6 +181,7 @@ def _install_writer(writers):
             self.mode("append")
         if keys:
             self._write._child = named_partitions(frame_of(self), keys)._plan
+        _files(self)
         save_as_table(self, name)
 
     writers.save = save_files
@@ -193,6 +195,24 @@ def frame_of(writer):
     return DataFrame(writer._df, writer._spark)
 
 
+def _files(writer):
+    """`repartition(n)` and `coalesce(n)` before a write make n files: Sail splits any write into four, unless it is told."""
+    number = partitions_of(writer._write._child) or FILES
+    writer._spark.sql(f"SET datafusion.execution.minimum_parallel_output_files={min(number, engine.partitions_max())}").collect()
+
+
+def partitions_of(plan):
+    """The partitions that a plan asks for, looking through what keeps them: the n of the last `repartition(n)` or `coalesce(n)`, or None."""
+    while plan is not None:
+        kind = type(plan).__name__
+        if kind in ("Repartition", "RepartitionByExpression"):
+            return getattr(plan, "_num_partitions", None) or getattr(plan, "num_partitions", None)
+        if kind not in KEEPING:
+            return None
+        plan = plan._child
+    return None
+
+
 def _dynamic(frame, options):
     mode = _option(options, "partitionoverwritemode")
     if mode is None:
@@ -201,27 +221,23 @@ def _dynamic(frame, options):
 
 
 def named_partitions(frame, keys):
-    """The frame with its partition columns as Spark names their directories: NULL and "" by `NULL_PARTITION`, special characters escaped."""
+    """The frame with its partition columns as text at the end, NULL and "" by `NULL_PARTITION`. Sail leaves NULL empty, and mixes up columns that come after them."""
     from pyspark.sql import functions as F
-    from pyspark.sql.types import StringType, TimestampNTZType, TimestampType
 
-    for field in frame.schema.fields:
-        if field.name not in keys:
-            continue
-        column = F.col(_quoted(field.name))
-        text = column.cast("string")
-        if isinstance(field.dataType, (StringType, TimestampType, TimestampNTZType)):
-            found = text.rlike("[" + re.escape(ESCAPED).replace("'", r"\x27") + "]")
-            escaped = text
-            for character in ESCAPED:
-                escaped = F.replace(escaped, F.lit(character), F.lit(f"%{ord(character):02X}"))
-            text = F.when(found, escaped).otherwise(text)
-        frame = frame.withColumn(field.name, F.when(column.isNull() | (text == ""), F.lit(NULL_PARTITION)).otherwise(text))
-    return frame
+    columns = [F.col(_quoted(name)) for name in frame.columns if name not in keys]
+    for key in keys:
+        text = F.col(_quoted(key)).cast("string")
+        columns.append(F.when(text.isNull() | (text == ""), F.lit(NULL_PARTITION)).otherwise(text).alias(key))
+    return frame.select(*columns)
+
+
+def directory(key, value):
+    """`key=value` as Sail names a directory: what Spark escapes, too, and some more; `:`, `=` and `'` are left."""
+    return f"{key}={quote(value, safe=UNESCAPED)}".replace("~", "%7E")
 
 
 def partition_prefixes(frame, keys, target):
     """Directories of the partitions that the frame has rows for."""
     base = target.rstrip("/")
     rows = named_partitions(frame.select(*[_quoted(key) for key in keys]), keys).distinct().collect()
-    return [base + "/" + "/".join(f"{key}={row[key]}" for key in keys) + "/" for row in rows]
+    return [base + "/" + "/".join(directory(key, row[key]) for key in keys) + "/" for row in rows]

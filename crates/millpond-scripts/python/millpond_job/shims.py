@@ -96,7 +96,7 @@ def _patch_sessions(context):
     from pyspark.sql.session import SparkSession as Classic
 
     def get_or_create(builder):
-        options = dict(builder._options)
+        options = {**builder._options}
         remote = options.pop("spark.remote", None)
         if remote is not None and engine.name() == "sail" and not engine.started():
             raise EngineLacks("A session on another endpoint", f"The script asks for {remote}: set engine = \"{remote}\" instead.")
@@ -105,12 +105,9 @@ def _patch_sessions(context):
             engine.configure(key, value)
         return session
 
-    for builder in (Classic.Builder, Connected.Builder):
-        if builder is Connected.Builder:
-            builder._millpond_create = builder.getOrCreate
-        else:
-            builder.getOrCreate = get_or_create
-            builder.create = get_or_create
+    # `master("local[*]")` and a remote URL do not go together: the script's is not followed.
+    Classic.Builder.getOrCreate = Classic.Builder.create = get_or_create
+    Classic.Builder._validate_startup_urls = lambda self: None
     sql = Connected.sql
 
     def sql_of(self, sqlQuery, args=None, **kwargs):

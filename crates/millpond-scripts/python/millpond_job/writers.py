@@ -13,8 +13,8 @@ def batches(frame):
     if hasattr(frame, "_plan"):
         client = frame.sparkSession.client
         for part in client.to_table_as_iterator(frame._plan.to_proto(client), {}):
-            if hasattr(part, "num_rows") and part.num_rows:
-                yield part
+            if hasattr(part, "to_batches"):
+                yield from (batch for batch in part.to_batches() if batch.num_rows)
         return
     import pyarrow
     from pyspark.sql.pandas.types import to_arrow_schema
@@ -49,16 +49,17 @@ def save(frame, target, kind, mode="append", keys=(), options=None):
         storage.delete_below(base)
     if keys:
         frame = sail.named_partitions(frame, list(keys))
-    codec = str((options or {}).get("compression") or "snappy").lower()
+    options = dict(options or {})
+    codec = str(options.get("compression") or ("none" if kind == "csv" else "snappy")).lower()
     filesystem = storage.filesystem()
-    with _Files(filesystem, base, kind, codec, list(keys)) as files:
+    with _Files(filesystem, base, kind, codec, list(keys), options) as files:
         for batch in batches(frame):
             files.write(batch)
 
 
 class _Files:
-    def __init__(self, filesystem, base, kind, codec, keys):
-        self.filesystem, self.base, self.kind, self.codec, self.keys = filesystem, base, kind, codec, keys
+    def __init__(self, filesystem, base, kind, codec, keys, options):
+        self.filesystem, self.base, self.kind, self.codec, self.keys, self.options = filesystem, base, kind, codec, keys, options
         self.run = uuid.uuid4().hex[:16]
         self.number = 0
         self.open = {}
@@ -74,13 +75,15 @@ class _Files:
         import pyarrow
         import pyarrow.compute as pc
 
+        from millpond_job import sail
+
         if not self.keys:
             self._file("", batch.schema).write(batch)
             return
         table = pyarrow.Table.from_batches([batch])
         data = table.drop_columns(self.keys)
         directories = table.select(self.keys).to_pylist()
-        names = ["/".join(f"{key}={row[key]}" for key in self.keys) + "/" for row in directories]
+        names = ["/".join(sail.directory(key, row[key]) for key in self.keys) + "/" for row in directories]
         encoded = pyarrow.array(names).dictionary_encode()
         for index, name in enumerate(encoded.dictionary.to_pylist()):
             rows = data.filter(pc.equal(encoded.indices, index)).combine_chunks()
@@ -101,12 +104,12 @@ class _Files:
         bucket, prefix = storage.split(self.base)
         path = f"{bucket}/{prefix}{directory}run-{self.run}-part-r-{self.number:05}.{self.kind}"
         self.number += 1
-        file = self.open[directory] = {"orc": _Orc, "avro": _Avro}[self.kind](self.filesystem.open_output_stream(path), schema, self.codec)
+        file = self.open[directory] = _KINDS[self.kind](self.filesystem.open_output_stream(path, compression=None), schema, self.codec, self.options)
         return file
 
 
 class _Orc:
-    def __init__(self, stream, schema, codec):
+    def __init__(self, stream, schema, codec, options):
         from pyarrow import orc
 
         self.stream, self.rows = stream, 0
@@ -125,7 +128,7 @@ class _Orc:
 
 
 class _Avro:
-    def __init__(self, stream, schema, codec):
+    def __init__(self, stream, schema, codec, options):
         from fastavro.write import Writer
 
         from millpond_job import avro
@@ -146,6 +149,37 @@ class _Avro:
         self.stream.close()
 
 
+class _Csv:
+    """CSV without quotes, which engines of Arrow cannot write."""
+
+    def __init__(self, stream, schema, codec, options):
+        import pyarrow
+        from pyarrow import csv
+
+        if codec not in ("none", "uncompressed", "gzip"):
+            raise ValueError(f"CSV without quotes is written plain or with gzip, not {codec}")
+        self.rows = 0
+        self.stream = stream
+        self.out = pyarrow.CompressedOutputStream(stream, "gzip") if codec == "gzip" else stream
+        header = str(options.get("writeHeader", True)).lower() != "false"
+        self.separator = options.get("separator", ",")
+        style = csv.WriteOptions(include_header=False, delimiter=self.separator, quoting_style="none")
+        self.schema = pyarrow.schema([pyarrow.field(field.name, pyarrow.string()) for field in schema])
+        if header:
+            self.out.write((self.separator.join(schema.names) + "\n").encode())
+        self.writer = csv.CSVWriter(self.out, self.schema, write_options=style)
+
+    def write(self, batch):
+        self.writer.write(batch.cast(self.schema))
+        self.rows += batch.num_rows
+
+    def close(self, abandon=False):
+        self.writer.close()
+        self.out.close()
+        if not self.stream.closed:
+            self.stream.close()
+
+
 class _Flushing:
     """PyArrow's output stream as fastavro writes to one."""
 
@@ -156,5 +190,11 @@ class _Flushing:
         self._to.write(data)
         return len(data)
 
+    def seekable(self):
+        return False
+
     def flush(self):
         """The stream sends what it has when it is full or closed."""
+
+
+_KINDS = {"orc": _Orc, "avro": _Avro, "csv": _Csv}

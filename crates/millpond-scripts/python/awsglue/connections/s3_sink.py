@@ -12,7 +12,7 @@ from millpond_job import engine, run, storage, writers
 FORMATS = ("csv", "json", "parquet", "glueparquet", "orc", "avro")
 _CODECS = {
     "parquet": {"snappy": "snappy", "gzip": "gzip", "none": "uncompressed", "uncompressed": "uncompressed", "zstd": "zstd", "lz4": "lz4", "brotli": "brotli"},
-    "text": {"gzip": "gzip", "bzip2": "bzip2", "none": "none", "uncompressed": "none", "zstd": "zstd"},
+    "text": {"gzip": "gzip", "bzip2": "bzip2", "none": "none", "uncompressed": "none"},
 }
 
 
@@ -64,7 +64,8 @@ def _writable(df, kind):
 def _save(df, path, kind, keys, options, format_options):
     codec = format_options.get("compression") or options.get("compression") or ("snappy" if kind in ("parquet", "orc", "avro") else "none")
     unquoted = kind == "csv" and str(format_options.get("quoteChar", '"')) == "-1"
-    if kind in ("orc", "avro") and (engine.is_sail() or (kind == "avro" and not engine.is_connect())) or (unquoted and engine.is_connect()):
+    in_python = kind == "orc" and engine.is_sail() or kind == "avro" and not engine.name().startswith("sc://")
+    if in_python or (unquoted and engine.is_connect()):
         writers.save(df, path, kind, "append", keys, {**format_options, "compression": codec})
         return
     codecs = _CODECS["parquet" if kind in ("parquet", "orc", "avro") else "text"]
@@ -73,7 +74,9 @@ def _save(df, path, kind, keys, options, format_options):
     codec = codecs[codec.lower()]
     if engine.is_sail() and kind == "parquet":
         codec = {"gzip": "gzip(6)", "zstd": "zstd(3)", "brotli": "brotli(4)"}.get(codec, codec)
-    writer = df.write.mode("append").format(kind).option("compression", codec)
+    writer = df.write.mode("append").format(kind)
+    if codec != "none":
+        writer = writer.option("compression", codec)
     if kind == "csv":
         writer = writer.option("header", flag(format_options, "writeHeader", True)).option("sep", format_options.get("separator", ","))
         quote = str(format_options.get("quoteChar", '"'))

@@ -131,7 +131,7 @@ def _columnar(source):
     if in_python or (kind == "parquet" and len(groups(source)) > READS_MAX and engine.is_sail()):
         keys = [(field.name, field.dataType) for field in source.key_fields]
         return readers.frame(source.session, kind, source.files, None, {}, keys)
-    return joined(source, lambda files: source.session.read.format(kind).load(locations(files)))
+    return joined(source, lambda files: source.session.read.format(kind).load(locations(files)), same=False)
 
 
 def locations(files):
@@ -158,8 +158,8 @@ def groups(source):
     return [(values, files) for (values, _), files in found.items()]
 
 
-def joined(source, read):
-    """One DataFrame of all the groups, each by `read(files)`, with the partitions' columns."""
+def joined(source, read, same=True):
+    """One DataFrame of all the groups, each by `read(files)`, with the partitions' columns. `same` says that all have the same columns."""
     from pyspark.sql import functions as F
 
     frames = []
@@ -168,15 +168,34 @@ def joined(source, read):
         for field, value in zip(source.key_fields, values):
             frame = frame.withColumn(field.name, F.lit(value).cast(field.dataType))
         frames.append(frame)
-    return union(frames)
+    keys = [field.name for field in source.key_fields]
+    found = union(frames, same)
+    return select_all(found, [name for name in found.columns if name not in keys] + keys) if keys else found
 
 
-def union(frames):
-    """Frames joined by the names of their columns, as a balanced tree: plans of a long chain are slow to analyse."""
+def union(frames, same=False):
+    """Frames joined by the names of their columns, as a balanced tree: plans of a long chain are slow to analyse. What a frame lacks is NULL."""
+    if len(frames) > 1 and not same:
+        frames = _widened(frames)
     while len(frames) > 1:
-        following = [a.unionByName(b, allowMissingColumns=True) for a, b in zip(frames[::2], frames[1::2])]
+        following = [a.unionByName(b) for a, b in zip(frames[::2], frames[1::2])]
         frames = following + ([frames[-1]] if len(frames) % 2 else [])
     return frames[0]
+
+
+def _widened(frames):
+    """Frames with the columns of all, each of its type: `allowMissingColumns` leaves Sail in doubt about the types."""
+    from pyspark.sql import functions as F
+
+    fields = {}
+    for frame in frames:
+        for field in frame.schema.fields:
+            fields.setdefault(field.name, field.dataType)
+    made = []
+    for frame in frames:
+        present = set(frame.columns)
+        made.append(frame.select(*[F.col(quoted(name)) if name in present else F.lit(None).cast(kind).alias(name) for name, kind in fields.items()]))
+    return made
 
 
 def _hive_partitions(source, paths):
