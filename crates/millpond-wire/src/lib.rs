@@ -41,7 +41,7 @@ mod validate;
 mod xml;
 
 pub use error::{ErrorShape, WireError};
-pub use generated::{SERVICES, athena, events, glue, iam, lambda, logs, s3, sns, sqs, sts};
+pub use generated::{SERVICES, athena, dynamodb, events, glue, iam, lambda, logs, s3, sns, sqs, sts};
 pub use protocol::{Decoded, Request, decode, encode, read, write};
 pub use service::{Operation, Protocol, QueryForm, Route, Service, Spoken, Validation};
 pub use shapes::{Blob, Document, Timestamp};
