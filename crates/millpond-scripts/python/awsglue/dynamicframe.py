@@ -43,9 +43,9 @@ class DynamicFrame:
         """A frame of JSON texts in a column of a DataFrame, each a document (or a list of them). Their schema is found in them, choices included;
         `keep` names columns (partitions) to have beside. A text that is no JSON is an error record."""
         from awsglue.frames.plan import Columns, Rows
-        from awsglue.frames.texts import json_parser
+        from awsglue.frames.texts import JsonParser
 
-        step = rows.Step("parse", f"reading JSON for {name or 'a frame'}", json_parser(json_path), column=column, keep=tuple(keep))
+        step = rows.Step("parse", f"reading JSON for {name or 'a frame'}", JsonParser(json_path), column=column, keep=tuple(keep))
         return cls(Rows.then(Columns(df), step), glue_ctx, name)
 
     @classmethod

@@ -33,14 +33,15 @@ class Result:
     parts: tuple = ()
 
 
-def evaluate(found_rules, data):
-    """A Result for each rule or composite, in order."""
+def evaluate(found_rules, data, by_row=False):
+    """A Result for each rule or composite, in order. `by_row` has composites of rules about rows evaluated row by row ("How composite rules work")."""
     singles = list(dict.fromkeys(single for rule in found_rules for single in _singles(rule)))
     prepared = {rule: _prepared(rule, data) for rule in singles}
     values = _aggregated(prepared, data.df)
     groups = _grouped(prepared, data)
     results = {rule: _finished(rule, prepared[rule], values.get(rule, {}), groups) for rule in singles}
-    return [_result(rule, results) for rule in found_rules]
+    made = [_result(rule, results) for rule in found_rules]
+    return [_by_row(result, data.df) if by_row and result.parts and result.row is not None else result for result in made]
 
 
 def _singles(rule):
@@ -136,6 +137,15 @@ def _result(rule, results):
     outcome = measures.Outcome(passed, None if passed else "\n".join(reasons) or None, metrics)
     by_row = all(part.row is not None for part in parts)
     return Result(rule, outcome, _combined(rule.operator, parts) if by_row else None, parts)
+
+
+def _by_row(result, df):
+    """A composite's result where every row must meet it."""
+    met = F.col("__met")
+    row = add_row(df, result.row, "__met").agg(F.count(met).alias("n"), F.count(F.when(met, 1)).alias("good")).collect()[0]
+    passed = row["n"] == row["good"]
+    reason = None if passed else f"{100 * row['good'] / row['n']:.2f} % of rows passed the rule"
+    return Result(result.rule, measures.Outcome(passed, reason, result.outcome.metrics), result.row, result.parts)
 
 
 def _combined(operator, parts):

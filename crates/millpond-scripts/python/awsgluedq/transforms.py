@@ -20,12 +20,12 @@ class EvaluateDataQuality(GlueTransform):
         "ruleset": ("String", "the rules, in DQDL"),
         "publishing_options": ("Dictionary", "dataQualityEvaluationContext: a name for messages; resultsS3Prefix: where to write the outcomes too, as JSON"),
         "additional_data_sources": ("Dictionary", "frames by the aliases that rules name"),
-        "additional_options": ("Dictionary", "accepted; observations and tuning have no effect"),
+        "additional_options": ("Dictionary", "compositeRuleEvaluation.method: ROW or DATASET; others have no effect"),
     }
     RETURNS = ("DynamicFrame", "a record for each rule: Rule, Outcome, FailureReason, EvaluatedMetrics, EvaluatedRule")
 
     def __call__(self, frame, ruleset, publishing_options=None, additional_data_sources=None, additional_options=None, **ignored):
-        results, data = _evaluated(frame, ruleset, additional_data_sources)
+        results, data = _evaluated(frame, ruleset, additional_data_sources, additional_options)
         return _outcomes(frame, results, data, publishing_options)
 
     def process_rows(self, frame, ruleset, publishing_options=None, additional_data_sources=None, additional_options=None, **ignored):
@@ -33,13 +33,13 @@ class EvaluateDataQuality(GlueTransform):
         `originalData`."""
         from awsgluedq.evaluate import row_outcomes
 
-        results, data = _evaluated(frame, ruleset, additional_data_sources)
+        results, data = _evaluated(frame, ruleset, additional_data_sources, additional_options)
         rows = DynamicFrame(row_outcomes(data.df, results), frame.glue_ctx, ROW_LEVEL_OUTCOMES)
         outcomes = _outcomes(frame, results, data, publishing_options)
         return DynamicFrameCollection({RULE_OUTCOMES: outcomes, ROW_LEVEL_OUTCOMES: rows, ORIGINAL_DATA: frame}, frame.glue_ctx)
 
 
-def _evaluated(frame, ruleset, sources):
+def _evaluated(frame, ruleset, sources, options):
     from awsgluedq.evaluate import evaluate
     from awsgluedq.rules import Data
 
@@ -51,7 +51,8 @@ def _evaluated(frame, ruleset, sources):
         source = source if isinstance(source, DynamicFrame) else DynamicFrame(source)
         others[alias] = (source.toDF(), source.schema())
     data = Data(frame.toDF(), frame.schema(), others)
-    results = evaluate(parsed.rules + _analyzers(parsed.analyzers), data)
+    by_row = str((options or {}).get("compositeRuleEvaluation.method", "")).upper() == "ROW"
+    results = evaluate(parsed.rules + _analyzers(parsed.analyzers), data, by_row)
     for result in results[len(parsed.rules) :]:
         for name, value in result.outcome.metrics.items():
             print(f"awsgluedq: {name} = {value}", flush=True)

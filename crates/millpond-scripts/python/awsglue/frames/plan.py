@@ -4,6 +4,7 @@ Schema and data are found lazily, and once: a plan is never changed, so frames s
 """
 
 import json
+import pickle
 
 from awsglue import gluetypes as g
 from awsglue.frames import rows
@@ -95,7 +96,13 @@ class Rows:
         """What one pass over the records finds: `schema`, `records` and `errors` by step."""
         if self._found is None:
             rows.ship_by_value()
-            answers = self.base.df.mapInArrow(rows.schema_pass(self.base.schema, self.steps), "found string").collect()
+            try:
+                answers = self.base.df.mapInArrow(rows.schema_pass(self.base.schema, self.steps), "found string").collect()
+            except pickle.PicklingError as error:
+                raise pickle.PicklingError(
+                    f"{self.steps[-1].label}: the function, or something that it uses, cannot be sent to workers ({error}); make clients, contexts and "
+                    "frames outside of it into plain values, or inside the function"
+                ) from error
             schema, count, errors = g.UnknownType(), 0, [0] * len(self.steps)
             for answer in answers:
                 part = json.loads(answer["found"])
@@ -110,7 +117,7 @@ class Rows:
         found = self.found()
         if found["records"] == 0:
             return g.StructType([]) if parsed else self.base.schema
-        from awsglue.frames.records import with_hint
+        from awsglue.frames.shapes import with_hint
 
         seen = found["schema"]
         if not isinstance(seen, g.StructType):

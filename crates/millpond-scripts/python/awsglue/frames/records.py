@@ -9,19 +9,22 @@ import decimal
 import json
 
 from awsglue import gluetypes as g
+from awsglue.frames.shapes import INT_MAX, INT_MIN, LONG_MAX, LONG_MIN, type_name_of
 
-_INT = range(-(1 << 31), 1 << 31)
-_LONG = range(-(1 << 63), 1 << 63)
+_PLAIN = frozenset((type(None), bool, int, float, str, bytes, datetime.datetime, datetime.date, decimal.Decimal))
 _EPOCH_DAY = datetime.time(0, 0)
+_TEXT = frozenset((str,))
 
 
 def plain(value):
     """A value without foreign classes: numpy's and pandas's scalars become Python's, tuples and sets become lists. Raises TypeError for what no column can hold."""
     kind = type(value)
-    if value is None or kind in _ATOMS or kind is int:
+    if kind in _PLAIN:
         return value
     if isinstance(value, dict):
         return {name if type(name) is str else str(name): plain(member) for name, member in value.items()}
+    if hasattr(value, "asDict"):  # a Row, which is a tuple too
+        return plain(value.asDict())
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(member) for member in value]
     if isinstance(value, (bytearray, memoryview)):
@@ -35,141 +38,23 @@ def plain(value):
         return value
     if hasattr(value, "item") and hasattr(value, "dtype"):
         return plain(value.tolist())
-    if hasattr(value, "asDict"):
-        return plain(value.asDict())
     raise TypeError(f"a field's value is a {kind.__module__}.{kind.__name__}, which no column can hold; make it a str, number, date, list or dict")
 
 
-_ATOMS = {
-    bool: "boolean",
-    str: "string",
-    float: "double",
-    bytes: "binary",
-    datetime.datetime: "timestamp",
-    datetime.date: "date",
-    decimal.Decimal: "decimal",
-}
+def plain_record(value):
+    """A record of plain values. One that is plain already, which is most of them, is not copied."""
+    if type(value) is g.DynamicRecord and _PLAIN.issuperset(map(type, value.values())) and _TEXT.issuperset(map(type, value)):
+        return value
+    return as_records(plain(value))
 
 
-class Seen:
-    """The types of the values that were seen at one place."""
-
-    def __init__(self):
-        self.atoms = set()
-        self.null = False
-        self.digits = 0
-        self.scale = 0
-        self.fields = None
-        self.element = None
-
-    def add(self, value):
-        """Takes a plain value in."""
-        if value is None:
-            self.null = True
-            return
-        kind = type(value)
-        if kind is int:
-            self.atoms.add(self._integer(value))
-            return
-        name = _ATOMS.get(kind)
-        if name is not None:
-            self.atoms.add(name)
-            if name == "decimal":
-                self._decimal(value)
-        elif isinstance(value, dict):
-            if self.fields is None:
-                self.fields = {}
-            fields = self.fields
-            for key, member in value.items():
-                seen = fields.get(key)
-                if seen is None:
-                    seen = fields[key] = Seen()
-                seen.add(member)
-        elif isinstance(value, list):
-            if self.element is None:
-                self.element = Seen()
-            for member in value:
-                self.element.add(member)
-        else:
-            self.atoms.add("date" if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime) else "timestamp")
-
-    def _integer(self, value):
-        if value in _INT:
-            return "int"
-        if value in _LONG:
-            return "long"
-        if len(str(abs(value))) <= 38:
-            self._decimal(decimal.Decimal(value))
-            return "decimal"
-        return "double"
-
-    def _decimal(self, value):
-        _, digits, exponent = value.as_tuple()
-        if isinstance(exponent, int):
-            scale = max(0, -exponent)
-            self.scale = max(self.scale, scale)
-            self.digits = max(self.digits, len(digits) + max(exponent, 0) - scale, 0)
-
-    def type(self):
-        """The Glue type of what was seen; NullType where it was only nulls, UnknownType where it was nothing."""
-        found = []
-        for name in sorted(self.atoms):
-            if name == "decimal":
-                scale = min(self.scale, 38)
-                found.append(g.DecimalType(max(1, min(38, self.digits + scale)), scale))
-            else:
-                found.append(g._atomic_type_map[name]())
-        if self.fields is not None:
-            found.append(g.StructType([g.Field(name, seen.type()) for name, seen in self.fields.items()]))
-        if self.element is not None:
-            found.append(g.ArrayType(self.element.type()))
-        if not found:
-            return g.NullType() if self.null else g.UnknownType()
-        return found[0] if len(found) == 1 else g.ChoiceType(found)
-
-
-_WIDTH = {"byte": 0, "short": 1, "int": 2, "long": 3}
-
-
-def with_hint(seen, hint):
-    """`seen`, told apart by what the field was before the function ran: a long column whose values happen to be small stays long."""
-    if hint is None or seen == hint:
-        return seen
-    if isinstance(seen, (g.NullType, g.UnknownType)):
-        return hint
-    if isinstance(hint, g.MapType) and isinstance(seen, g.StructType):
-        value = g.UnknownType()
-        for field in seen:
-            value = g.mergeDataTypes(value, field.dataType)
-        return g.MapType(with_hint(value, hint.valueType))
-    if isinstance(seen, g.ChoiceType) or isinstance(hint, g.ChoiceType):
-        return _choice_with_hint(seen, hint)
-    if isinstance(seen, g.StructType) and isinstance(hint, g.StructType):
-        kept = [f for f in hint if seen.hasField(f)]
-        fields = [g.Field(f.name, with_hint(seen.getField(f).dataType, f.dataType)) for f in kept]
-        return g.StructType(fields + [f for f in seen if not hint.hasField(f)])
-    if isinstance(seen, g.ArrayType) and isinstance(hint, g.ArrayType):
-        return type(hint)(with_hint(seen.elementType, hint.elementType))
-    if isinstance(seen, g.DecimalType) and isinstance(hint, g.DecimalType):
-        return g.mergeDataTypes(hint, seen)
-    a, b = seen.typeName(), hint.typeName()
-    if a in _WIDTH and b in _WIDTH:
-        return hint if _WIDTH[b] >= _WIDTH[a] else seen
-    if (a, b) in (("double", "float"), ("timestamp", "timestampntz"), ("string", "enum")):
-        return hint
-    return seen
-
-
-def _choice_with_hint(seen, hint):
-    hints = {t.typeName(): t for t in (hint.branches() if isinstance(hint, g.ChoiceType) else [hint])}
-    merged = g.UnknownType()
-    for branch in seen.branches() if isinstance(seen, g.ChoiceType) else [seen]:
-        name = branch.typeName()
-        nearest = hints.get(name)
-        if nearest is None and name in _WIDTH:
-            nearest = next((hints[wider] for wider in ("int", "long") if wider in hints and _WIDTH[wider] >= _WIDTH[name]), None)
-        merged = g.mergeDataTypes(merged, with_hint(branch, nearest))
-    return merged
+def as_records(value):
+    """The dicts within a value as DynamicRecords."""
+    if isinstance(value, dict):
+        return g.DynamicRecord((name, as_records(member) if isinstance(member, (dict, list)) else member) for name, member in value.items())
+    if isinstance(value, list):
+        return [as_records(member) if isinstance(member, (dict, list)) else member for member in value]
+    return value
 
 
 def arrow_type(kind):
@@ -221,17 +106,17 @@ def decoder(kind):
         return None if inner is None else lambda value: None if value is None else [inner(member) for member in value]
     if isinstance(kind, g.MapType):
         inner = decoder(kind.valueType)
-        return lambda value: None if value is None else {key: inner(member) if inner else member for key, member in value}
+
+        def mapping(value):
+            if value is None:
+                return None
+            pairs = value.items() if isinstance(value, dict) else value  # a Row has a dict, Arrow has pairs
+            return {key: inner(member) if inner else member for key, member in pairs}
+
+        return mapping
     if isinstance(kind, g.TimestampType):
         return lambda value: None if value is None else value.replace(tzinfo=None)
     return None
-
-
-def type_name_of(value):
-    """The Glue name of a plain value's type."""
-    seen = Seen()
-    seen.add(value)
-    return seen.type().typeName()
 
 
 _WIDER = {
@@ -363,8 +248,8 @@ _ENCODERS = {
     "double": _real,
     "enum": _string,
     "float": _real,
-    "int": _whole(_INT),
-    "long": _whole(_LONG),
+    "int": _whole(range(INT_MIN, INT_MAX + 1)),
+    "long": _whole(range(LONG_MIN, LONG_MAX + 1)),
     "null": lambda value: None,
     "short": _whole(range(-(1 << 15), 1 << 15)),
     "string": _string,

@@ -35,16 +35,16 @@ _ROW_ID = "\x00row"
 def relationalize(plan, root_name, staging_path):
     """(name, plan)s: the unnested root, and a table of (`id`, `index`, values) for each list at any depth. A list's place in its parent holds the `id`
     of its rows. Tables with lists are written once below `staging_path` (as Parquet) and read back, so that parent and children agree on the ids."""
-    return _pivoted(unnest(plan), root_name, staging_path, [])
+    return _pivoted(unnest(plan), root_name, root_name, staging_path, [])
 
 
-def _pivoted(plan, name, staging_path, tables):
+def _pivoted(plan, name, root_name, staging_path, tables):
     lists = [f.name for f in plan.schema if isinstance(f.dataType, g.ArrayType)]
     own = (name, plan)
     tables.append(own)
     if not lists:
         return tables
-    staged = _staged(plan, name, staging_path)
+    staged = _staged(plan, staging_path)
     row = columns.col(_ROW_ID)
     fields = [
         (n, F.when(column.isNotNull(), row), g.LongType()) if n in lists else (n, column, kind) for n, column, kind in columns.fields_of(plan.schema)
@@ -56,11 +56,11 @@ def _pivoted(plan, name, staging_path, tables):
         value = f"{list_name}.val"
         schema = g.StructType([g.Field("id", g.LongType()), g.Field("index", g.IntegerType()), g.Field(value, element)])
         pivot = plan.derived(rows.select("id", F.col("index").cast("int").alias("index"), F.col("val").alias(value)), schema)
-        _pivoted(unnest(pivot), f"{name}_{list_name}", staging_path, tables)
+        _pivoted(unnest(pivot), f"{root_name}_{list_name}", root_name, staging_path, tables)
     return tables
 
 
-def _staged(plan, name, staging_path):
+def _staged(plan, staging_path):
     """The plan with a number for each row (from 1, with gaps), in a form in which the number of a row never changes."""
     numbered = plan.df.withColumn(_ROW_ID, F.monotonically_increasing_id() + F.lit(1))
     if not staging_path:

@@ -14,7 +14,7 @@ import sys
 import traceback
 
 from awsglue import gluetypes as g
-from awsglue.frames import records
+from awsglue.frames import arrays, records, shapes
 
 BATCH_RECORDS = 4096
 _LIBRARIES = re.compile(r"/(awsglue|site-packages|lib/python3\.\d+)/")
@@ -85,7 +85,7 @@ class Step:
                     raise ValueError("the function answered nothing where a record is expected: end it with `return rec`")
                 if not isinstance(result, dict):
                     raise TypeError(f"the function answered a {type(result).__name__} where a record is expected")
-                result = _as_records(records.plain(result))
+                result = records.plain_record(result)
             except Exception as error:
                 yield self._failed(stage, error, record)
                 continue
@@ -105,10 +105,10 @@ class Step:
             if item.get("isError"):
                 yield item.get("_error") or RowError(stage, item.get("errorMessage", ""), "", g._revert_to_dict(item["record"]))
             else:
-                yield _as_records(records.plain(item["record"]))
+                yield records.plain_record(item["record"])
 
     def _parse(self, stage, stream):
-        """Records of one text member, which is the record itself in some format. `function` makes records of a text."""
+        """Records of one text member, which is the record itself in some format. `function` makes DynamicRecords of a text."""
         column = self.options["column"]
         keep = self.options.get("keep", ())
         for record in stream:
@@ -117,7 +117,9 @@ class Step:
                 continue
             try:
                 for found in self.function(record[column]):
-                    yield g.DynamicRecord({**_as_records(found), **{name: record[name] for name in keep}})
+                    for name in keep:
+                        found[name] = record[name]
+                    yield found
             except Exception as error:
                 yield self._failed(stage, error, record)
 
@@ -134,7 +136,7 @@ class Step:
             text = holder.get(last) if isinstance(holder, dict) else None
             if text is not None:
                 try:
-                    holder[last] = _as_records(self.function(text))
+                    holder[last] = records.as_records(self.function(text))
                 except Exception as error:
                     yield self._failed(stage, error, record)
                     continue
@@ -145,14 +147,6 @@ class Step:
         for record in stream:
             if isinstance(record, RowError):
                 yield record.as_record()
-
-
-def _as_records(value):
-    if isinstance(value, dict):
-        return g.DynamicRecord((name, _as_records(member) if isinstance(member, (dict, list)) else member) for name, member in value.items())
-    if isinstance(value, list):
-        return [_as_records(member) if isinstance(member, (dict, list)) else member for member in value]
-    return value
 
 
 def _place(error):
@@ -174,16 +168,14 @@ def _tell(label, what, place, consequence):
 
 def _stream(batches, schema):
     """Records of Arrow batches whose columns have the types of `schema`."""
-    decode = [(f.name, records.decoder(f.dataType)) for f in schema]
-    changed = [(name, inner) for name, inner in decode if inner is not None]
+    names = [f.name for f in schema]
     record = g.DynamicRecord
     for batch in batches:
         for start in range(0, batch.num_rows, BATCH_RECORDS):
-            for row in batch.slice(start, BATCH_RECORDS).to_pylist():
-                row = record(row)
-                for name, inner in changed:
-                    row[name] = inner(row[name])
-                yield row
+            part = batch.slice(start, BATCH_RECORDS)
+            columns = [arrays.values_of(column, f.dataType) for column, f in zip(part.columns, schema)]
+            for row in zip(*columns):
+                yield record(zip(names, row))
 
 
 def _flow(batches, schema, steps):
@@ -210,16 +202,17 @@ def schema_pass(schema, steps):
     def run(batches):
         import pyarrow as pa
 
-        seen = records.Seen()
+        seen = shapes.Seen()
         seen.fields = {}
         count = 0
         errors = [0] * len(steps)
-        for record in _flow(batches, schema, steps):
-            if isinstance(record, RowError):
-                errors[record.stage] += 1
-            else:
-                count += 1
-                seen.add(record)
+        for chunk in _chunks(_flow(batches, schema, steps)):
+            good = [record for record in chunk if type(record) is not RowError]
+            for record in chunk if len(good) < len(chunk) else ():
+                if type(record) is RowError:
+                    errors[record.stage] += 1
+            count += len(good)
+            seen.add_all(good)
         answer = json.dumps({"schema": seen.type().jsonValue(), "records": count, "errors": errors})
         yield pa.RecordBatch.from_arrays([pa.array([answer], pa.string())], ["found"])
 
@@ -232,12 +225,13 @@ def column_pass(schema, steps, target):
     def run(batches):
         import pyarrow as pa
 
-        columns = [(f.name, records.encoder(f.dataType), records.arrow_type(f.dataType)) for f in target]
-        arrow_schema = pa.schema([pa.field(name, kind) for name, _, kind in columns])
-        good = (record for record in _flow(batches, schema, steps) if not isinstance(record, RowError))
-        for chunk in _chunks(good):
-            arrays = [pa.array([encode(record.get(name)) for record in chunk], kind) for name, encode, kind in columns]
-            yield pa.RecordBatch.from_arrays(arrays, schema=arrow_schema)
+        columns = [(f.name, f.dataType) for f in target]
+        arrow_schema = pa.schema([pa.field(name, records.arrow_type(kind)) for name, kind in columns])
+        for chunk in _chunks(_flow(batches, schema, steps)):
+            good = [record for record in chunk if type(record) is not RowError]
+            made = [arrays.array_of([record.get(name) for record in good], kind) for name, kind in columns]
+            if good:
+                yield pa.RecordBatch.from_arrays(made, schema=arrow_schema)
 
     return run
 

@@ -25,15 +25,28 @@ def json_path(path):
     return steps
 
 
-def json_parser(path=None):
+class JsonParser:
     """A function from a text to its records: the document, its elements where it is a list, or what `path` leads to."""
-    steps = json_path(path) if path else []
 
-    def parse(text):
-        if text is None or not text.strip():
-            return
-        found = [json.loads(text)]
-        for step in steps:
+    def __init__(self, path=None):
+        self.path = path
+        self.steps = json_path(path) if path else []
+        self.decode = json.JSONDecoder(object_pairs_hook=g.DynamicRecord).decode
+
+    def __reduce__(self):
+        return JsonParser, (self.path,)
+
+    def __call__(self, text):
+        if not text or text.isspace():
+            return ()
+        document = self.decode(text)
+        if not self.steps and isinstance(document, dict):
+            return (document,)
+        return self._parts(document)
+
+    def _parts(self, document):
+        found = [document]
+        for step in self.steps:
             if step is None:
                 found = [m for value in found for m in (value if isinstance(value, list) else value.values() if isinstance(value, dict) else ())]
             else:
@@ -43,8 +56,6 @@ def json_parser(path=None):
                 if not isinstance(member, dict):
                     raise ValueError(f"a JSON object is expected, not {_shown(member)}")
                 yield member
-
-    return parse
 
 
 def _shown(value):

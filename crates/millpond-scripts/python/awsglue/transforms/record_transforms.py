@@ -15,7 +15,10 @@ class Filter(GlueTransform):
 class Map(GlueTransform):
     """Makes a record of each record by a function."""
 
-    ARGUMENTS = {"f": ("Function", "a function of a DynamicRecord that answers a DynamicRecord")}
+    ARGUMENTS = {
+        "f": ("Function", "a function of a DynamicRecord that answers a DynamicRecord"),
+        "preservesPartitioning": ("Boolean", "accepted, without effect"),
+    }
 
     def __call__(self, frame, f, preservesPartitioning=False, transformation_ctx="", info="", stageThreshold=0, totalThreshold=0):
         return frame.map(f, preservesPartitioning, transformation_ctx, info, stageThreshold, totalThreshold)
