@@ -8,6 +8,7 @@
 //! recurses deeper than its input is allowed to nest: 300 operators, 32 levels of a path.
 
 mod boolean;
+pub(crate) mod checks;
 mod condition;
 mod key_condition;
 pub mod legacy;
@@ -21,13 +22,15 @@ mod syntax;
 mod update;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 pub(crate) mod testing;
 
 pub(crate) use boolean::{Builder, Tree};
 pub use condition::Condition;
 pub(crate) use condition::{Comparator, Operand, Test};
 pub use key_condition::KeyCondition;
-pub(crate) use path::{Path, Step};
+pub(crate) use path::{Path, Step, collision};
 pub use placeholders::Placeholders;
 pub use projection::Projection;
 pub(crate) use update::{Action, Term};
@@ -39,9 +42,6 @@ pub(crate) const OPERATORS_MAX: usize = 300;
 pub(crate) const IN_OPERANDS_MAX: usize = 100;
 /// The most bytes of an expression.
 const EXPRESSION_BYTES_MAX: usize = 4096;
-/// The longest name of an attribute, in bytes.
-pub(crate) const NAME_BYTES_MAX: usize = 65_535;
-
 /// Why an expression is refused; its text is the message of DynamoDB's `ValidationException`, whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

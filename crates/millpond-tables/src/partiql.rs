@@ -1,14 +1,40 @@
 //! PartiQL as DynamoDB has it: single statements on items. Developer guide, "PartiQL - a SQL-compatible query language for Amazon DynamoDB".
+//!
+//! ```text
+//! SELECT * | path, … FROM "table"[."index"] [WHERE condition] [ORDER BY attribute [ASC | DESC], …]
+//! INSERT INTO "table" VALUE {'attribute': value, …}
+//! UPDATE "table" { SET path = value, … | REMOVE path, … } [WHERE condition] [RETURNING (ALL | MODIFIED) (OLD | NEW) *]
+//! FROM "table" [WHERE condition] { SET … | REMOVE … } [RETURNING …]
+//! DELETE FROM "table" [WHERE condition] [RETURNING ALL OLD *]
+//! EXISTS(SELECT …)
+//! ```
+//! Statements give the trees that expressions give ([`crate::expression`]): there is one evaluator.
+
+mod access;
+mod condition;
+mod lexer;
+mod parser;
+mod terms;
+
+pub use access::{Access, access, key_of};
 
 use crate::expression::{Condition, Projection, Update};
-use crate::value::key::{KeyRange, KeySchema};
 use crate::value::{Item, Value};
+
+/// The longest statement, in characters. API reference, `ExecuteStatement`.
+const STATEMENT_LENGTH_MAX: usize = 8192;
 
 /// Why a statement is refused; its text is the message of DynamoDB's `ValidationException`, whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct StatementError {
     message: String,
+}
+
+impl StatementError {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
 }
 
 /// What `RETURNING` asks for.
@@ -60,6 +86,16 @@ pub enum Statement {
     Exists(Select),
 }
 
+impl Statement {
+    /// The table that it is about.
+    pub fn table(&self) -> &str {
+        match self {
+            Self::Select(select) | Self::Exists(select) => &select.table,
+            Self::Insert { table, .. } | Self::Update { table, .. } | Self::Delete { table, .. } => table,
+        }
+    }
+}
+
 /// `SELECT … FROM "table"."index" WHERE … ORDER BY …`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Select {
@@ -75,35 +111,16 @@ pub struct Select {
     pub order: Vec<(String, bool)>,
 }
 
-/// How a `WHERE` reads a table or an index.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Access {
-    /// Partitions, one after the other, each with a range of sort keys: `hash = x`, `hash IN [x, y]`. The whole `WHERE` is still to be evaluated.
-    Ranges(Vec<KeyRange>),
-    /// All items.
-    Scan,
-}
-
 /// Parses a statement; `parameters` take the places of its `?`.
+///
+/// What cannot be read is told with its place, `line:column:length` in characters from 1.
 ///
 /// # Errors
 /// See [`StatementError`]; also a number of parameters that is not that of the `?`.
 pub fn parse(text: &str, parameters: &[Value]) -> Result<Statement, StatementError> {
-    let _ = (text, parameters);
-    todo!()
+    parser::Parser::new(text, parameters)?.statement()
 }
 
-/// How to read what a `WHERE` may be true for: conditions on the key that all of it depends on (joined by `AND`).
-pub fn access(filter: Option<&Condition>, schema: &KeySchema) -> Access {
-    let _ = (filter, schema);
-    todo!()
-}
-
-/// The primary key that an `UPDATE`'s or `DELETE`'s `WHERE` names by `=`, whole; the rest of the condition is still to be evaluated (all of it may be).
-///
-/// # Errors
-/// "Where clause does not contain a mandatory equality on all key attributes".
-pub fn key_of(filter: Option<&Condition>, schema: &KeySchema) -> Result<Item, StatementError> {
-    let _ = (filter, schema);
-    todo!()
-}
+#[cfg(test)]
+#[path = "partiql/tests.rs"]
+mod tests;

@@ -20,6 +20,9 @@ pub const ITEM_SIZE_BYTES_MAX: usize = 400 * 1024;
 /// How many levels of lists and maps an attribute may have.
 pub const DEPTH_MAX: usize = 32;
 
+/// The longest name of an attribute, in bytes.
+pub const NAME_BYTES_MAX: usize = 65_535;
+
 /// An attribute's value. DynamoDB developer guide, "Naming rules and data types".
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Value {

@@ -210,7 +210,11 @@ impl Condition {
     /// The top-level attributes that it names: a filter may not name key attributes ("Filter Expression can only contain non-primary key attributes").
     pub fn top_level_names(&self) -> BTreeSet<&str> {
         let mut names = BTreeSet::new();
-        self.tree.visit(&mut |test| test.names(&mut |name| drop(names.insert(name))));
+        self.tree.visit(&mut |test| {
+            test.names(&mut |name| {
+                names.insert(name);
+            });
+        });
         names
     }
 }

@@ -1,7 +1,7 @@
 //! `ExpressionAttributeNames` and `ExpressionAttributeValues`.
 
-use super::{ExpressionError, Kind, NAME_BYTES_MAX, lexer};
-use crate::value::{Value, ValueError, json};
+use super::{ExpressionError, Kind, lexer};
+use crate::value::{NAME_BYTES_MAX, Value, ValueError, json};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 

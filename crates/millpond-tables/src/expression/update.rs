@@ -86,7 +86,7 @@ impl Action {
 
 impl Term {
     /// Its type, if it has the same for every item.
-    pub(super) fn kind(&self) -> Option<Type> {
+    pub(crate) fn kind(&self) -> Option<Type> {
         match self {
             Self::Value(value) => Some(value.kind()),
             Self::Path(_) | Self::IfNotExists(..) => None,
