@@ -7,6 +7,7 @@ pub mod admin;
 pub mod athena;
 pub mod authorize;
 pub mod caller;
+pub mod dynamodb;
 pub mod events;
 pub mod glue;
 pub mod iam;

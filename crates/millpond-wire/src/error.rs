@@ -37,7 +37,7 @@ pub struct WireError {
     /// The JSON member that carries the message.
     pub message_member: &'static str,
     /// Further members of the body.
-    pub extra: Vec<(Cow<'static, str>, String)>,
+    pub extra: Vec<(Cow<'static, str>, Value)>,
 }
 
 impl fmt::Display for WireError {
@@ -77,7 +77,7 @@ impl WireError {
 
     /// The same with one more member in the body (`AthenaErrorCode`).
     #[must_use]
-    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
         self.extra.push((name.into(), value.into()));
         self
     }
@@ -191,7 +191,7 @@ impl WireError {
         body.insert("__type".to_owned(), Value::from(code));
         body.insert(self.message_member.to_owned(), Value::from(&*self.message));
         for (name, value) in &self.extra {
-            body.insert(name.clone().into_owned(), Value::from(&**value));
+            body.insert(name.clone().into_owned(), value.clone());
         }
         Value::Object(body).to_string()
     }
@@ -202,7 +202,7 @@ impl WireError {
         body.insert("Type".to_owned(), Value::from(if self.sender_fault { "User" } else { "Service" }));
         body.insert(self.message_member.to_owned(), Value::from(&*self.message));
         for (name, value) in &self.extra {
-            body.insert(name.clone().into_owned(), Value::from(&**value));
+            body.insert(name.clone().into_owned(), value.clone());
         }
         Value::Object(body).to_string()
     }
@@ -215,7 +215,10 @@ impl WireError {
         writer.text("Code", code);
         writer.text("Message", &self.message);
         for (name, value) in &self.extra {
-            writer.text(name, value);
+            match value {
+                Value::String(text) => writer.text(name, text),
+                other => writer.text(name, &other.to_string()),
+            }
         }
         writer.close("Error");
         writer.text("RequestId", request_id);

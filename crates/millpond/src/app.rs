@@ -20,6 +20,7 @@ use millpond_core::arn::Place;
 use millpond_core::env::{SharedEnv, SystemEnv};
 use millpond_engine::query::{Engine, EngineConfig};
 use millpond_services::athena::{self, Athena};
+use millpond_services::dynamodb::{self, DynamoDb};
 use millpond_services::events::{self, Events};
 use millpond_services::glue::{self, Glue};
 use millpond_services::iam::Iam;
@@ -104,6 +105,7 @@ pub fn components() -> Vec<Component> {
         sns::COMPONENT,
         sqs::COMPONENT,
         lambda::COMPONENT,
+        dynamodb::COMPONENT,
         flow::COMPONENT,
     ]
 }
@@ -113,6 +115,7 @@ struct Services {
     s3: S3,
     glue: Glue,
     athena: Athena,
+    dynamodb: DynamoDb,
     events: Events,
     sns: Sns,
     sqs: Sqs,
@@ -313,6 +316,7 @@ impl Services {
         Ok(Self {
             s3: S3::new(lake.clone(), targets.clone()),
             athena: Athena::new(lake.clone(), engine.clone(), tables),
+            dynamodb: DynamoDb::open(lake)?,
             events: Events::new(lake.clone(), targets),
             glue,
             sns,
@@ -333,6 +337,7 @@ impl Services {
         millpond_api::lambda::register(&mut router, self.lambda.clone());
         millpond_api::logs::register(&mut router, self.logs.clone());
         millpond_api::athena::register(&mut router, self.athena.clone());
+        millpond_api::dynamodb::register(&mut router, self.dynamodb.clone());
         millpond_api::events::register(&mut router, self.events.clone());
         millpond_api::sns::register(&mut router, self.sns.clone());
         millpond_api::sqs::register(&mut router, self.sqs.clone());
@@ -351,6 +356,7 @@ impl Services {
         handlers.extend(self.sqs.handlers());
         handlers.extend(self.logs.handlers());
         handlers.extend(self.lambda.handlers());
+        handlers.extend(self.dynamodb.handlers());
         let workers = Workers::start(lake, handlers);
         let listeners: Vec<Arc<dyn Listener>> = vec![Arc::new(events::Rules::new(lake)), Arc::new(s3::Notifier::new(lake))];
         let dispatcher = Dispatcher::start(lake, targets, listeners);
