@@ -5,6 +5,7 @@ starts itself and which finds its settings in `spark-defaults.conf` (`prepare_py
 """
 
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -145,6 +146,13 @@ def scratch():
     return directory
 
 
+def clean():
+    """Removes what this process kept on disk."""
+    directory = os.path.join(tempfile.gettempdir(), f"millpond-engine-{os.getpid()}")
+    if os.path.isdir(directory):
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 def _connected(url):
     from pyspark.sql.connect.session import SparkSession
 
@@ -235,10 +243,12 @@ def _pyspark_defaults():
     if endpoint:
         values["spark.hadoop.fs.s3a.endpoint"] = endpoint
         values["spark.hadoop.fs.s3a.connection.ssl.enabled"] = str(endpoint.startswith("https://")).lower()
-    jars = os.environ.get("MILLPOND_SPARK_JARS")
-    if jars:
-        values["spark.jars"] = ",".join(sorted(os.path.join(jars, name) for name in os.listdir(jars) if name.endswith(".jar")))
-    else:
+    from millpond_job import jars
+
+    given = os.environ.get("MILLPOND_SPARK_JARS")
+    if given:
+        values["spark.jars"] = ",".join(sorted(os.path.join(given, name) for name in os.listdir(given) if name.endswith(".jar")))
+    elif not jars.present():
+        # Fetched by Spark itself, each time: `python -m millpond_job.jars` puts them into the environment.
         values["spark.jars.packages"] = "org.apache.hadoop:hadoop-aws:3.3.4"
-        values["spark.jars.ivy"] = os.environ.get("MILLPOND_IVY") or os.path.join(os.path.expanduser("~"), ".ivy2")
     return values

@@ -132,6 +132,9 @@ def _end(code):
     except BaseException:
         traceback.print_exc()
         code = code or 1
+    from millpond_job import engine
+
+    engine.clean()
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

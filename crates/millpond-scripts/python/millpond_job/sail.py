@@ -6,7 +6,7 @@ All of it works on the Connect client's plans, before they are sent; nothing run
 import re
 from urllib.parse import quote
 
-from millpond_job import engine, storage
+from millpond_job import catalog, engine, storage
 
 #: Spark's name of the directory of rows whose partition column is NULL or empty (Hive's `hive.exec.default.partition.name`).
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
@@ -101,7 +101,9 @@ def _install_reader(readers):
             _existing(frame, paths)
         return frame
 
+    table = readers.table
     readers.load = load_paths
+    readers.table = lambda self, tableName: table(self, catalog.table(engine.session(), tableName))
 
 
 def _option(options, lower):

@@ -30,10 +30,10 @@ class _Hook(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, fullname, path=None, target=None):
         if fullname != "pyspark" or self._within:
             return None
-        if not engine.is_connect():
-            engine.prepare_pyspark()
         self._within = True
         try:
+            if not engine.is_connect():
+                engine.prepare_pyspark()
             found = importlib.util.find_spec("pyspark")
         finally:
             self._within = False
@@ -60,9 +60,20 @@ _patched = False
 
 def _patch(module):
     global _patched
-    if _patched or not engine.is_connect():
+    if _patched:
         return
     _patched = True
+    if not engine.is_connect():
+        from pyspark.sql import Column
+
+        if "try_cast" not in vars(Column):
+            # Spark 3: with spark.sql.ansi.enabled=false every cast tries.
+            Column.try_cast = Column.cast
+        from pyspark.sql.dataframe import DataFrame
+        from pyspark.sql.session import SparkSession
+
+        _patch_tables(SparkSession, DataFrame)
+        return
     from millpond_job import context
 
     _place_modules(module)
@@ -108,14 +119,10 @@ def _patch_sessions(context):
     # `master("local[*]")` and a remote URL do not go together: the script's is not followed.
     Classic.Builder.getOrCreate = Classic.Builder.create = get_or_create
     Classic.Builder._validate_startup_urls = lambda self: None
-    sql = Connected.sql
+    if engine.is_sail():
+        from pyspark.sql.connect.dataframe import DataFrame
 
-    def sql_of(self, sqlQuery, args=None, **kwargs):
-        from millpond_job import sail
-
-        return sql(self, sail.statement(sqlQuery) if engine.is_sail() else sqlQuery, args, **kwargs)
-
-    Connected.sql = sql_of
+        _patch_tables(Connected, DataFrame)
     Connected.sparkContext = property(lambda self: context.SparkContext.getOrCreate())
     Connected._jvm = property(lambda self: context.JVM)
     Connected._jsc = property(lambda self: context.JavaContext())
@@ -127,6 +134,25 @@ def _patch_sessions(context):
     pyspark.sql.HiveContext = pyspark.sql.context.HiveContext = context.SQLContext
     Classic.getActiveSession = classmethod(lambda cls: engine.session() if engine.started() else None)
     Classic.active = classmethod(lambda cls: engine.session())
+
+
+def _patch_tables(sessions, frames):
+    """Statements and `table` see all tables of the catalog (`millpond_job.catalog`)."""
+    from millpond_job import catalog, sail
+
+    sql, table = sessions.sql, sessions.table
+    frames._millpond_view = frames.createOrReplaceTempView
+    catalog.install(frames)
+
+    def sql_of(self, sqlQuery, args=None, **kwargs):
+        text = sail.statement(sqlQuery) if engine.is_sail() else sqlQuery
+        return sql(self, catalog.statement(self, text), args, **kwargs)
+
+    def table_of(self, tableName):
+        return table(self, catalog.table(self, tableName))
+
+    sessions.sql = sql_of
+    sessions.table = table_of
 
 
 def _patch_frames():

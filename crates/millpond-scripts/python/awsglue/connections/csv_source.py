@@ -164,7 +164,10 @@ def _typed(source, dialect, fields):
     typed = [field for field in fields if not isinstance(field.dataType, StringType)]
     choices = set()
     crawled = "UPDATED_BY_CRAWLER" in source.parameters
-    if typed and (not dialect.native or not crawled or source.size_bytes <= CHECKED_BYTES):
+    if source.lenient:
+        raw = _read(source, dialect, [StructField(field.name, StringType()) for field in fields])
+        columns = [_column(field, False) for field in fields]
+    elif typed and (not dialect.native or not crawled or source.size_bytes <= CHECKED_BYTES):
         raw = _read(source, dialect, [StructField(field.name, StringType()) for field in fields])
         counts = [F.count(F.when(_filled(field) & _cast(field).isNull(), 1)).alias(str(index)) for index, field in enumerate(typed)]
         found = raw.agg(*counts).collect()[0]

@@ -30,6 +30,8 @@ class Source:
         self.keys = answer.get("PartitionKeys") or []
         self.parameters = answer.get("Parameters") or {}
         self.serde = answer.get("SerdeParameters") or {}
+        #: Whether a value that does not fit its column is NULL, as in SQL, and not a choice.
+        self.lenient = False
 
     @property
     def key_fields(self):
@@ -77,6 +79,31 @@ def from_catalog(glue_context, database, table, options, push_down_predicate, tr
     )
     kind = _format(answer.get("Format") or "")
     return _frame(Source(glue_context, answer, kind, {**options}, table, catalog=True))
+
+
+def table(session, database, name):
+    """A table as SQL sees it: columns of the catalog's types, in its order, and NULL for what does not fit."""
+    from pyspark.sql import functions as F
+
+    answer = run.current().source(Database=database, Table=name, Recurse=True)
+    source = Source(_Session(session), answer, _format(answer.get("Format") or ""), {}, name, catalog=True)
+    source.lenient = True
+    df = _frame(source).toDF()
+    present = {column.lower(): column for column in df.columns}
+    fields = [field for field in spark_fields(source.columns) if field.name not in {key.name for key in source.key_fields}] + source.key_fields
+    columns = []
+    for field in fields:
+        found = present.get(field.name.lower())
+        column = F.lit(None) if found is None else F.col(quoted(found))
+        columns.append(column.cast(field.dataType).alias(field.name))
+    return df.select(*columns)
+
+
+class _Session:
+    """As much of a GlueContext as sources need."""
+
+    def __init__(self, session):
+        self.spark_session = session
 
 
 def _format(kind):
