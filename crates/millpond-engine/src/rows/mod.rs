@@ -10,7 +10,7 @@ mod parquet;
 mod tests;
 
 pub use cell::{Cell, Cells, List, Map, Struct};
-pub use parquet::{Place, VisitError, VisitSpec, visit_parquet};
+pub use parquet::{Each, Place, VisitError, VisitSpec, Visitor, visit_parquet};
 
 use arrow::record_batch::RecordBatch;
 

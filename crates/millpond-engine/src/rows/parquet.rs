@@ -95,23 +95,57 @@ impl Queue<'_> {
     }
 }
 
-/// Shows all rows of Parquet files to `visit`, on [`VisitSpec::threads`] threads; answers how many there were. Blocks: call it from a thread that may. Each
-/// thread holds one batch and what Parquet needs to decode it.
+/// Sees the rows of one thread.
+pub trait Visitor: Send {
+    /// Why it has seen enough.
+    type Error: Send;
+
+    /// Sees some rows.
+    ///
+    /// # Errors
+    /// Its own: no more are shown, to no thread's visitor.
+    fn visit(&mut self, rows: &Rows<'_>, place: Place) -> Result<(), Self::Error>;
+
+    /// Has seen all that it will see. Not called after an error.
+    ///
+    /// # Errors
+    /// Its own.
+    fn end(self) -> Result<(), Self::Error>;
+}
+
+/// A visitor that is a function, and has nothing to do at the end.
+#[derive(Debug, Clone, Copy)]
+pub struct Each<F>(pub F);
+
+impl<E: Send, F: FnMut(&Rows<'_>, Place) -> Result<(), E> + Send> Visitor for Each<F> {
+    type Error = E;
+
+    fn visit(&mut self, rows: &Rows<'_>, place: Place) -> Result<(), E> {
+        self.0(rows, place)
+    }
+
+    fn end(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// Shows all rows of Parquet files, on [`VisitSpec::threads`] threads with a visitor each; answers how many there were. Blocks: call it from a thread that may.
+/// Each thread holds one batch and what Parquet needs to decode it.
 ///
 /// # Errors
 /// The first thing that went wrong; other threads may have shown more rows after it.
-pub fn visit_parquet<E: Send>(
-    spec: &VisitSpec,
-    visit: impl Fn(&Rows<'_>, Place) -> Result<(), E> + Sync,
-) -> Result<u64, VisitError<E>> {
+pub fn visit_parquet<V: Visitor>(spec: &VisitSpec, visitor: impl Fn() -> V + Sync) -> Result<u64, VisitError<V::Error>> {
     let queue = Mutex::new(Queue { spec, next: 0, open: None });
     let failed = AtomicBool::new(false);
-    let work = || -> Result<u64, VisitError<E>> {
-        let mut rows = 0;
+    let work = || -> Result<u64, VisitError<V::Error>> {
+        let (mut rows, mut visitor) = (0, visitor());
         while !failed.load(Ordering::Relaxed) {
             let unit = queue.lock().unwrap_or_else(PoisonError::into_inner).next()?;
-            let Some(unit) = unit else { break };
-            rows += group(spec, unit, &failed, &visit)?;
+            let Some(unit) = unit else {
+                visitor.end().map_err(VisitError::Visitor)?;
+                break;
+            };
+            rows += group(spec, unit, &failed, &mut visitor)?;
         }
         Ok(rows)
     };
@@ -122,7 +156,7 @@ pub fn visit_parquet<E: Send>(
         }
         done
     };
-    let counts: Vec<Result<u64, VisitError<E>>> = std::thread::scope(|scope| {
+    let counts: Vec<Result<u64, VisitError<V::Error>>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..spec.threads.max(1)).map(|_| scope.spawn(noted)).collect();
         let panicked = || Err(VisitError::Content("an internal fault ended the reading; the log says more".into()));
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect()
@@ -130,12 +164,7 @@ pub fn visit_parquet<E: Send>(
     counts.into_iter().sum()
 }
 
-fn group<E>(
-    spec: &VisitSpec,
-    unit: Unit,
-    failed: &AtomicBool,
-    visit: &impl Fn(&Rows<'_>, Place) -> Result<(), E>,
-) -> Result<u64, VisitError<E>> {
+fn group<V: Visitor>(spec: &VisitSpec, unit: Unit, failed: &AtomicBool, visitor: &mut V) -> Result<u64, VisitError<V::Error>> {
     let file = &spec.files[unit.file];
     let damaged =
         |error: &dyn std::fmt::Display| VisitError::Content(format!("{}: is a damaged Parquet file: {error}", file.uri));
@@ -159,7 +188,7 @@ fn group<E>(
         let batch = batch.map_err(|error| damaged(&error))?;
         let adapted = adapter.adapt(&batch, unit.file).map_err(|error| damaged(&error))?.batch;
         let shown = Rows::of(&adapted).map_err(|error| damaged(&error))?;
-        visit(&shown, Place { file: unit.file, first_row: unit.first_row + rows }).map_err(VisitError::Visitor)?;
+        visitor.visit(&shown, Place { file: unit.file, first_row: unit.first_row + rows }).map_err(VisitError::Visitor)?;
         rows += batch.num_rows() as u64;
     }
     Ok(rows)

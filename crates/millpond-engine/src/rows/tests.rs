@@ -17,7 +17,7 @@ fn visited(lake: &Lake, files: &[crate::write::WrittenFile], threads: usize) -> 
     let spec =
         VisitSpec { reader: lake.reader.clone(), files: files.collect(), threads, cancel: Arc::new(AtomicBool::new(false)) };
     let seen = Mutex::new(Vec::new());
-    let count = visit_parquet::<()>(&spec, |rows, _| {
+    let each = |rows: &Rows<'_>, _: Place| -> Result<(), ()> {
         for row in 0..rows.len() {
             let mut line = String::new();
             for column in rows.columns().iter().filter(|column| !column.cells.get(row).is_null()) {
@@ -28,8 +28,8 @@ fn visited(lake: &Lake, files: &[crate::write::WrittenFile], threads: usize) -> 
             seen.lock().unwrap().push(line);
         }
         Ok(())
-    })
-    .unwrap();
+    };
+    let count = visit_parquet(&spec, || Each(each)).unwrap();
     let mut seen = seen.into_inner().unwrap();
     assert_eq!(count, seen.len() as u64);
     if threads > 1 {
@@ -159,17 +159,19 @@ fn with_one_thread_rows_come_in_the_order_of_the_files() {
 
 #[test]
 fn a_visit_ends_with_what_its_visitor_says_or_when_it_is_told() {
+    let nothing = |_: &Rows<'_>, _: Place| -> Result<(), ()> { Ok(()) };
+    let enough = |_: &Rows<'_>, _: Place| Err("enough");
     let lake = Lake::new();
     let file = lake.put("x.parquet", "PAR1 but nothing of the sort");
     let mut spec = VisitSpec { reader: lake.reader.clone(), files: vec![file], threads: 2, cancel: Arc::default() };
-    assert!(matches!(visit_parquet::<()>(&spec, |_, _| Ok(())), Err(VisitError::Content(text)) if text.contains("x.parquet")));
+    assert!(matches!(visit_parquet(&spec, || Each(nothing)), Err(VisitError::Content(text)) if text.contains("x.parquet")));
     let raw = lake.crawl(vec![lake.put("a.csv", "id,n\na,1\nb,2\n")]);
     let written = lake.convert(&lake.spec(&raw)).files.remove(0);
     spec.files =
         vec![DataFile { blob: written.blob, uri: "s3://s/p".into(), size: written.size, etag: String::new(), modified_ms: 0 }];
-    assert!(matches!(visit_parquet(&spec, |_, _| Err("enough")), Err(VisitError::Visitor("enough"))));
+    assert!(matches!(visit_parquet(&spec, || Each(enough)), Err(VisitError::Visitor("enough"))));
     spec.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
-    assert!(matches!(visit_parquet::<()>(&spec, |_, _| Ok(())), Err(VisitError::Cancelled)));
+    assert!(matches!(visit_parquet(&spec, || Each(nothing)), Err(VisitError::Cancelled)));
 }
 
 #[test]
