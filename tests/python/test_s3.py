@@ -248,6 +248,38 @@ def test_ranges_and_overrides(s3, bucket):
     assert told["ContentType"] == "text/plain" and told["ContentDisposition"] == "inline"
 
 
+def test_a_malformed_range_is_ignored_as_by_s3(lake, s3, bucket):
+    data = pattern(10_000)
+    etag = s3.put_object(Bucket=bucket, Key="k", Body=data)["ETag"]
+    s3.put_object(Bucket=bucket, Key="empty", Body=b"")
+    # object_store asks so for the rest of a file that has none.
+    backwards = ["bytes=5-3", "bytes=10000-9999", "bytes=765864690-765864689"]
+    for text in [*backwards, "bytes=0-1,5-6", "bytes=-", "bytes=a-b", "bytes 0-4", "items=0-4", "nonsense"]:
+        found = s3.get_object(Bucket=bucket, Key="k", Range=text, ResponseContentType="text/plain")
+        assert found["ResponseMetadata"]["HTTPStatusCode"] == 200 and found["Body"].read() == data, text
+        assert "ContentRange" not in found and found["ContentType"] == "text/plain" and found["ETag"] == etag
+        head = s3.head_object(Bucket=bucket, Key="k", Range=text)
+        assert head["ContentLength"] == 10_000 and head["ResponseMetadata"]["HTTPStatusCode"] == 200
+    huge = s3.get_object(Bucket=bucket, Key="k", Range="bytes=9990-99999999999999999999")
+    assert huge["Body"].read() == data[-10:] and huge["ContentRange"] == "bytes 9990-9999/10000"
+    for text in ["bytes=10000-", "bytes=10000-10001", "bytes=99999999999999999999-", "bytes=-0"]:
+        assert code_of(s3.get_object, Bucket=bucket, Key="k", Range=text) == ("InvalidRange", 416), text
+    assert s3.get_object(Bucket=bucket, Key="empty", Range="bytes=1-0")["Body"].read() == b""
+    # All else of the request counts as ever.
+    assert code_of(s3.get_object, Bucket=bucket, Key="none", Range="bytes=5-3") == ("NoSuchKey", 404)
+    assert code_of(s3.get_object, Bucket=bucket, Key="k", Range="bytes=5-3", IfMatch='"x"') == ("PreconditionFailed", 412)
+    assert code_of(s3.get_object, Bucket=bucket, Key="k", Range="bytes=5-3", VersionId="v")[0] == "InvalidArgument"
+    for client in [s3, lake.client("s3", signature_version="s3")]:
+        url = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k", "ResponseContentType": "a/b"})
+        request = urllib.request.Request(url, headers={"Range": "bytes=5-3"})
+        with urllib.request.urlopen(request) as answer:
+            assert (answer.status, answer.read(), answer.headers["Content-Type"]) == (200, data, "a/b")
+        for wrong in [url.replace("Signature=", "Signature=0"), url.split("?")[0], url.replace("/k?", "/empty?")]:
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(urllib.request.Request(wrong, headers={"Range": "bytes=5-3"}))
+            assert refused.value.code == 403, wrong
+
+
 def test_conditions_of_reads(s3, bucket):
     etag = s3.put_object(Bucket=bucket, Key="k", Body=b"x")["ETag"]
     now = datetime.datetime.now(datetime.timezone.utc)

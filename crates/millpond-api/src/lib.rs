@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod athena;
 pub mod authorize;
+mod barrier;
 pub mod caller;
 pub mod dynamodb;
 pub mod events;

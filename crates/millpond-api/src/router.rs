@@ -1,7 +1,7 @@
 //! From a verified request to the handler of its operation.
 //!
 //! What is implemented is what is registered here, and nothing else says so: the coverage table is computed from it.
-//! A call is decoded, brought to the [`Authorizer`], handled, encoded; nothing can be registered that skips a step.
+//! A call is decoded, brought to the [`Authorizer`] and to the barrier of staged changes, handled, encoded; nothing can be registered that skips a step.
 
 use crate::authorize::{Authorizer, WholeAccount};
 use crate::caller::Caller;
@@ -223,6 +223,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<'_, S> {
                 for resource in &resources {
                     authorizer.authorize(&context, O::ACTION, resource)?;
                 }
+                crate::barrier::pass(&context, O::SERVICE.name, O::NAME).await?;
                 let request_id = context.request_id.clone();
                 let output = handler(state, context, input).await?;
                 Ok(millpond_wire::write::<O>(&output, protocol, &request_id))

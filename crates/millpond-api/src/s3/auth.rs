@@ -11,6 +11,7 @@ use millpond_core::arn::Place;
 use millpond_core::env::SharedEnv;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
+use s3s::path::S3Path;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 use std::sync::{Arc, OnceLock};
 
@@ -24,6 +25,24 @@ tokio::task_local! {
 pub(super) struct Session {
     pub token: Option<String>,
     pub caller: Arc<OnceLock<Caller>>,
+    /// Where the request will be asked twice: what was granted the first time.
+    pub granted: Option<Arc<OnceLock<Granted>>>,
+}
+
+/// A request that was verified and authorised: it may be asked again within the same call without what was signed ([`super::range`]).
+#[derive(Debug, Clone)]
+pub(super) struct Granted {
+    pub operation: String,
+    path: (String, String),
+    identified: Identified,
+}
+
+fn place_of(path: &S3Path) -> (String, String) {
+    match path {
+        S3Path::Root => (String::new(), String::new()),
+        S3Path::Bucket { bucket } => (bucket.to_string(), String::new()),
+        S3Path::Object { bucket, key } => (bucket.to_string(), key.to_string()),
+    }
 }
 
 /// Who a verified S3 request is of: in the extensions of every request that reaches its handler.
@@ -94,7 +113,16 @@ impl Access {
 #[async_trait]
 impl S3Access for Access {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-        let caller = SESSION.try_with(|session| session.caller.get().cloned()).ok().flatten();
+        let session = SESSION.try_with(Session::clone).unwrap_or_default();
+        let granted = session.granted.as_ref().and_then(|granted| granted.get());
+        if let (None, Some(granted)) = (context.credentials(), granted)
+            && granted.operation == context.s3_op().name()
+            && granted.path == place_of(context.s3_path())
+        {
+            context.extensions_mut().insert(granted.identified.clone());
+            return Ok(());
+        }
+        let caller = session.caller.get().cloned();
         let (Some(_), Some(caller)) = (context.credentials(), caller) else {
             return Err(denied("Access Denied: requests must be signed (anonymous access is not allowed)"));
         };
@@ -114,7 +142,12 @@ impl S3Access for Access {
         check_lock(context.headers())?;
         let origin = context.extensions_mut().get::<Origin>().cloned();
         self.authorize(context, &caller, origin)?;
-        context.extensions_mut().insert(Identified(Arc::new(caller)));
+        let identified = Identified(Arc::new(caller));
+        if let Some(granted) = &session.granted {
+            let (operation, path) = (context.s3_op().name().to_owned(), place_of(context.s3_path()));
+            let _ = granted.set(Granted { operation, path, identified: identified.clone() });
+        }
+        context.extensions_mut().insert(identified);
         Ok(())
     }
 }

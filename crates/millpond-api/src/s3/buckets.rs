@@ -1,6 +1,6 @@
 //! Operations on buckets.
 
-use super::convert::{number, owner, timestamp};
+use super::convert::{caller, number, owner, timestamp};
 use super::error::wire;
 use millpond_services::lake::objects::Bucket;
 use millpond_services::s3::S3;
@@ -27,7 +27,8 @@ pub(super) async fn head(s3: &S3, request: S3Request<dto::HeadBucketInput>) -> S
 }
 
 pub(super) async fn delete(s3: &S3, request: S3Request<dto::DeleteBucketInput>) -> S3Result<S3Response<dto::DeleteBucketOutput>> {
-    s3.delete_bucket(&request.input.bucket).await.map_err(wire)?;
+    let caller = caller(s3, &request);
+    s3.delete_bucket(&caller, &request.input.bucket).await.map_err(wire)?;
     Ok(S3Response::new(dto::DeleteBucketOutput::default()))
 }
 

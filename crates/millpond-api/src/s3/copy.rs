@@ -86,6 +86,7 @@ pub(super) async fn upload_part_copy(
     s3: &S3,
     request: S3Request<dto::UploadPartCopyInput>,
 ) -> S3Result<S3Response<dto::UploadPartCopyOutput>> {
+    let caller = caller(s3, &request);
     let input = request.input;
     let conditions = read_conditions(
         input.copy_source_if_match,
@@ -98,7 +99,7 @@ pub(super) async fn upload_part_copy(
     let number = u32::try_from(input.part_number).unwrap_or(0);
     let at = UploadRef { bucket: input.bucket, key: input.key, id: input.upload_id };
     let from = source(input.copy_source, conditions)?;
-    let part = s3.upload_part_copy(&at, number, from, range).await.map_err(|error| match error {
+    let part = s3.upload_part_copy(&caller, &at, number, from, range).await.map_err(|error| match error {
         // What was not found is the source, and not what the path names.
         S3Error::InvalidRange { size } => invalid(format!("Range specified is not valid for source object of size: {size}")),
         error => wire(error),

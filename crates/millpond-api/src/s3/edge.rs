@@ -3,6 +3,7 @@
 use super::auth::{SESSION, Session};
 use super::chunked::{self, Kind};
 use super::drain::Drained;
+use super::range::OddRange;
 use super::version2;
 use crate::router::Origin;
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use http_body_util::{BodyExt, StreamBody};
 use millpond_core::env::{EnvExt, SharedEnv};
 use s3s::service::S3Service;
 use s3s::{Body, HttpError, S3Error, S3ErrorCode, StdError};
+use std::sync::{Arc, OnceLock};
 
 /// S3 over HTTP; clones share it.
 #[derive(Clone)]
@@ -57,9 +59,24 @@ impl S3Endpoint {
         let request = with_bounded_body(request);
         let response = match refusal {
             Some(error) => error.to_http_response().map_err(|error| HttpError::new(Box::new(error)))?,
-            None => SESSION.scope(session(&request), self.service.call(request)).await?,
+            None => self.call_once_or_twice(request).await?,
         };
         Ok(finished(response, &method, &uri, &origin))
+    }
+}
+
+impl S3Endpoint {
+    async fn call_once_or_twice(&self, request: Request<Body>) -> Result<Response<Body>, HttpError> {
+        let session = session(&request);
+        let Some(odd) = OddRange::of(&request) else { return SESSION.scope(session, self.service.call(request)).await };
+        let (first, second) = odd.both(request);
+        let granted = Arc::new(OnceLock::new());
+        let session = Session { granted: Some(granted.clone()), ..session };
+        let refused = SESSION.scope(session.clone(), self.service.call(first)).await?;
+        match granted.get() {
+            Some(granted) if OddRange::is_of(&granted.operation) => SESSION.scope(session, self.service.call(second)).await,
+            _ => Ok(refused),
+        }
     }
 }
 

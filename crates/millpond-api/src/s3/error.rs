@@ -2,6 +2,7 @@
 
 use super::convert::http_date;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use millpond_services::lake::staging::StagingError;
 use millpond_services::s3::{BodyError, S3Error};
 use s3s::{S3ErrorCode as Code, StdError};
 
@@ -40,7 +41,11 @@ fn code(error: &S3Error) -> Code {
         S3Error::InvalidPart(_) => Code::InvalidPart,
         S3Error::InvalidPartOrder(_) => Code::InvalidPartOrder,
         S3Error::NoSuchTagSet(_) => Code::NoSuchTagSet,
-        S3Error::Store(error) => match error.kind() {
+        S3Error::Staging(StagingError::Ended { .. }) => Code::AccessDenied,
+        S3Error::Staging(StagingError::Full { .. }) => Code::InvalidRequest,
+        S3Error::Staging(StagingError::BucketGone { .. }) => Code::NoSuchBucket,
+        S3Error::Staging(StagingError::Conflict { .. }) => Code::OperationAborted,
+        S3Error::Store(error) | S3Error::Staging(StagingError::Store(error)) => match error.kind() {
             millpond_core::error::ErrorKind::Retry => Code::ServiceUnavailable,
             _ => Code::InternalError,
         },
@@ -51,7 +56,7 @@ fn code(error: &S3Error) -> Code {
 pub(super) fn wire(error: S3Error) -> s3s::S3Error {
     let code = code(&error);
     let message = match &error {
-        S3Error::Store(inner) => {
+        S3Error::Store(inner) | S3Error::Staging(StagingError::Store(inner)) => {
             tracing::error!(error = %inner, "an S3 request failed");
             "We encountered an internal error. Please try again.".to_owned()
         }

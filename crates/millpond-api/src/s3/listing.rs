@@ -1,10 +1,10 @@
 //! The lists of objects, in the forms of three operations.
 
-use super::convert::{invalid, number, owner, page_size, strong, timestamp};
+use super::convert::{caller, invalid, number, owner, page_size, strong, timestamp};
 use super::error::wire;
 use millpond_services::lake::objects::{ListSpec, Listing, Object};
-use millpond_services::s3::S3;
 use millpond_services::s3::list::{PAGE_MAX, after_of_token, token};
+use millpond_services::s3::{Caller, S3};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::dto;
 use s3s::{S3Request, S3Response, S3Result};
@@ -57,6 +57,7 @@ fn listed(object: &Object, encoding: &Encoding, owner: Option<dto::Owner>) -> dt
 
 async fn page(
     s3: &S3,
+    caller: &Caller,
     bucket: &str,
     prefix: Option<&str>,
     delimiter: Option<&str>,
@@ -69,13 +70,14 @@ async fn page(
         after,
         limit,
     };
-    s3.list_objects(bucket, spec).await.map_err(wire)
+    s3.list_objects(caller, bucket, spec).await.map_err(wire)
 }
 
 pub(super) async fn list_v2(
     s3: &S3,
     request: S3Request<dto::ListObjectsV2Input>,
 ) -> S3Result<S3Response<dto::ListObjectsV2Output>> {
+    let caller = caller(s3, &request);
     let input = request.input;
     let encoding = Encoding::of(input.encoding_type.as_ref())?;
     let limit = page_size(input.max_keys, PAGE_MAX, "max-keys")?;
@@ -83,7 +85,7 @@ pub(super) async fn list_v2(
         Some(token) => after_of_token(token).map_err(wire)?,
         None => input.start_after.clone().unwrap_or_default(),
     };
-    let listing = page(s3, &input.bucket, input.prefix.as_deref(), input.delimiter.as_deref(), after, limit).await?;
+    let listing = page(s3, &caller, &input.bucket, input.prefix.as_deref(), input.delimiter.as_deref(), after, limit).await?;
     let owner = input.fetch_owner.unwrap_or(false).then(|| owner(s3));
     Ok(S3Response::new(dto::ListObjectsV2Output {
         name: Some(input.bucket),
@@ -103,11 +105,12 @@ pub(super) async fn list_v2(
 }
 
 pub(super) async fn list(s3: &S3, request: S3Request<dto::ListObjectsInput>) -> S3Result<S3Response<dto::ListObjectsOutput>> {
+    let caller = caller(s3, &request);
     let input = request.input;
     let encoding = Encoding::of(input.encoding_type.as_ref())?;
     let limit = page_size(input.max_keys, PAGE_MAX, "max-keys")?;
     let after = input.marker.clone().unwrap_or_default();
-    let listing = page(s3, &input.bucket, input.prefix.as_deref(), input.delimiter.as_deref(), after, limit).await?;
+    let listing = page(s3, &caller, &input.bucket, input.prefix.as_deref(), input.delimiter.as_deref(), after, limit).await?;
     let owner = owner(s3);
     // Without a delimiter the last key is the marker, by the S3 API reference, "ListObjects".
     let next_marker = listing.next.clone().filter(|_| input.delimiter.is_some());
@@ -131,6 +134,7 @@ pub(super) async fn versions(
     s3: &S3,
     request: S3Request<dto::ListObjectVersionsInput>,
 ) -> S3Result<S3Response<dto::ListObjectVersionsOutput>> {
+    let caller = caller(s3, &request);
     let input = request.input;
     let encoding = Encoding::of(input.encoding_type.as_ref())?;
     let limit = page_size(input.max_keys, PAGE_MAX, "max-keys")?;
@@ -138,7 +142,7 @@ pub(super) async fn versions(
         return Err(invalid("A version-id marker cannot be specified without a key marker."));
     }
     let after = input.key_marker.clone().unwrap_or_default();
-    let listing = page(s3, &input.bucket, input.prefix.as_deref(), input.delimiter.as_deref(), after, limit).await?;
+    let listing = page(s3, &caller, &input.bucket, input.prefix.as_deref(), input.delimiter.as_deref(), after, limit).await?;
     let owner = owner(s3);
     let version = |object: &Object| {
         let listed = listed(object, &encoding, Some(owner.clone()));

@@ -19,6 +19,7 @@ mod multipart;
 mod notification;
 mod objects;
 mod ops;
+mod range;
 mod tagging;
 mod version2;
 

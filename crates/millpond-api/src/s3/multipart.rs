@@ -19,11 +19,12 @@ pub(super) async fn create(
     s3: &S3,
     request: S3Request<dto::CreateMultipartUploadInput>,
 ) -> S3Result<S3Response<dto::CreateMultipartUploadOutput>> {
+    let caller = caller(s3, &request);
     let input = request.input;
     let meta = object_meta(&request.headers, input.metadata)?;
     let algorithm = asked_algorithm(&request.headers)?;
     let kind = checksum_type(input.checksum_type.as_ref())?;
-    let upload = s3.create_upload(&input.bucket, &input.key, meta, algorithm, kind).await.map_err(wire)?;
+    let upload = s3.create_upload(&caller, &input.bucket, &input.key, meta, algorithm, kind).await.map_err(wire)?;
     Ok(S3Response::new(dto::CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
         key: Some(upload.key),
@@ -38,12 +39,13 @@ pub(super) async fn upload_part(
     s3: &S3,
     mut request: S3Request<dto::UploadPartInput>,
 ) -> S3Result<S3Response<dto::UploadPartOutput>> {
+    let caller = caller(s3, &request);
     let (bytes, md5) = (request.input.body.take(), request.input.content_md5.take());
     let payload = payload(&mut request, bytes, md5)?;
     let input = request.input;
     let at = UploadRef { bucket: input.bucket, key: input.key, id: input.upload_id };
     let number = u32::try_from(input.part_number).unwrap_or(0);
-    let part = s3.upload_part(&at, number, payload).await.map_err(wire)?;
+    let part = s3.upload_part(&caller, &at, number, payload).await.map_err(wire)?;
     let output = dto::UploadPartOutput { e_tag: strong(&part.etag()), ..Default::default() };
     Ok(with_headers(output, [(part.algorithm.header(), base64(&part.checksum))]))
 }
@@ -111,9 +113,10 @@ pub(super) async fn abort(
     s3: &S3,
     request: S3Request<dto::AbortMultipartUploadInput>,
 ) -> S3Result<S3Response<dto::AbortMultipartUploadOutput>> {
+    let caller = caller(s3, &request);
     let input = request.input;
     let at = UploadRef { bucket: input.bucket, key: input.key, id: input.upload_id };
-    s3.abort_upload(&at).await.map_err(wire)?;
+    s3.abort_upload(&caller, &at).await.map_err(wire)?;
     Ok(S3Response::new(dto::AbortMultipartUploadOutput::default()))
 }
 
@@ -122,12 +125,13 @@ fn initiator(s3: &S3) -> dto::Initiator {
 }
 
 pub(super) async fn list_parts(s3: &S3, request: S3Request<dto::ListPartsInput>) -> S3Result<S3Response<dto::ListPartsOutput>> {
+    let caller = caller(s3, &request);
     let input = request.input;
     let limit = page_size(input.max_parts, PAGE_MAX, "max-parts")?;
     let after = u32::try_from(input.part_number_marker.unwrap_or(0))
         .map_err(|_| super::convert::invalid("Argument part-number-marker must be an integer between 0 and 2147483647"))?;
     let at = UploadRef { bucket: input.bucket, key: input.key, id: input.upload_id };
-    let page = s3.list_parts(&at, after, limit).await.map_err(wire)?;
+    let page = s3.list_parts(&caller, &at, after, limit).await.map_err(wire)?;
     let listed = page.parts.iter().map(|part| {
         let checksums = BTreeMap::from([(part.algorithm.name().to_owned(), base64(&part.checksum))]);
         let sums = checksum_document(&ObjectMeta { checksums, ..ObjectMeta::default() });
@@ -167,6 +171,7 @@ pub(super) async fn list_uploads(
     s3: &S3,
     request: S3Request<dto::ListMultipartUploadsInput>,
 ) -> S3Result<S3Response<dto::ListMultipartUploadsOutput>> {
+    let caller = caller(s3, &request);
     let input = request.input;
     let encoding = Encoding::of(input.encoding_type.as_ref())?;
     let limit = page_size(input.max_uploads, PAGE_MAX, "max-uploads")?;
@@ -177,7 +182,7 @@ pub(super) async fn list_uploads(
         id_marker: input.upload_id_marker.clone().unwrap_or_default(),
         limit,
     };
-    let page = s3.list_uploads(&input.bucket, asked).await.map_err(wire)?;
+    let page = s3.list_uploads(&caller, &input.bucket, asked).await.map_err(wire)?;
     let listed = page.uploads.iter().map(|upload| dto::MultipartUpload {
         key: Some(encoding.write(&upload.key)),
         upload_id: Some(upload.id.clone()),

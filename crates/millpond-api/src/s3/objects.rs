@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use millpond_services::s3::S3;
 use millpond_services::s3::checksum::Algorithm;
 use millpond_services::s3::delete::{DeleteOne, check_version};
-use millpond_services::s3::get::{ByteRange, Found, GetObject};
+use millpond_services::s3::get::{Found, GetObject};
 use millpond_services::s3::put::PutObject;
 use s3s::dto;
 use s3s::{S3Request, S3Response, S3Result};
@@ -30,14 +30,6 @@ pub(super) async fn put(s3: &S3, mut request: S3Request<dto::PutObjectInput>) ->
     let object = s3.put_object(&caller, put).await.map_err(wire)?;
     let checksums: Vec<_> = checksum_headers(&object.meta).map(|(name, value)| (name, value.to_owned())).collect();
     Ok(with_headers(dto::PutObjectOutput { e_tag: strong(&object.etag), ..Default::default() }, checksums))
-}
-
-fn range(range: dto::Range) -> ByteRange {
-    match range {
-        dto::Range::Int { first, last: Some(last) } => ByteRange::Between(first, last),
-        dto::Range::Int { first, last: None } => ByteRange::From(first),
-        dto::Range::Suffix { length } => ByteRange::Last(length),
-    }
 }
 
 fn part_number(asked: Option<i32>) -> S3Result<Option<u32>> {
@@ -69,16 +61,18 @@ fn wants_checksums(mode: Option<&dto::ChecksumMode>, found: &Found) -> bool {
 }
 
 pub(super) async fn get(s3: &S3, request: S3Request<dto::GetObjectInput>) -> S3Result<S3Response<dto::GetObjectOutput>> {
+    let caller = caller(s3, &request);
+    let range = super::range::asked(request.input.range, &request.extensions);
     let input = request.input;
     check_version(input.version_id.as_deref()).map_err(wire)?;
     let asked = GetObject {
         bucket: input.bucket,
         key: input.key,
-        range: input.range.map(range),
+        range,
         part: part_number(input.part_number)?,
         conditions: read_conditions(input.if_match, input.if_none_match, input.if_modified_since, input.if_unmodified_since),
     };
-    let (found, bytes) = s3.get_object(asked).await.map_err(wire)?;
+    let (found, bytes) = s3.get_object(&caller, asked).await.map_err(wire)?;
     let mut headers = object_headers(&found.object, wants_checksums(input.checksum_mode.as_ref(), &found));
     let pairs = [
         (http::header::CONTENT_TYPE, input.response_content_type),
@@ -105,16 +99,18 @@ pub(super) async fn get(s3: &S3, request: S3Request<dto::GetObjectInput>) -> S3R
 }
 
 pub(super) async fn head(s3: &S3, request: S3Request<dto::HeadObjectInput>) -> S3Result<S3Response<dto::HeadObjectOutput>> {
+    let caller = caller(s3, &request);
+    let range = super::range::asked(request.input.range, &request.extensions);
     let input = request.input;
     check_version(input.version_id.as_deref()).map_err(wire)?;
     let asked = GetObject {
         bucket: input.bucket,
         key: input.key,
-        range: input.range.map(range),
+        range,
         part: part_number(input.part_number)?,
         conditions: read_conditions(input.if_match, input.if_none_match, input.if_modified_since, input.if_unmodified_since),
     };
-    let found = s3.head_object(asked).await.map_err(wire)?;
+    let found = s3.head_object(&caller, asked).await.map_err(wire)?;
     let mut headers = object_headers(&found.object, wants_checksums(input.checksum_mode.as_ref(), &found));
     let pairs = [
         (http::header::CONTENT_TYPE, input.response_content_type),
@@ -189,6 +185,7 @@ pub(super) async fn attributes(
     s3: &S3,
     request: S3Request<dto::GetObjectAttributesInput>,
 ) -> S3Result<S3Response<dto::GetObjectAttributesOutput>> {
+    let caller = caller(s3, &request);
     let input = request.input;
     check_version(input.version_id.as_deref()).map_err(wire)?;
     // Some clients send the names in one header, others in one each.
@@ -200,7 +197,7 @@ pub(super) async fn attributes(
     }
     let wanted = |name: &str| names.contains(&name);
     let asked = GetObject { bucket: input.bucket, key: input.key, ..GetObject::default() };
-    let object = s3.head_object(asked).await.map_err(wire)?.object;
+    let object = s3.head_object(&caller, asked).await.map_err(wire)?.object;
     let parts = (wanted("ObjectParts") && !object.meta.parts.is_empty()).then(|| {
         let after = input.part_number_marker.unwrap_or(0).max(0);
         let limit = usize::try_from(input.max_parts.unwrap_or(1000)).unwrap_or(0).min(1000);

@@ -45,7 +45,8 @@ pub(super) async fn get_of_object(
     request: S3Request<dto::GetObjectTaggingInput>,
 ) -> S3Result<S3Response<dto::GetObjectTaggingOutput>> {
     check_version(request.input.version_id.as_deref()).map_err(wire)?;
-    let found = s3.object_tags(&request.input.bucket, &request.input.key).await.map_err(wire)?;
+    let caller = caller(s3, &request);
+    let found = s3.object_tags(&caller, &request.input.bucket, &request.input.key).await.map_err(wire)?;
     Ok(S3Response::new(dto::GetObjectTaggingOutput { tag_set: tag_set(found), ..Default::default() }))
 }
 

@@ -1,7 +1,8 @@
 //! CreateBucket, HeadBucket, DeleteBucket, ListBuckets, GetBucketLocation.
 
-use super::{S3, S3Error, bucket_of, list, sql};
+use super::{Caller, S3, S3Error, bucket_of, list, sql};
 use crate::lake::objects::{self, Bucket};
+use crate::lake::staging;
 use std::net::Ipv4Addr;
 
 /// Buckets of one page of ListBuckets at the most. S3 API reference, "ListBuckets".
@@ -113,8 +114,12 @@ impl S3 {
         self.bucket(name).await
     }
 
-    /// Removes an empty bucket; uploads under way in it are aborted.
-    pub async fn delete_bucket(&self, name: &str) -> Result<(), S3Error> {
+    /// Removes an empty bucket; uploads under way in it are aborted. What the caller's run has staged is published first: it may have emptied the
+    /// bucket, or put objects into it.
+    pub async fn delete_bucket(&self, caller: &Caller, name: &str) -> Result<(), S3Error> {
+        if let Some(run) = &caller.job_run {
+            staging::publish_before(&self.lake, run, "s3:DeleteBucket").await?;
+        }
         let name = name.to_owned();
         let deleted = self.lake.store.write(move |tx| {
             let bucket = bucket_of(tx, &name)?;

@@ -5,7 +5,8 @@ use super::multipart::{PART_NUMBER_MAX, UploadRef};
 use super::put::set_checksum;
 use super::sql::{self, Done, Part, Upload};
 use super::{Caller, S3, S3Error, WriteCondition, bucket_of};
-use crate::lake::objects::{self, NewObject, Object, ObjectMeta};
+use crate::lake::objects::{NewObject, Object, ObjectMeta};
+use crate::lake::staging::View;
 use md5::{Digest as _, Md5};
 use millpond_store::Tx;
 use std::collections::BTreeMap;
@@ -47,26 +48,27 @@ impl S3 {
     /// answered as the first was.
     pub async fn complete_upload(&self, caller: &Caller, complete: Complete) -> Result<Object, S3Error> {
         let (place, cause) = (self.lake.place.clone(), caller.cause("CompleteMultipartUpload"));
+        let run = caller.job_run.clone();
         check_list(&complete.parts)?;
         let completed = self.lake.store.write(move |tx| {
             let bucket = bucket_of(tx, &complete.at.bucket)?;
+            let view = View::of(tx, run.as_deref())?;
             let key = &complete.at.key;
             let asked = fingerprint(&complete.parts);
-            let upload = match sql::get(tx, bucket.id, key, &complete.at.id)? {
+            let upload = match sql::get(tx, bucket.id, key, &complete.at.id, view.staging()?)? {
                 Some(Upload { done: Some(done), .. }) => {
-                    let object =
-                        objects::get(tx, bucket.id, key)?.filter(|object| done.asked == asked && object.etag == done.etag);
+                    let object = view.get(tx, bucket.id, key)?.filter(|object| done.asked == asked && object.etag == done.etag);
                     return object.ok_or(S3Error::NoSuchUpload(complete.at.id));
                 }
                 Some(upload) => upload,
                 None => return Err(S3Error::NoSuchUpload(complete.at.id)),
             };
             if !complete.condition.is_none() {
-                complete.condition.check(key, objects::get(tx, bucket.id, key)?.as_ref())?;
+                complete.condition.check(key, view.get(tx, bucket.id, key)?.as_ref())?;
             }
             let new = assemble(tx, &upload, &complete)?;
             sql::finish(tx, &upload.id, &Done { etag: new.etag.clone(), asked })?;
-            Ok(objects::put(tx, &place, &bucket, new, &cause)?)
+            Ok(view.put(tx, &place, &bucket, new, !complete.condition.is_none(), &cause)?)
         });
         completed.await
     }

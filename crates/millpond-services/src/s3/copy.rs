@@ -5,6 +5,7 @@ use super::get::ReadConditions;
 use super::put::{check_meta, set_checksum};
 use super::{Caller, S3, S3Error, WriteCondition, bucket_of, check_key, tagging};
 use crate::lake::objects::{self, NewObject, Object, ObjectMeta};
+use crate::lake::staging::View;
 use futures::TryStreamExt;
 use millpond_store::{StoreError, Tx};
 
@@ -56,13 +57,17 @@ impl S3 {
         let copy = CopyObject { storage_class: checked.storage_class, ..copy };
         for _ in 0..ATTEMPTS {
             let checksum = match copy.algorithm {
-                Some(algorithm) => self.checksum_of_source(&copy.source, algorithm).await?,
+                Some(algorithm) => self.checksum_of_source(caller, &copy.source, algorithm).await?,
                 None => None,
             };
             let (copy, place, cause) = (copy.clone(), self.lake.place.clone(), caller.cause("CopyObject"));
-            let copied = self.lake.store.write(move |tx| match made(tx, copy, checksum)? {
-                None => Ok(None),
-                Some((bucket, new)) => Ok::<_, S3Error>(Some(objects::put(tx, &place, &bucket, new, &cause)?)),
+            let (run, conditional) = (caller.job_run.clone(), !copy.condition.is_none());
+            let copied = self.lake.store.write(move |tx| {
+                let view = View::of(tx, run.as_deref())?;
+                match made(tx, view, copy, checksum)? {
+                    None => Ok(None),
+                    Some((bucket, new)) => Ok::<_, S3Error>(Some(view.put(tx, &place, &bucket, new, conditional, &cause)?)),
+                }
             });
             if let Some(object) = copied.await? {
                 return Ok(object);
@@ -74,15 +79,11 @@ impl S3 {
     /// The checksum of a source that does not have it, with the sequence number of the version that it is of.
     async fn checksum_of_source(
         &self,
+        caller: &Caller,
         source: &Source,
         algorithm: Algorithm,
     ) -> Result<Option<(i64, Algorithm, String)>, S3Error> {
-        let (bucket, key) = (source.bucket.clone(), source.key.clone());
-        let found = self.lake.store.read(move |connection| {
-            let bucket = bucket_of(connection, &bucket)?;
-            objects::get(connection, bucket.id, &key)?.ok_or(S3Error::NoSuchKey(key))
-        });
-        let object = found.await?;
+        let object = self.object(caller, &source.bucket, &source.key).await?;
         source.conditions.check_source(&object)?;
         let whole = object.meta.checksum_type.as_deref() != Some(ChecksumType::Composite.name());
         if whole && let Some(value) = object.meta.checksums.get(algorithm.name()) {
@@ -104,11 +105,12 @@ impl S3 {
 /// The object that a copy puts; `None` where the source is not that of the checksum any more.
 fn made(
     tx: &Tx<'_>,
+    view: View<'_>,
     copy: CopyObject,
     checksum: Option<(i64, Algorithm, String)>,
 ) -> Result<Option<(objects::Bucket, NewObject)>, S3Error> {
     let from = bucket_of(tx, &copy.source.bucket)?;
-    let Some(source) = objects::get(tx, from.id, &copy.source.key)? else { return Err(S3Error::NoSuchKey(copy.source.key)) };
+    let Some(source) = view.get(tx, from.id, &copy.source.key)? else { return Err(S3Error::NoSuchKey(copy.source.key)) };
     copy.source.conditions.check_source(&source)?;
     let to = bucket_of(tx, &copy.bucket)?;
     let onto_itself = from.id == to.id && copy.source.key == copy.key;
@@ -120,7 +122,7 @@ fn made(
         ));
     }
     if !copy.condition.is_none() {
-        copy.condition.check(&copy.key, objects::get(tx, to.id, &copy.key)?.as_ref())?;
+        copy.condition.check(&copy.key, view.get(tx, to.id, &copy.key)?.as_ref())?;
     }
     let mut meta = ObjectMeta { storage_class: copy.storage_class, ..source.meta };
     if let Some(new) = copy.meta {

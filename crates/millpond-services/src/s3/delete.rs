@@ -2,6 +2,7 @@
 
 use super::{Caller, S3, S3Error, WriteCondition, bucket_of, check_key};
 use crate::lake::objects;
+use crate::lake::staging::View;
 
 /// Objects of one DeleteObjects at the most.
 pub const DELETE_MAX: usize = 1000;
@@ -28,9 +29,10 @@ impl S3 {
     ) -> Result<(), S3Error> {
         let one = DeleteOne { key: key.to_owned(), version: None, condition };
         let (bucket, place, cause) = (bucket.to_owned(), self.lake.place.clone(), caller.cause("DeleteObject"));
+        let run = caller.job_run.clone();
         let deleted = self.lake.store.write(move |tx| {
             let bucket = bucket_of(tx, &bucket)?;
-            delete_one(tx, &place, &bucket, &one, &cause)
+            delete_one(tx, View::of(tx, run.as_deref())?, &place, &bucket, &one, &cause)
         });
         deleted.await
     }
@@ -46,11 +48,13 @@ impl S3 {
             return Err(S3Error::MalformedXml(format!("Delete must have 1 to {DELETE_MAX} objects, it has {}", ones.len())));
         }
         let (bucket, place, cause) = (bucket.to_owned(), self.lake.place.clone(), caller.cause("DeleteObject"));
+        let run = caller.job_run.clone();
         let deleted = self.lake.store.write(move |tx| {
             let bucket = bucket_of(tx, &bucket)?;
+            let view = View::of(tx, run.as_deref())?;
             let mut outcomes = Vec::with_capacity(ones.len());
             for one in ones {
-                let outcome = match delete_one(tx, &place, &bucket, &one, &cause) {
+                let outcome = match delete_one(tx, view, &place, &bucket, &one, &cause) {
                     // Half a deletion must not be kept.
                     Err(S3Error::Store(error)) => return Err(error.into()),
                     outcome => outcome,
@@ -65,6 +69,7 @@ impl S3 {
 
 fn delete_one(
     tx: &millpond_store::Tx<'_>,
+    view: View<'_>,
     place: &millpond_core::arn::Place,
     bucket: &objects::Bucket,
     one: &DeleteOne,
@@ -72,7 +77,7 @@ fn delete_one(
 ) -> Result<(), S3Error> {
     check_key(&one.key)?;
     check_version(one.version.as_deref())?;
-    match (&one.condition.if_match, objects::get(tx, bucket.id, &one.key)?) {
+    match (&one.condition.if_match, view.get(tx, bucket.id, &one.key)?) {
         (Some(etag), Some(object)) if !etag.matches(&object) => {
             return Err(S3Error::PreconditionFailed { condition: "If-Match" });
         }
@@ -80,8 +85,7 @@ fn delete_one(
         (_, None) => return Ok(()),
         (_, Some(_)) => {}
     }
-    objects::delete(tx, place, bucket, &one.key, cause)?;
-    Ok(())
+    Ok(view.delete(tx, place, bucket, &one.key, !one.condition.is_none(), cause)?)
 }
 
 /// A bucket without versioning has one version of each object, named `null`.

@@ -1,5 +1,6 @@
 //! What S3 refuses, and why. No HTTP here: `millpond-api` gives each its code and status.
 
+use crate::lake::staging::StagingError;
 use crate::s3::checksum::Algorithm;
 use millpond_core::error::ErrorKind;
 use millpond_store::StoreError;
@@ -169,6 +170,9 @@ pub enum S3Error {
     /// The bucket has no tags.
     #[error("The TagSet does not exist")]
     NoSuchTagSet(String),
+    /// The run of a job that asks has ended, or what it has written cannot be published.
+    #[error(transparent)]
+    Staging(StagingError),
     /// The state.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -206,6 +210,7 @@ impl S3Error {
             | Self::EntityTooSmall { .. }
             | Self::InvalidPart(_)
             | Self::InvalidPartOrder(_) => ErrorKind::Input,
+            Self::Staging(error) => error.kind(),
             Self::Store(error) => error.kind(),
         }
     }
@@ -214,5 +219,14 @@ impl S3Error {
 impl From<rusqlite::Error> for S3Error {
     fn from(error: rusqlite::Error) -> Self {
         Self::Store(error.into())
+    }
+}
+
+impl From<StagingError> for S3Error {
+    fn from(error: StagingError) -> Self {
+        match error {
+            StagingError::Store(error) => Self::Store(error),
+            error => Self::Staging(error),
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! GetObject, HeadObject, GetObjectAttributes: an object as a condition, a range or a part asks for it.
 
-use super::{Etag, S3, S3Error, bucket_of};
-use crate::lake::objects::{self, Object};
+use super::{Caller, Etag, S3, S3Error, bucket_of};
+use crate::lake::objects::Object;
+use crate::lake::staging::View;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use millpond_store::StoreError;
@@ -118,17 +119,24 @@ pub struct Found {
 pub type Bytestream = BoxStream<'static, Result<Bytes, StoreError>>;
 
 impl S3 {
+    /// The object, as its caller sees it.
+    pub(super) async fn object(&self, caller: &Caller, bucket: &str, key: &str) -> Result<Object, S3Error> {
+        let (bucket, key, run) = (bucket.to_owned(), key.to_owned(), caller.job_run.clone());
+        let found = self.lake.store.read(move |connection| {
+            let bucket = bucket_of(connection, &bucket)?;
+            let view = View::of(connection, run.as_deref())?;
+            view.get(connection, bucket.id, &key)?.ok_or(S3Error::NoSuchKey(key))
+        });
+        found.await
+    }
+
     /// An object without its bytes.
-    pub async fn head_object(&self, asked: GetObject) -> Result<Found, S3Error> {
+    pub async fn head_object(&self, caller: &Caller, asked: GetObject) -> Result<Found, S3Error> {
         let GetObject { bucket, key, range, part, conditions } = asked;
         if range.is_some() && part.is_some() {
             return Err(S3Error::InvalidRequest("Cannot specify both Range header and partNumber query parameter".into()));
         }
-        let found = self.lake.store.read(move |connection| {
-            let bucket = bucket_of(connection, &bucket)?;
-            objects::get(connection, bucket.id, &key)?.ok_or(S3Error::NoSuchKey(key))
-        });
-        let object = found.await?;
+        let object = self.object(caller, &bucket, &key).await?;
         conditions.check(&object)?;
         let whole = 0..object.size;
         let (range, partial, parts) = match (range, part) {
@@ -143,8 +151,8 @@ impl S3 {
     }
 
     /// An object with the bytes that were asked for. They stay readable when the object is overwritten or deleted meanwhile.
-    pub async fn get_object(&self, asked: GetObject) -> Result<(Found, Bytestream), S3Error> {
-        let found = self.head_object(asked).await?;
+    pub async fn get_object(&self, caller: &Caller, asked: GetObject) -> Result<(Found, Bytestream), S3Error> {
+        let found = self.head_object(caller, asked).await?;
         let bytes = self.lake.store.blobs().stream(&found.object.blob, found.range.clone()).await?;
         Ok((found, bytes))
     }

@@ -1,7 +1,8 @@
 //! ListObjects, ListObjectsV2, and the tokens of all lists.
 
-use super::{S3, S3Error, bucket_of};
-use crate::lake::objects::{self, ListSpec, Listing};
+use super::{Caller, S3, S3Error, bucket_of};
+use crate::lake::objects::{ListSpec, Listing};
+use crate::lake::staging::View;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -33,12 +34,12 @@ pub fn after_of_token(token: &str) -> Result<String, S3Error> {
 
 impl S3 {
     /// A page of a bucket's keys.
-    pub async fn list_objects(&self, bucket: &str, spec: ListSpec) -> Result<Listing, S3Error> {
-        let bucket = bucket.to_owned();
+    pub async fn list_objects(&self, caller: &Caller, bucket: &str, spec: ListSpec) -> Result<Listing, S3Error> {
+        let (bucket, run) = (bucket.to_owned(), caller.job_run.clone());
         let spec = ListSpec { limit: spec.limit.min(PAGE_MAX), ..spec };
         let listed = self.lake.store.read(move |connection| {
             let bucket = bucket_of(connection, &bucket)?;
-            Ok(objects::list(connection, bucket.id, &spec)?)
+            Ok(View::of(connection, run.as_deref())?.list(connection, bucket.id, &spec)?)
         });
         listed.await
     }

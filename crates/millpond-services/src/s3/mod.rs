@@ -18,11 +18,13 @@ pub mod multipart;
 pub mod notification;
 pub mod put;
 mod sql;
+mod sweep;
 pub mod tagging;
 
 pub use error::{BodyError, S3Error};
 pub use ingest::{Body, Given, GivenValue, Payload};
 pub use listener::Notifier;
+pub use sweep::UploadSweep;
 
 use crate::lake::Lake;
 use crate::lake::objects::{self, Bucket, Cause, Object};
@@ -31,7 +33,7 @@ use millpond_store::Component;
 use rusqlite::Connection;
 
 /// The tables of multipart uploads. (Those of buckets and objects are [`objects::COMPONENT`].)
-pub const COMPONENT: Component = Component { name: "s3", migrations: &[include_str!("schema.sql")] };
+pub const COMPONENT: Component = Component { name: "s3", migrations: &[include_str!("schema.sql"), include_str!("runs.sql")] };
 
 /// Bytes of one PutObject or UploadPart at the most. S3 user guide, "Amazon S3 multipart upload limits". (An object has 10,000 parts at the most.)
 pub const PUT_SIZE_MAX: u64 = 5 * 1024 * 1024 * 1024;
@@ -153,3 +155,5 @@ fn check_key(key: &str) -> Result<(), S3Error> {
 mod tests;
 #[cfg(test)]
 mod tests_notifications;
+#[cfg(test)]
+mod tests_staging;

@@ -9,8 +9,9 @@ use super::get::ByteRange;
 use super::ingest::{Ingested, ingest};
 use super::put::{DEFAULT_ALGORITHM, check_meta};
 use super::sql::{self, Part, Upload};
-use super::{PUT_SIZE_MAX, Payload, S3, S3Error, bucket_of, check_key, ingest::Body};
+use super::{Caller, PUT_SIZE_MAX, Payload, S3, S3Error, bucket_of, check_key, ingest::Body};
 use crate::lake::objects::{self, ObjectMeta};
+use crate::lake::staging::{self, View};
 use futures::StreamExt;
 use millpond_core::env::EnvExt;
 
@@ -79,6 +80,7 @@ impl S3 {
     /// Begins an upload. Without an algorithm the lake computes its default one over the whole object.
     pub async fn create_upload(
         &self,
+        caller: &Caller,
         bucket: &str,
         key: &str,
         mut meta: ObjectMeta,
@@ -98,32 +100,34 @@ impl S3 {
             let message = format!("The {kind} checksum type cannot be used with the {algorithm} checksum algorithm.");
             return Err(S3Error::InvalidRequest(message));
         }
-        let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        let (bucket, key, run) = (bucket.to_owned(), key.to_owned(), caller.job_run.clone());
         let begun = self.lake.store.write(move |tx| {
             let bucket = bucket_of(tx, &bucket)?;
+            let run = View::of(tx, run.as_deref())?.staging()?;
             let id = format!("{:012x}{}", tx.now_ms(), tx.env().random_hex(24));
             let created_ms = tx.now_ms();
             let upload =
                 Upload { id, bucket: bucket.id, key, created_ms, meta, algorithm, checksum_type, by_default, done: None };
-            sql::insert(tx, &upload)?;
+            sql::insert(tx, &upload, run)?;
+            run.map_or(Ok(()), |run| staging::began_upload(tx, run))?;
             Ok(upload)
         });
         begun.await
     }
 
-    async fn open_upload(&self, at: &UploadRef) -> Result<Upload, S3Error> {
-        let at = at.clone();
+    async fn open_upload(&self, caller: &Caller, at: &UploadRef) -> Result<Upload, S3Error> {
+        let (at, run) = (at.clone(), caller.job_run.clone());
         let found = self.lake.store.read(move |connection| {
             let bucket = bucket_of(connection, &at.bucket)?;
-            sql::open(connection, bucket.id, &at.key, &at.id)
+            sql::open(connection, bucket.id, &at.key, &at.id, View::of(connection, run.as_deref())?.staging()?)
         });
         found.await
     }
 
     /// Takes a part. One of the same number is replaced.
-    pub async fn upload_part(&self, at: &UploadRef, number: u32, payload: Payload) -> Result<Part, S3Error> {
+    pub async fn upload_part(&self, caller: &Caller, at: &UploadRef, number: u32, payload: Payload) -> Result<Part, S3Error> {
         check_number(number)?;
-        let upload = self.open_upload(at).await?;
+        let upload = self.open_upload(caller, at).await?;
         if let Some(given) = payload.checksum.as_ref().filter(|given| !upload.by_default && given.algorithm != upload.algorithm) {
             return Err(S3Error::InvalidRequest(format!(
                 "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
@@ -133,14 +137,14 @@ impl S3 {
         }
         // An upload of the default algorithm takes parts with any checksum; combined they can only be if all are the same.
         let taken = ingest(self.lake.store.blobs(), payload, upload.algorithm, PUT_SIZE_MAX).await?;
-        self.name_part(at, number, taken).await
+        self.name_part(caller, at, number, taken).await
     }
 
-    async fn name_part(&self, at: &UploadRef, number: u32, taken: Ingested) -> Result<Part, S3Error> {
-        let at = at.clone();
+    async fn name_part(&self, caller: &Caller, at: &UploadRef, number: u32, taken: Ingested) -> Result<Part, S3Error> {
+        let (at, run) = (at.clone(), caller.job_run.clone());
         let named = self.lake.store.write(move |tx| {
             let bucket = bucket_of(tx, &at.bucket)?;
-            let upload = sql::open(tx, bucket.id, &at.key, &at.id)?;
+            let upload = sql::open(tx, bucket.id, &at.key, &at.id, View::of(tx, run.as_deref())?.staging()?)?;
             let Ingested { blob, size, md5, checksum: (algorithm, checksum) } = taken;
             let blob = tx.adopt(&blob)?;
             let part = Part { number, blob, size, md5, algorithm, checksum, modified_ms: tx.now_ms() };
@@ -153,19 +157,15 @@ impl S3 {
     /// Takes a part from an object: all of it, or a range of its bytes.
     pub async fn upload_part_copy(
         &self,
+        caller: &Caller,
         at: &UploadRef,
         number: u32,
         source: Source,
         range: Option<(u64, u64)>,
     ) -> Result<Part, S3Error> {
         check_number(number)?;
-        let upload = self.open_upload(at).await?;
-        let (bucket, key) = (source.bucket, source.key);
-        let found = self.lake.store.read(move |connection| {
-            let bucket = bucket_of(connection, &bucket)?;
-            objects::get(connection, bucket.id, &key)?.ok_or(S3Error::NoSuchKey(key))
-        });
-        let object = found.await?;
+        let upload = self.open_upload(caller, at).await?;
+        let object = self.object(caller, &source.bucket, &source.key).await?;
         source.conditions.check_source(&object)?;
         let range = match range {
             None => 0..object.size,
@@ -187,26 +187,26 @@ impl S3 {
         let body: Body = Box::pin(bytes.map(|chunk| chunk.map_err(|error| super::BodyError::Incomplete(error.to_string()))));
         let payload = Payload { body, length: Some(length), ..Payload::of("") };
         let taken = ingest(self.lake.store.blobs(), payload, upload.algorithm, PUT_SIZE_MAX).await?;
-        self.name_part(at, number, taken).await
+        self.name_part(caller, at, number, taken).await
     }
 
     /// Ends an upload and forgets its parts.
-    pub async fn abort_upload(&self, at: &UploadRef) -> Result<(), S3Error> {
-        let at = at.clone();
+    pub async fn abort_upload(&self, caller: &Caller, at: &UploadRef) -> Result<(), S3Error> {
+        let (at, run) = (at.clone(), caller.job_run.clone());
         let aborted = self.lake.store.write(move |tx| {
             let bucket = bucket_of(tx, &at.bucket)?;
-            let upload = sql::open(tx, bucket.id, &at.key, &at.id)?;
+            let upload = sql::open(tx, bucket.id, &at.key, &at.id, View::of(tx, run.as_deref())?.staging()?)?;
             sql::remove(tx, &upload.id)
         });
         aborted.await
     }
 
     /// A page of an upload's parts.
-    pub async fn list_parts(&self, at: &UploadRef, after: u32, limit: usize) -> Result<PartPage, S3Error> {
-        let (at, limit) = (at.clone(), limit.min(PAGE_MAX));
+    pub async fn list_parts(&self, caller: &Caller, at: &UploadRef, after: u32, limit: usize) -> Result<PartPage, S3Error> {
+        let (at, run, limit) = (at.clone(), caller.job_run.clone(), limit.min(PAGE_MAX));
         let listed = self.lake.store.read(move |connection| {
             let bucket = bucket_of(connection, &at.bucket)?;
-            let upload = sql::open(connection, bucket.id, &at.key, &at.id)?;
+            let upload = sql::open(connection, bucket.id, &at.key, &at.id, View::of(connection, run.as_deref())?.staging()?)?;
             let mut parts = sql::parts(connection, &upload.id, after, limit + 1)?;
             let truncated = parts.len() > limit;
             parts.truncate(limit);
@@ -216,17 +216,22 @@ impl S3 {
     }
 
     /// A page of a bucket's uploads under way.
-    pub async fn list_uploads(&self, bucket: &str, asked: ListUploads) -> Result<UploadPage, S3Error> {
-        let bucket = bucket.to_owned();
+    pub async fn list_uploads(&self, caller: &Caller, bucket: &str, asked: ListUploads) -> Result<UploadPage, S3Error> {
+        let (bucket, run) = (bucket.to_owned(), caller.job_run.clone());
         let listed = self.lake.store.read(move |connection| {
             let bucket = bucket_of(connection, &bucket)?;
-            page_of_uploads(connection, bucket.id, &asked)
+            page_of_uploads(connection, bucket.id, View::of(connection, run.as_deref())?.staging()?, &asked)
         });
         listed.await
     }
 }
 
-fn page_of_uploads(connection: &rusqlite::Connection, bucket: i64, asked: &ListUploads) -> Result<UploadPage, S3Error> {
+fn page_of_uploads(
+    connection: &rusqlite::Connection,
+    bucket: i64,
+    run: Option<&str>,
+    asked: &ListUploads,
+) -> Result<UploadPage, S3Error> {
     let limit = asked.limit.min(PAGE_MAX);
     let mut page = UploadPage::default();
     // The least (key, id) that may not be answered any more; ids are shorter than '\u{10FFFF}' is great.
@@ -239,7 +244,7 @@ fn page_of_uploads(connection: &rusqlite::Connection, bucket: i64, asked: &ListU
         (key, id) = (asked.prefix.clone(), String::new());
     }
     let passed = asked.key_marker.clone();
-    while let Some(upload) = sql::next_open(connection, bucket, &key, &id)? {
+    while let Some(upload) = sql::next_open(connection, bucket, run, &key, &id)? {
         if !upload.key.starts_with(&asked.prefix) {
             break;
         }

@@ -3,7 +3,8 @@
 use super::checksum::{Algorithm, ChecksumType, base64};
 use super::ingest::{Ingested, ingest};
 use super::{Caller, PUT_SIZE_MAX, Payload, S3, S3Error, WriteCondition, bucket_of, check_key, tagging};
-use crate::lake::objects::{self, NewObject, Object, ObjectMeta};
+use crate::lake::objects::{NewObject, Object, ObjectMeta};
+use crate::lake::staging::View;
 
 /// Bytes of user metadata (names and values) at the most. S3 user guide, "Working with object metadata".
 pub const USER_METADATA_MAX: usize = 2048;
@@ -77,31 +78,36 @@ impl S3 {
         check_meta(&mut meta)?;
         // A large body is not taken in vain. (A small one is cheaper taken than asked about.)
         if payload.length.is_none_or(|length| length > millpond_store::blobs::INLINE_MAX as u64) || !condition.is_none() {
-            self.check_place(&bucket, &key, &condition).await?;
+            self.check_place(caller, &bucket, &key, &condition).await?;
         }
         let taken = ingest(self.lake.store.blobs(), payload, DEFAULT_ALGORITHM, PUT_SIZE_MAX).await?;
         let Ingested { blob, size, md5, checksum: (algorithm, value) } = taken;
         set_checksum(&mut meta, algorithm, base64(&value), ChecksumType::FullObject);
-        let (place, cause) = (self.lake.place.clone(), caller.cause("PutObject"));
+        let (place, cause, run) = (self.lake.place.clone(), caller.cause("PutObject"), caller.job_run.clone());
         let etag = hex::encode(md5);
         let written = self.lake.store.write(move |tx| {
             let bucket = bucket_of(tx, &bucket)?;
+            let view = View::of(tx, run.as_deref())?;
             if !condition.is_none() {
-                condition.check(&key, objects::get(tx, bucket.id, &key)?.as_ref())?;
+                condition.check(&key, view.get(tx, bucket.id, &key)?.as_ref())?;
             }
             let blob = tx.adopt(&blob)?;
-            Ok(objects::put(tx, &place, &bucket, NewObject { key, blob, size, etag, meta }, &cause)?)
+            let new = NewObject { key, blob, size, etag, meta };
+            Ok(view.put(tx, &place, &bucket, new, !condition.is_none(), &cause)?)
         });
         written.await
     }
 
-    async fn check_place(&self, bucket: &str, key: &str, condition: &WriteCondition) -> Result<(), S3Error> {
+    async fn check_place(&self, caller: &Caller, bucket: &str, key: &str, condition: &WriteCondition) -> Result<(), S3Error> {
         let (bucket, key, condition) = (bucket.to_owned(), key.to_owned(), condition.clone());
+        let run = caller.job_run.clone();
         let checked = self.lake.store.read(move |connection| {
             let bucket = bucket_of(connection, &bucket)?;
+            let view = View::of(connection, run.as_deref())?;
+            view.staging()?;
             match condition.is_none() {
                 true => Ok(()),
-                false => condition.check(&key, objects::get(connection, bucket.id, &key)?.as_ref()),
+                false => condition.check(&key, view.get(connection, bucket.id, &key)?.as_ref()),
             }
         });
         checked.await

@@ -69,11 +69,11 @@ impl Part {
     }
 }
 
-pub(super) fn insert(tx: &Tx<'_>, upload: &Upload) -> Result<(), S3Error> {
+pub(super) fn insert(tx: &Tx<'_>, upload: &Upload, run: Option<&str>) -> Result<(), S3Error> {
     let old = "DELETE FROM upload WHERE done_ms < ?";
     tx.prepare_cached(old)?.execute([tx.now_ms() - DONE_KEPT_MS])?;
-    let insert = "INSERT INTO upload (id, bucket, key, created_ms, meta, algorithm, checksum_type, by_default)
-                  VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let insert = "INSERT INTO upload (id, bucket, key, created_ms, meta, algorithm, checksum_type, by_default, run)
+                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
     tx.prepare_cached(insert)?.execute(params![
         upload.id,
         upload.bucket,
@@ -83,6 +83,7 @@ pub(super) fn insert(tx: &Tx<'_>, upload: &Upload) -> Result<(), S3Error> {
         upload.algorithm.name(),
         upload.checksum_type.name(),
         upload.by_default,
+        run,
     ])?;
     Ok(())
 }
@@ -112,17 +113,23 @@ fn upload(row: &Row<'_>) -> Result<Upload, StoreError> {
     })
 }
 
-/// The upload of this id, where it is of this bucket and key. Completed ones too.
-pub(super) fn get(connection: &Connection, bucket: i64, key: &str, id: &str) -> Result<Option<Upload>, S3Error> {
-    let select = format!("SELECT {UPLOAD} FROM upload WHERE id = ? AND bucket = ? AND key = ?");
+/// The upload of this id, where it is of this bucket and key, and was begun by this open run or outside of any. Completed ones too.
+pub(super) fn get(
+    connection: &Connection,
+    bucket: i64,
+    key: &str,
+    id: &str,
+    run: Option<&str>,
+) -> Result<Option<Upload>, S3Error> {
+    let select = format!("SELECT {UPLOAD} FROM upload WHERE id = ? AND bucket = ? AND key = ? AND run IS ?");
     let mut statement = connection.prepare_cached(&select)?;
-    let mut rows = statement.query(params![id, bucket, key])?;
+    let mut rows = statement.query(params![id, bucket, key, run])?;
     Ok(rows.next()?.map(upload).transpose()?)
 }
 
 /// The upload of this id, where it is under way.
-pub(super) fn open(connection: &Connection, bucket: i64, key: &str, id: &str) -> Result<Upload, S3Error> {
-    match get(connection, bucket, key, id)? {
+pub(super) fn open(connection: &Connection, bucket: i64, key: &str, id: &str, run: Option<&str>) -> Result<Upload, S3Error> {
+    match get(connection, bucket, key, id, run)? {
         Some(upload) if upload.done.is_none() => Ok(upload),
         _ => Err(S3Error::NoSuchUpload(id.into())),
     }
@@ -198,6 +205,15 @@ pub(super) fn remove_all(tx: &Tx<'_>, bucket: i64) -> Result<(), S3Error> {
     uploads.iter().try_for_each(|upload| remove(tx, upload))
 }
 
+/// Forgets all uploads that a run began.
+pub(super) fn remove_of_run(tx: &Tx<'_>, run: &str) -> Result<(), S3Error> {
+    let uploads = {
+        let mut statement = tx.prepare_cached("SELECT id FROM upload WHERE run = ?")?;
+        statement.query_map([run], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?
+    };
+    uploads.iter().try_for_each(|upload| remove(tx, upload))
+}
+
 /// Marks an upload as completed, and forgets its parts.
 pub(super) fn finish(tx: &Tx<'_>, upload: &str, done: &Done) -> Result<(), S3Error> {
     remove_parts(tx, upload)?;
@@ -206,12 +222,18 @@ pub(super) fn finish(tx: &Tx<'_>, upload: &str, done: &Done) -> Result<(), S3Err
     Ok(())
 }
 
-/// The first upload under way of a bucket whose key is at least `key` and, where the key is the same, whose id is greater than `id`.
-pub(super) fn next_open(connection: &Connection, bucket: i64, key: &str, id: &str) -> Result<Option<Upload>, S3Error> {
+/// The first upload under way of a bucket, begun by this open run or outside of any, whose key is at least `key` and, where the key is the same, whose id is greater than `id`.
+pub(super) fn next_open(
+    connection: &Connection,
+    bucket: i64,
+    run: Option<&str>,
+    key: &str,
+    id: &str,
+) -> Result<Option<Upload>, S3Error> {
     let select = format!(
-        "SELECT {UPLOAD} FROM upload WHERE bucket = ?1 AND (key, id) > (?2, ?3) AND done_ms IS NULL ORDER BY key, id LIMIT 1"
+        "SELECT {UPLOAD} FROM upload WHERE bucket = ?1 AND (key, id) > (?2, ?3) AND done_ms IS NULL AND run IS ?4 ORDER BY key, id LIMIT 1"
     );
     let mut statement = connection.prepare_cached(&select)?;
-    let mut rows = statement.query(params![bucket, key, id])?;
+    let mut rows = statement.query(params![bucket, key, id, run])?;
     Ok(rows.next()?.map(upload).transpose()?)
 }

@@ -2,6 +2,7 @@
 
 use super::{Caller, S3, S3Error, bucket_of};
 use crate::lake::objects;
+use crate::lake::staging::View;
 
 /// Tags in the order given.
 pub type Tags = Vec<(String, String)>;
@@ -91,13 +92,8 @@ impl S3 {
     }
 
     /// The tags of an object.
-    pub async fn object_tags(&self, bucket: &str, key: &str) -> Result<Tags, S3Error> {
-        let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        let found = self.lake.store.read(move |connection| {
-            let bucket = bucket_of(connection, &bucket)?;
-            objects::get(connection, bucket.id, &key)?.ok_or(S3Error::NoSuchKey(key))
-        });
-        Ok(found.await?.meta.tags)
+    pub async fn object_tags(&self, caller: &Caller, bucket: &str, key: &str) -> Result<Tags, S3Error> {
+        Ok(self.object(caller, bucket, key).await?.meta.tags)
     }
 
     /// Replaces the tags of an object.
@@ -113,10 +109,10 @@ impl S3 {
 
     async fn change_object_tags(&self, caller: &Caller, bucket: &str, key: &str, tags: Option<Tags>) -> Result<(), S3Error> {
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        let (place, cause) = (self.lake.place.clone(), caller.cause(""));
+        let (place, cause, run) = (self.lake.place.clone(), caller.cause(""), caller.job_run.clone());
         let set = self.lake.store.write(move |tx| {
             let bucket = bucket_of(tx, &bucket)?;
-            match objects::set_tags(tx, &place, &bucket, &key, tags, &cause)? {
+            match View::of(tx, run.as_deref())?.set_tags(tx, &place, &bucket, &key, tags, &cause)? {
                 true => Ok(()),
                 false => Err(S3Error::NoSuchKey(key)),
             }

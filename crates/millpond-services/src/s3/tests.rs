@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// The thread that writes ends a moment after the last handle is dropped: until then the directory is in use.
-fn open(directory: &Path) -> S3 {
+pub(super) fn open(directory: &Path) -> S3 {
     for _ in 0..200 {
         match Store::open(directory, &[objects::COMPONENT, COMPONENT], Arc::new(SystemEnv)) {
             Ok(store) => return S3::new(Lake { store, place: Arc::new(Place::default()) }, Targets::default()),
@@ -27,14 +27,14 @@ fn open(directory: &Path) -> S3 {
     panic!("the store stays in use")
 }
 
-async fn with_bucket() -> (tempfile::TempDir, S3) {
+pub(super) async fn with_bucket() -> (tempfile::TempDir, S3) {
     let directory = tempfile::tempdir().unwrap();
     let s3 = open(directory.path());
     s3.create_bucket("raw", None, vec![]).await.unwrap();
     (directory, s3)
 }
 
-fn bytes(size: usize, seed: usize) -> Vec<u8> {
+pub(super) fn bytes(size: usize, seed: usize) -> Vec<u8> {
     (0..size).map(|n| ((n + seed) * 31 % 251) as u8).collect()
 }
 
@@ -55,7 +55,7 @@ async fn put(s3: &S3, key: &str, bytes: &[u8]) -> Object {
 
 async fn get(s3: &S3, key: &str, range: Option<ByteRange>, part: Option<u32>) -> Result<Vec<u8>, S3Error> {
     let asked = GetObject { bucket: "raw".into(), key: key.into(), range, part, ..GetObject::default() };
-    let (_, stream) = s3.get_object(asked).await?;
+    let (_, stream) = s3.get_object(&Caller::default(), asked).await?;
     let chunks: Vec<_> = stream.try_collect().await?;
     Ok(chunks.concat())
 }
@@ -75,12 +75,12 @@ async fn a_bucket_is_made_once_and_deleted_only_when_empty() {
     assert!(matches!(again, Err(S3Error::BucketAlreadyOwnedByYou(_))));
     assert_eq!(s3.bucket_tags("west").await.unwrap(), [("a".to_owned(), "b".to_owned())]);
     put(&s3, "k", b"x").await;
-    assert!(matches!(s3.delete_bucket("raw").await, Err(S3Error::BucketNotEmpty(_))));
+    assert!(matches!(s3.delete_bucket(&Caller::default(), "raw").await, Err(S3Error::BucketNotEmpty(_))));
     s3.delete_object(&Caller::default(), "raw", "k", WriteCondition::default()).await.unwrap();
-    let upload = s3.create_upload("raw", "u", ObjectMeta::default(), None, None).await.unwrap();
+    let upload = s3.create_upload(&Caller::default(), "raw", "u", ObjectMeta::default(), None, None).await.unwrap();
     let at = UploadRef { bucket: "raw".into(), key: "u".into(), id: upload.id };
-    s3.upload_part(&at, 1, Payload::of("part")).await.unwrap();
-    s3.delete_bucket("raw").await.unwrap();
+    s3.upload_part(&Caller::default(), &at, 1, Payload::of("part")).await.unwrap();
+    s3.delete_bucket(&Caller::default(), "raw").await.unwrap();
     assert_eq!(blobs_without_names(&s3).await, 2, "those of the object and of the part");
     assert!(matches!(s3.head_bucket("raw").await, Err(S3Error::NoSuchBucket(_))));
     assert!(matches!(s3.head_bucket("R").await, Err(S3Error::InvalidBucketName { .. })));
@@ -172,7 +172,7 @@ async fn a_copy_shares_the_bytes_and_outlives_its_source() {
     }
     s3.lake.store.collect(Some(-1000)).await.unwrap();
     let asked = GetObject { bucket: "other".into(), key: "c".into(), ..GetObject::default() };
-    let chunks: Vec<_> = s3.get_object(asked).await.unwrap().1.try_collect().await.unwrap();
+    let chunks: Vec<_> = s3.get_object(&Caller::default(), asked).await.unwrap().1.try_collect().await.unwrap();
     assert_eq!(chunks.concat(), expected);
     let missing = CopyObject { source: Source { key: "gone".into(), ..from.clone() }, ..to("raw", "x") };
     assert!(matches!(s3.copy_object(&Caller::default(), missing).await, Err(S3Error::NoSuchKey(_))));
@@ -190,18 +190,18 @@ async fn many_objects_are_deleted_with_an_outcome_each() {
     ones.push(DeleteOne { version: Some("v1".into()), ..ones[0].clone() });
     let outcomes = s3.delete_objects(&Caller::default(), "raw", ones).await.unwrap();
     assert_eq!(outcomes.iter().map(|(_, outcome)| outcome.is_ok()).collect::<Vec<_>>(), [true, true, true, false]);
-    let left = s3.list_objects("raw", ListSpec { limit: 10, ..ListSpec::default() }).await.unwrap();
+    let left = s3.list_objects(&Caller::default(), "raw", ListSpec { limit: 10, ..ListSpec::default() }).await.unwrap();
     assert_eq!(left.objects.iter().map(|object| object.key.as_str()).collect::<Vec<_>>(), ["c"]);
     let many = vec![outcomes[0].0.clone(); 1001];
     assert!(matches!(s3.delete_objects(&Caller::default(), "raw", many).await, Err(S3Error::MalformedXml(_))));
 }
 
 async fn begin(s3: &S3, algorithm: Option<Algorithm>, kind: Option<ChecksumType>) -> UploadRef {
-    let upload = s3.create_upload("raw", "big", ObjectMeta::default(), algorithm, kind).await.unwrap();
+    let upload = s3.create_upload(&Caller::default(), "raw", "big", ObjectMeta::default(), algorithm, kind).await.unwrap();
     UploadRef { bucket: "raw".into(), key: "big".into(), id: upload.id }
 }
 
-fn completion(at: &UploadRef, parts: &[&sql::Part]) -> Complete {
+pub(super) fn completion(at: &UploadRef, parts: &[&sql::Part]) -> Complete {
     let part = |part: &&sql::Part| CompletedPart {
         number: part.number,
         etag: part.etag(),
@@ -222,12 +222,12 @@ async fn an_upload_survives_a_restart_and_becomes_one_object() {
     let (directory, s3) = with_bucket().await;
     let (first, second) = (bytes(PART_SIZE_MIN as usize, 5), bytes(70_000, 9));
     let at = begin(&s3, None, None).await;
-    let replaced = s3.upload_part(&at, 2, Payload::of("to be replaced")).await.unwrap();
-    let one = s3.upload_part(&at, 1, Payload::of(first.clone())).await.unwrap();
+    let replaced = s3.upload_part(&Caller::default(), &at, 2, Payload::of("to be replaced")).await.unwrap();
+    let one = s3.upload_part(&Caller::default(), &at, 1, Payload::of(first.clone())).await.unwrap();
     drop(s3);
     let s3 = open(directory.path());
-    let two = s3.upload_part(&at, 2, Payload::of(second.clone())).await.unwrap();
-    let listed = s3.list_parts(&at, 0, 1).await.unwrap();
+    let two = s3.upload_part(&Caller::default(), &at, 2, Payload::of(second.clone())).await.unwrap();
+    let listed = s3.list_parts(&Caller::default(), &at, 0, 1).await.unwrap();
     assert!(listed.truncated && listed.parts[0].number == 1);
     let stale = s3.complete_upload(&Caller::default(), completion(&at, &[&one, &replaced])).await;
     assert!(matches!(stale, Err(S3Error::InvalidPart(2))));
@@ -246,15 +246,15 @@ async fn an_upload_survives_a_restart_and_becomes_one_object() {
     assert_eq!(object.meta.checksums["CRC64NVME"], checksum::base64(&hasher.finish()));
     s3.lake.store.collect(Some(-1000)).await.unwrap();
     assert_eq!(get(&s3, "big", Some(ByteRange::Last(70_001)), None).await.unwrap(), whole[PART_SIZE_MIN as usize - 1..]);
-    assert!(matches!(s3.abort_upload(&at).await, Err(S3Error::NoSuchUpload(_))));
+    assert!(matches!(s3.abort_upload(&Caller::default(), &at).await, Err(S3Error::NoSuchUpload(_))));
 }
 
 #[tokio::test]
 async fn completions_are_refused_for_the_documented_reasons() {
     let (_directory, s3) = with_bucket().await;
     let at = begin(&s3, Some(Algorithm::Crc32), None).await;
-    let one = s3.upload_part(&at, 1, Payload::of("small")).await.unwrap();
-    let two = s3.upload_part(&at, 2, Payload::of("last")).await.unwrap();
+    let one = s3.upload_part(&Caller::default(), &at, 1, Payload::of("small")).await.unwrap();
+    let two = s3.upload_part(&Caller::default(), &at, 2, Payload::of("last")).await.unwrap();
     let complete = async |complete: Complete| s3.complete_upload(&Caller::default(), complete).await;
     assert!(matches!(complete(completion(&at, &[])).await, Err(S3Error::MalformedXml(_))));
     assert!(matches!(complete(completion(&at, &[&two, &one])).await, Err(S3Error::InvalidPartOrder(1))));
@@ -267,13 +267,21 @@ async fn completions_are_refused_for_the_documented_reasons() {
     let wrong = Complete { checksum: Some((Algorithm::Crc32, "AAAAAA==-1".into())), ..completion(&at, &[&two]) };
     assert!(matches!(complete(wrong).await, Err(S3Error::ChecksumMismatch { .. })));
     let given = Given { algorithm: Algorithm::Sha1, value: GivenValue::None };
-    let other = s3.upload_part(&at, 3, Payload { checksum: Some(given), ..Payload::of("x") }).await;
+    let other = s3.upload_part(&Caller::default(), &at, 3, Payload { checksum: Some(given), ..Payload::of("x") }).await;
     assert!(matches!(other, Err(S3Error::InvalidRequest(_))));
     let object = complete(completion(&at, &[&two])).await.unwrap();
     assert!(object.meta.checksums["CRC32"].ends_with("-1"), "composite");
     assert_eq!(get(&s3, "big", None, None).await.unwrap(), b"last");
-    let sha_whole =
-        s3.create_upload("raw", "k", ObjectMeta::default(), Some(Algorithm::Sha1), Some(ChecksumType::FullObject)).await;
+    let sha_whole = s3
+        .create_upload(
+            &Caller::default(),
+            "raw",
+            "k",
+            ObjectMeta::default(),
+            Some(Algorithm::Sha1),
+            Some(ChecksumType::FullObject),
+        )
+        .await;
     assert!(matches!(sha_whole, Err(S3Error::InvalidRequest(_))));
 }
 
@@ -284,26 +292,26 @@ async fn parts_are_taken_from_objects() {
     put(&s3, "k", &expected).await;
     let at = begin(&s3, None, None).await;
     let source = Source { bucket: "raw".into(), key: "k".into(), ..Source::default() };
-    let beyond = s3.upload_part_copy(&at, 1, source.clone(), Some((0, 300_000))).await;
+    let beyond = s3.upload_part_copy(&Caller::default(), &at, 1, source.clone(), Some((0, 300_000))).await;
     assert!(matches!(beyond, Err(S3Error::InvalidArgument(_))));
-    let part = s3.upload_part_copy(&at, 1, source.clone(), Some((10, 299_998))).await.unwrap();
+    let part = s3.upload_part_copy(&Caller::default(), &at, 1, source.clone(), Some((10, 299_998))).await.unwrap();
     s3.complete_upload(&Caller::default(), completion(&at, &[&part])).await.unwrap();
     assert_eq!(get(&s3, "big", None, None).await.unwrap(), expected[10..299_999]);
-    assert!(matches!(s3.upload_part(&at, 0, Payload::of("x")).await, Err(S3Error::InvalidArgument(_))));
+    assert!(matches!(s3.upload_part(&Caller::default(), &at, 0, Payload::of("x")).await, Err(S3Error::InvalidArgument(_))));
 }
 
 #[tokio::test]
 async fn pages_of_uploads_together_hold_each_once() {
     let (_directory, s3) = with_bucket().await;
     for key in ["a", "a", "b/1", "b/2", "b/2", "c", "d/x"] {
-        s3.create_upload("raw", key, ObjectMeta::default(), None, None).await.unwrap();
+        s3.create_upload(&Caller::default(), "raw", key, ObjectMeta::default(), None, None).await.unwrap();
     }
     for (delimiter, whole) in [("", "a a b/1 b/2 b/2 c d/x"), ("/", "a a b/ c d/")] {
         for limit in 1..8 {
             let (mut seen, mut key_marker, mut id_marker) = (Vec::new(), String::new(), String::new());
             loop {
                 let asked = ListUploads { delimiter: delimiter.into(), key_marker, id_marker, limit, ..ListUploads::default() };
-                let page = s3.list_uploads("raw", asked).await.unwrap();
+                let page = s3.list_uploads(&Caller::default(), "raw", asked).await.unwrap();
                 seen.extend(page.uploads.into_iter().map(|upload| upload.key).chain(page.common_prefixes));
                 match page.next {
                     Some(next) => (key_marker, id_marker) = next,
@@ -314,6 +322,9 @@ async fn pages_of_uploads_together_hold_each_once() {
             assert_eq!(seen.join(" "), whole, "pages of {limit}");
         }
     }
-    let only = s3.list_uploads("raw", ListUploads { prefix: "b".into(), limit: 9, ..ListUploads::default() }).await.unwrap();
+    let only = s3
+        .list_uploads(&Caller::default(), "raw", ListUploads { prefix: "b".into(), limit: 9, ..ListUploads::default() })
+        .await
+        .unwrap();
     assert_eq!(only.uploads.len(), 3);
 }

@@ -135,6 +135,11 @@ impl Sts {
                 format!("SourceIdentity is '{inherited}' since the first session of this chain, and cannot become '{given}'.");
             return Err(StsError::AccessDenied(text));
         }
+        // What a run of a job does through another role is the run's all the same.
+        let job_run = match caller {
+            Caller::Session(session) => session.job_run.clone(),
+            Caller::Root => None,
+        };
         Ok(NewSession {
             role: Some(SessionRole { id: role.id.clone(), arn: role.arn(&self.lake.place) }),
             name: asked.session_name,
@@ -144,7 +149,7 @@ impl Sts {
             tags,
             transitive_tags: transitive,
             source_identity: asked.source_identity.or(inherited),
-            job_run: None,
+            job_run,
         })
     }
 }

@@ -215,6 +215,11 @@ impl Identity {
         Ok(Self { inner: Arc::new(Inner { lake: lake.clone(), key, roles }) })
     }
 
+    /// The lake whose sessions these are.
+    pub fn lake(&self) -> &Lake {
+        &self.inner.lake
+    }
+
     /// The account and region.
     pub fn place(&self) -> &Arc<Place> {
         &self.inner.lake.place

@@ -57,7 +57,8 @@ pub(super) fn changes(connection: &Connection, run: &str) -> Result<i64, StoreEr
 }
 
 pub(super) fn open(tx: &Tx<'_>, run: &str, job: &str) -> Result<(), StoreError> {
-    let insert = "INSERT OR REPLACE INTO staged_run (run, job, opened_ms) VALUES (?, ?, ?)";
+    let insert = "INSERT INTO staged_run (run, job, opened_ms) VALUES (?1, ?2, ?3)
+                  ON CONFLICT DO UPDATE SET job = ?2, opened_ms = ?3, ended_ms = NULL, changes = 0";
     tx.prepare_cached(insert)?.execute(params![run, job, tx.now_ms()])?;
     Ok(())
 }
