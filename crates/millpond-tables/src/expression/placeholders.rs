@@ -31,7 +31,8 @@ impl Placeholders {
         names: Option<impl IntoIterator<Item = (&'a String, &'a String)>>,
         values: Option<impl IntoIterator<Item = (&'a String, &'a Json)>>,
     ) -> Result<Self, ExpressionError> {
-        let names = names.map(|names| read("ExpressionAttributeNames", b'#', names, read_name)).transpose()?;
+        let names =
+            names.map(|names| read("ExpressionAttributeNames", b'#', names, |key, name| read_name(key, name))).transpose()?;
         let values = values.map(|values| read("ExpressionAttributeValues", b':', values, read_value)).transpose()?;
         Ok(Self { names, values, parsed: Vec::new() })
     }
@@ -104,7 +105,7 @@ fn read<'a, G: 'a, T>(
     Ok(all)
 }
 
-fn read_name(key: &str, name: &String) -> Result<String, ExpressionError> {
+fn read_name(key: &str, name: &str) -> Result<String, ExpressionError> {
     let wrong =
         |what: &str| ExpressionError::new(format!("ExpressionAttributeNames contains invalid value: {what} for key {key}"));
     if name.is_empty() {
@@ -113,7 +114,7 @@ fn read_name(key: &str, name: &String) -> Result<String, ExpressionError> {
     if name.len() > NAME_BYTES_MAX {
         return Err(wrong("One or more parameter values were invalid: The attribute name is longer than 65535 bytes"));
     }
-    Ok(name.clone())
+    Ok(name.to_owned())
 }
 
 fn read_value(key: &str, json: &Json) -> Result<Value, ExpressionError> {

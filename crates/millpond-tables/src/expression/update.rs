@@ -190,7 +190,7 @@ impl Update {
             }
         }
         // In the order of indexes: what is appended is in that order then.
-        puts.sort_by(|(left, _), (right, _)| left.cmp(right));
+        puts.sort_by_key(|(path, _)| *path);
         for (path, value) in puts {
             put(&mut new, path, value)?;
         }

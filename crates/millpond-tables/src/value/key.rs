@@ -299,7 +299,7 @@ fn decode_number(bytes: &[u8]) -> Option<(Number, usize)> {
         }
         places += 2;
     }
-    if digits % 10 == 0 {
+    if digits.is_multiple_of(10) {
         digits /= 10;
         places -= 1;
     }

@@ -20,7 +20,7 @@ fn ranges_of_keys_are_read() {
         ("a = :s AND #b > :n", SortRange::Greater(one.clone())),
         ("a = :s AND :n > b", SortRange::Less(one.clone())),
         ("(a = :s AND (b >= :n))", SortRange::GreaterOrEqual(one.clone())),
-        ("a = :s AND b BETWEEN :n AND :two", SortRange::Between(one.clone(), two)),
+        ("a = :s AND b BETWEEN :n AND :two", SortRange::Between(one, two)),
     ] {
         let range = KeyCondition::parse(text, &mut usual(), &schema(Some(KeyType::Number)))
             .unwrap_or_else(|error| panic!("{text}: {error}"));
