@@ -56,8 +56,8 @@ pub struct Program {
     pub argv: Vec<String>,
     /// All of its environment.
     pub environment: Vec<(String, String)>,
-    /// Files and directories that it sees under their own paths besides the system's, read only.
-    pub reads: Vec<PathBuf>,
+    /// Files and directories that it sees besides the system's, read only, and as which paths: see [`Desk::seen`].
+    pub reads: Vec<(PathBuf, PathBuf)>,
     /// The memory that it and what it starts may take, bytes.
     pub memory_bytes_max: u64,
     /// What may lie in its `/tmp`, bytes.
@@ -82,7 +82,13 @@ impl Desk {
 
     /// Its `/tmp`, as the program will see it.
     pub fn seen_tmp(&self) -> PathBuf {
-        if self.in_namespace { PathBuf::from("/tmp") } else { self.tmp() }
+        self.seen(&self.tmp(), "/tmp")
+    }
+
+    /// As which path the program will see `source`: as `target`, where it has a file tree of its own. (What lies in this machine's `/tmp` could not
+    /// be seen there under its own path.)
+    pub fn seen(&self, source: &Path, target: &str) -> PathBuf {
+        if self.in_namespace { PathBuf::from(target) } else { source.to_owned() }
     }
 }
 
@@ -284,18 +290,16 @@ impl Inner {
 }
 
 /// Binds for paths that are not seen already; what lies in a directory that is seen is seen.
-fn binds(reads: &[PathBuf], system: &[Bind]) -> Vec<Bind> {
-    let mut paths: Vec<&Path> = reads.iter().map(PathBuf::as_path).filter(|path| path.exists()).collect();
-    paths.sort();
-    let mut kept: Vec<&Path> = Vec::new();
-    for path in paths {
-        let is_seen =
-            system.iter().any(|bind| path.starts_with(&bind.target)) || kept.iter().any(|above| path.starts_with(above));
-        if !is_seen {
-            kept.push(path);
+fn binds(reads: &[(PathBuf, PathBuf)], system: &[Bind]) -> Vec<Bind> {
+    let mut wanted: Vec<&(PathBuf, PathBuf)> = reads.iter().filter(|(source, _)| source.exists()).collect();
+    wanted.sort_by_key(|(_, target)| target);
+    let mut kept: Vec<Bind> = Vec::new();
+    for (source, target) in wanted {
+        if !system.iter().chain(&kept).any(|bind| target.starts_with(&bind.target)) {
+            kept.push(Bind { source: source.to_owned(), target: target.to_owned(), device: false });
         }
     }
-    kept.into_iter().map(|path| Bind { source: path.to_owned(), target: path.to_owned(), device: false }).collect()
+    kept
 }
 
 /// Looks at memory and disks, and ends what takes too much, until nobody runs programs any more.

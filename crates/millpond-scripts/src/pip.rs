@@ -48,7 +48,8 @@ pub async fn run(mut command: Command, what: &str, progress: Progress<'_>) -> Re
         };
         let Some(line) = line else { break };
         if line.starts_with("Collecting ") || line.starts_with("Downloading ") || line.starts_with("Installing ") {
-            progress(&format!("{what}: {line}"));
+            let shown = line.split(" (from ").next().unwrap_or(&line);
+            progress(&format!("{what}: {shown}"));
         }
         if last.len() == REASON_LINES {
             last.pop_front();

@@ -87,6 +87,16 @@ struct Inner {
     compiled: tokio::sync::Mutex<Vec<PathBuf>>,
 }
 
+/// Where the process of a script finds things.
+struct Paths {
+    tmp: PathBuf,
+    packages: PathBuf,
+    environment: PathBuf,
+    modules: Vec<PathBuf>,
+    jars: Option<PathBuf>,
+    java: Option<PathBuf>,
+}
+
 /// How a script ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum How {
@@ -264,33 +274,43 @@ impl Scripts {
 
     fn program(&self, desk: &Desk, script: &Script, packages: &Path) -> Program {
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        let tmp = desk.seen_tmp();
-        let mut argv =
-            vec![text(&script.environment.program()), "-m".into(), "millpond_job".into(), text(&tmp.join(&script.file))];
-        argv.extend(script.arguments.iter().cloned());
-        let mut reads = vec![script.environment.directory.clone(), packages.to_owned()];
-        reads.extend(script.environment.python.files.iter().cloned());
-        reads.extend(script.modules.iter().cloned());
-        reads.extend(self.inner.settings.spark_jars.iter().cloned());
+        let mut reads = Vec::new();
+        let mut see = |source: &Path, target: &str| {
+            let seen = desk.seen(source, target);
+            reads.push((source.to_owned(), seen.clone()));
+            seen
+        };
         let java = std::env::var_os("JAVA_HOME").map(PathBuf::from).filter(|_| script.engine == Engine::PySpark);
-        reads.extend(java.iter().cloned());
+        let paths = Paths {
+            tmp: desk.seen_tmp(),
+            packages: see(packages, "/opt/millpond/python"),
+            environment: see(&script.environment.directory, "/opt/millpond/environment"),
+            modules: (0..).zip(&script.modules).map(|(at, path)| see(path, &format!("/opt/millpond/modules/{at}"))).collect(),
+            jars: self.inner.settings.spark_jars.as_deref().map(|jars| see(jars, "/opt/millpond/jars")),
+            java: java.as_deref().map(|java| see(java, "/opt/millpond/java")),
+        };
+        // The interpreter itself looks for its library where it was built to be.
+        reads.extend(script.environment.python.files.iter().map(|path| (path.clone(), path.clone())));
+        let python = text(&paths.environment.join("bin/python"));
+        let mut argv = vec![python, "-m".into(), "millpond_job".into(), text(&paths.tmp.join(&script.file))];
+        argv.extend(script.arguments.iter().cloned());
         Program {
             argv,
-            environment: self.variables(script, &tmp, packages, java.as_deref()),
+            environment: self.variables(script, &paths),
             reads,
             memory_bytes_max: script.memory_bytes,
             disk_bytes_max: self.inner.settings.disk_bytes_max,
         }
     }
 
-    fn variables(&self, script: &Script, tmp: &Path, packages: &Path, java: Option<&Path>) -> Vec<(String, String)> {
+    fn variables(&self, script: &Script, paths: &Paths) -> Vec<(String, String)> {
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        let host = &self.inner.settings.host;
+        let (host, tmp) = (&self.inner.settings.host, &paths.tmp);
         let mut python_path: Vec<String> = script.libraries.iter().map(|library| text(&tmp.join(library))).collect();
-        python_path.extend(script.modules.iter().map(|path| text(path)));
-        python_path.push(text(packages));
+        python_path.extend(paths.modules.iter().map(|path| text(path)));
+        python_path.push(text(&paths.packages));
         let pool_bytes = script.memory_bytes / 2;
-        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", text(&script.environment.directory.join("bin")));
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", text(&paths.environment.join("bin")));
         let mut all: Vec<(&str, String)> = vec![
             ("HOME", text(tmp)),
             ("TMPDIR", text(tmp)),
@@ -314,10 +334,10 @@ impl Scripts {
             ("SAIL_RUNTIME__MEMORY_POOL__TYPE", "fair".into()),
             ("SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE", pool_bytes.to_string()),
         ];
-        if let Some(jars) = &self.inner.settings.spark_jars {
+        if let Some(jars) = &paths.jars {
             all.push(("MILLPOND_SPARK_JARS", text(jars)));
         }
-        if let Some(java) = java {
+        if let Some(java) = &paths.java {
             all.push(("JAVA_HOME", text(java)));
         }
         let mut all: Vec<(String, String)> = all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
