@@ -5,6 +5,7 @@ use super::rows::{JobRun, RunState, RunStats};
 use crate::glue::trigger::fire;
 use crate::lake::{NewEvent, emit};
 use millpond_core::arn::Place;
+use millpond_core::env::iso8601;
 use millpond_store::{StoreError, Tx};
 use serde_json::json;
 
@@ -42,4 +43,20 @@ pub fn ended(
         return Ok(());
     }
     fire::told(tx, place, fire::Ended { node: &format!("job/{}", run.job), id: run.first_id(), state: state.as_str() })
+}
+
+/// A run has not ended when its owner wanted to be told (`NotifyDelayAfter`).
+pub fn delayed(tx: &Tx<'_>, place: &Place, run: &JobRun) -> Result<(), StoreError> {
+    let minutes = &run.spec.kept.get("NotificationProperty").cloned().unwrap_or_default()["NotifyDelayAfter"];
+    let state = run.state.as_str();
+    let detail = json!({
+        "jobName": run.job,
+        "severity": "INFO",
+        "notificationCondition": { "NotifyDelayAfter": minutes },
+        "state": state,
+        "jobRunId": run.id,
+        "message": format!("Job is in {state} state"),
+        "startedOn": iso8601(run.started_ms, false),
+    });
+    emit(tx, place, NewEvent { source: "aws.glue", detail_type: "Glue Job Run Status", resources: Vec::new(), detail })
 }

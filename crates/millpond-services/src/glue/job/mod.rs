@@ -2,19 +2,21 @@
 //!
 //! A *job* is a definition; a *run* is one execution of it. A run is a row first ([`rows`]) and becomes work through the task [`RUN`]. Runs of one job
 //! follow one another under one task key where the job has a bookmark (or may run once at a time), since each begins where the former ended. Runs
-//! that rules ask for coalesce: while one waits to begin, it does the work of all. Only Millpond's own command, `millpond`, runs in this version
-//! ([`run`] does it); Glue's own commands can be defined, and are refused when they are started.
+//! that rules ask for coalesce: while one waits to begin, it does the work of all. Millpond's own command, `millpond`, is done by [`run`], and Glue's
+//! commands `glueetl` and `pythonshell` by [`script`]; `gluestreaming` and `glueray` can be defined, and are refused when they are started.
 
+mod ending;
 mod events;
 mod logging;
 pub mod rows;
 mod run;
+pub mod script;
 pub mod spec;
 pub mod stops;
 pub mod targets;
 
 pub use rows::{COMPONENT, Job, JobRun, RunState, RunStats};
-pub use run::{JobRunHandler, Limits, QUARANTINE};
+pub use run::{ITEMS_COMPONENT, JobRunHandler, Limits, QUARANTINE, quarantine_bucket};
 pub use spec::{Arguments, ConvertArguments, JobSpec};
 
 use super::crawler::page::{self, Page};
@@ -25,7 +27,7 @@ use millpond_core::arn::Place;
 use millpond_store::task::NewTask;
 use millpond_store::{StoreError, Tx};
 use rusqlite::Connection;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// Tasks that run jobs; the key is the job's name, or the run's id where runs of the job may overlap.
 pub const RUN: &str = "glue.job-run";
@@ -45,14 +47,23 @@ fn found_run(connection: &Connection, job: &str, id: &str) -> Result<JobRun, Glu
 
 /// Whether runs of the job may overlap.
 fn overlaps(spec: &JobSpec, arguments: &Arguments) -> bool {
-    let bookmark = arguments.get("--job-bookmark-option").is_none_or(|option| option != "job-bookmark-disable");
+    // Two runs of a script with a bookmark would read the same: its owner allowed for that, and the one that commits last fails.
+    let bookmark =
+        spec.is_millpond() && arguments.get("--job-bookmark-option").is_none_or(|option| option != "job-bookmark-disable");
     spec.execution_property.max_concurrent_runs > 1 && !bookmark
 }
 
 /// A task that takes up a run.
 fn run_task(run: &JobRun) -> NewTask {
     let key = if overlaps(&run.spec, &run.spec.arguments(&run.arguments)) { &run.id } else { &run.job };
-    NewTask::new(RUN, json!({ "job": run.job, "run": (key == &run.id).then_some(&run.id) })).keyed(key)
+    let kind = if run.spec.is_millpond() { RUN } else { script::SCRIPT };
+    NewTask::new(kind, json!({ "job": run.job, "run": (key == &run.id).then_some(&run.id) })).keyed(key)
+}
+
+/// Removes the tasks of a key: a job's definition may have changed its command.
+fn cancel_tasks(tx: &Tx<'_>, key: &str) -> Result<(), StoreError> {
+    tx.cancel_tasks(RUN, key)?;
+    tx.cancel_tasks(script::SCRIPT, key).map(|_| ())
 }
 
 fn add_run(tx: &Tx<'_>, job: &Job, arguments: Arguments, state: RunState) -> Result<JobRun, StoreError> {
@@ -119,21 +130,53 @@ pub(super) fn start_triggered(
 }
 
 fn check_runs(job: &Job, arguments: &Arguments) -> Result<(), GlueError> {
-    if !job.spec.is_millpond() {
-        let command = job.spec.command.name.as_deref().unwrap_or("?");
-        return Err(GlueError::InvalidInput(format!(
-            "Job {} has the command '{command}'. This version runs jobs of the command '{}' only; Spark and Python scripts come later.",
-            job.name,
-            spec::MILLPOND
-        )));
+    let arguments = job.spec.arguments(arguments);
+    match job.spec.is_millpond() {
+        true => ConvertArguments::read(&arguments).map(|_| ()),
+        false => script::ScriptArguments::read(&job.name, &job.spec, &arguments).map(|_| ()),
     }
-    ConvertArguments::read(&job.spec.arguments(arguments)).map(|_| ())
+}
+
+/// What `StartJobRun` can say.
+#[derive(Debug, Clone, Default)]
+pub struct StartRun {
+    /// Over those of the job.
+    pub arguments: Arguments,
+    /// Minutes.
+    pub timeout: Option<i32>,
+    /// A former run whose arguments are taken again.
+    pub retry_of: Option<String>,
+    /// Whether the run waits where as many run as may.
+    pub queue: Option<bool>,
+    /// Members of the definition that this run has otherwise: `WorkerType`, `NumberOfWorkers`, `MaxCapacity`, `NotificationProperty`, …
+    pub members: Map<String, Value>,
+}
+
+/// Lays a run's own members over the definition. Workers and capacity say the same thing: what the run says counts.
+fn overlay(spec: &mut JobSpec, members: Map<String, Value>) {
+    let workers = ["WorkerType", "NumberOfWorkers"];
+    let capacity = ["MaxCapacity", "AllocatedCapacity"];
+    for (group, other) in [(workers, capacity), (capacity, workers)] {
+        if group.iter().any(|name| members.contains_key(*name)) {
+            other.iter().filter(|name| !members.contains_key(**name)).for_each(|name| {
+                spec.kept.remove(*name);
+            });
+        }
+    }
+    spec.kept.extend(members);
 }
 
 /// What is asked for when a run is told to stop, for one that has not begun: it ends at once.
 fn end_waiting(tx: &Tx<'_>, place: &Place, run: &JobRun) -> Result<(), StoreError> {
     rows::end_run(tx, &run.id, RunState::Stopped, Some("stopped before it began"), &run.stats)?;
     events::ended(tx, place, run, RunState::Stopped, None, &run.stats)
+}
+
+fn some_bookmarks(job: &str, bookmarks: Vec<rows::Bookmark>) -> Result<Vec<rows::Bookmark>, GlueError> {
+    match bookmarks.is_empty() {
+        true => Err(GlueError::EntityNotFound(format!("Entity not found: continuation for job {job} does not exist"))),
+        false => Ok(bookmarks),
+    }
 }
 
 /// How the stop of one run went.
@@ -165,8 +208,9 @@ impl Glue {
             return Err(GlueError::InvalidInput("Name must have 1 to 255 characters.".into()));
         }
         spec.check()?;
-        let arn = self.job_arn(&name);
+        let (arn, place) = (self.job_arn(&name), self.lake.place.clone());
         let made = self.lake.store.write(move |tx| {
+            script::check(tx, &place, &name, &spec)?;
             if !rows::insert(tx, &name, &spec)? {
                 return Err(GlueError::AlreadyExists(format!("Job already exists: {name}")));
             }
@@ -179,10 +223,12 @@ impl Glue {
     /// `UpdateJob`: the whole definition is replaced, as the API says.
     pub async fn update_job(&self, name: String, mut spec: JobSpec) -> Result<String, GlueError> {
         spec.check()?;
+        let place = self.lake.place.clone();
         let updated = self.lake.store.write(move |tx| {
             if spec.role.is_none() {
                 spec.role = found(tx, &name)?.spec.role;
             }
+            script::check(tx, &place, &name, &spec)?;
             match rows::update(tx, &name, &spec)? {
                 true => Ok(name),
                 false => Err(missing(&name)),
@@ -197,8 +243,8 @@ impl Glue {
         let deleted = self.lake.store.write(move |tx| {
             let open = rows::open_runs(tx, &name)?;
             tags::forget(tx, &arn)?;
-            tx.cancel_tasks(RUN, &name)?;
-            open.iter().try_for_each(|run| tx.cancel_tasks(RUN, &run.id).map(|_| ()))?;
+            cancel_tasks(tx, &name)?;
+            open.iter().try_for_each(|run| cancel_tasks(tx, &run.id))?;
             rows::delete(tx, &name)?;
             Ok::<_, GlueError>((name, open))
         });
@@ -252,30 +298,23 @@ impl Glue {
         looked.await
     }
 
-    /// `StartJobRun`. Answers the run's id. `retry_of` names a former run whose arguments are taken again; `queue` lets the run wait where as many
-    /// run as may.
-    pub async fn start_job_run(
-        &self,
-        name: String,
-        arguments: Arguments,
-        timeout: Option<i32>,
-        retry_of: Option<String>,
-        queue: Option<bool>,
-    ) -> Result<String, GlueError> {
-        if let Some(minutes) = timeout.filter(|minutes| !(1..=10_080).contains(minutes)) {
+    /// `StartJobRun`. Answers the run's id.
+    pub async fn start_job_run(&self, name: String, start: StartRun) -> Result<String, GlueError> {
+        if let Some(minutes) = start.timeout.filter(|minutes| !(1..=10_080).contains(minutes)) {
             return Err(GlueError::InvalidInput(format!("Timeout must be from 1 to 10,080 minutes, is {minutes}.")));
         }
         let started = self.lake.store.write(move |tx| {
             let mut job = found(tx, &name)?;
-            let mut arguments = arguments;
-            if let Some(former) = retry_of {
+            let mut arguments = start.arguments;
+            if let Some(former) = start.retry_of {
                 let former = found_run(tx, &name, &former)?;
                 arguments = former.arguments.into_iter().chain(arguments).collect();
             }
             check_runs(&job, &arguments)?;
-            job.spec.timeout = timeout.or(job.spec.timeout);
+            job.spec.timeout = start.timeout.or(job.spec.timeout);
+            overlay(&mut job.spec, start.members);
             let full = rows::open_runs(tx, &name)?.len() >= job.spec.execution_property.max_concurrent_runs as usize;
-            let queues = queue.or(job.spec.job_run_queuing_enabled).unwrap_or(false);
+            let queues = start.queue.or(job.spec.job_run_queuing_enabled).unwrap_or(false);
             if full && !queues {
                 return Err(GlueError::ConcurrentRunsExceeded(format!("Concurrent runs exceeded for {name}")));
             }
@@ -322,28 +361,26 @@ impl Glue {
         Ok(told)
     }
 
-    /// `GetJobBookmark`.
-    pub async fn job_bookmarks(&self, job: String) -> Result<Vec<rows::Bookmark>, GlueError> {
+    /// `GetJobBookmark`: as it is, or as it was after a run.
+    pub async fn job_bookmarks(&self, job: String, run: Option<String>) -> Result<Vec<rows::Bookmark>, GlueError> {
         let looked = self.lake.store.read(move |connection| {
             found(connection, &job)?;
-            let bookmarks = rows::bookmarks(connection, &job)?;
-            if bookmarks.is_empty() {
-                return Err(GlueError::EntityNotFound(format!("Entity not found: continuation for job {job} does not exist")));
-            }
-            Ok(bookmarks)
+            let bookmarks = match &run {
+                Some(run) => script::after(connection, &job, run)?,
+                None => rows::bookmarks(connection, &job)?,
+            };
+            some_bookmarks(&job, bookmarks)
         });
         looked.await
     }
 
-    /// `ResetJobBookmark`: the next run reads everything again.
-    pub async fn reset_job_bookmark(&self, job: String) -> Result<Vec<rows::Bookmark>, GlueError> {
+    /// `ResetJobBookmark`: the next run reads everything again; or, with a run, all that came after that run.
+    pub async fn reset_job_bookmark(&self, job: String, run: Option<String>) -> Result<Vec<rows::Bookmark>, GlueError> {
         let done = self.lake.store.write(move |tx| {
             found(tx, &job)?;
-            let bookmarks = rows::bookmarks(tx, &job)?;
-            if bookmarks.is_empty() {
-                return Err(GlueError::EntityNotFound(format!("Entity not found: continuation for job {job} does not exist")));
-            }
-            rows::reset(tx, &job)?;
+            some_bookmarks(&job, rows::bookmarks(tx, &job)?)?;
+            let states = run.map(|run| script::after(tx, &job, &run)).transpose()?;
+            rows::reset(tx, &job, &states.unwrap_or_default())?;
             Ok(rows::bookmarks(tx, &job)?)
         });
         done.await

@@ -1,5 +1,6 @@
 //! The rows of jobs, runs and bookmarks. All SQL about them is here.
 
+use super::script;
 use super::spec::{Arguments, JobSpec};
 use millpond_core::env::EnvExt;
 use millpond_store::{Component, StoreError, Tx};
@@ -103,7 +104,11 @@ pub struct RunStats {
     pub files_out: u64,
     /// Partitions of the target that are new.
     pub partitions_created: u64,
-    /// `database.table` of the target.
+    /// Where the target is a table of items: rows that another row took the place of, in this run or (where ids are hashes of rows) before.
+    pub duplicates: u64,
+    /// Where the target is a table of items: those of `rows_out` that took the place of an item of their key.
+    pub items_replaced: u64,
+    /// `database.table` of the target, or `dynamodb:table`.
     pub target: String,
     /// From the run's begin to its commit.
     pub elapsed_ms: u64,
@@ -214,6 +219,7 @@ pub fn update(tx: &Tx<'_>, name: &str, spec: &JobSpec) -> Result<bool, StoreErro
 pub fn delete(tx: &Tx<'_>, name: &str) -> Result<bool, StoreError> {
     tx.prepare_cached("DELETE FROM job_run WHERE job = ?")?.execute([name])?;
     tx.prepare_cached("DELETE FROM job_bookmark WHERE job = ?")?.execute([name])?;
+    script::forget_states(tx, name)?;
     Ok(tx.prepare_cached("DELETE FROM job WHERE name = ?")?.execute([name])? > 0)
 }
 
@@ -332,7 +338,7 @@ pub fn end_run(tx: &Tx<'_>, id: &str, state: RunState, message: Option<&str>, st
 }
 
 /// How far a job has read a source.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bookmark {
     /// `database.table`.
     pub source: String,
@@ -378,14 +384,20 @@ pub fn bookmark_or_new(tx: &Tx<'_>, job: &str, source: &str) -> Result<Bookmark,
 pub fn advance(tx: &Tx<'_>, job: &str, found: &Bookmark, seq: i64, run: &str) -> Result<bool, StoreError> {
     let update = "UPDATE job_bookmark SET seq = ?5, runs = runs + 1, run = ?6 WHERE job = ?1 AND source = ?2 AND generation = ?3 AND seq = ?4";
     let values = params![job, found.source, found.generation, found.seq, seq, run];
-    Ok(tx.prepare_cached(update)?.execute(values)? > 0)
+    if tx.prepare_cached(update)?.execute(values)? == 0 {
+        return Ok(false);
+    }
+    script::put_state(tx, job, &found.source, run, seq)?;
+    Ok(true)
 }
 
-/// Sets all bookmarks of a job back to the beginning: everything will be read again.
-pub fn reset(tx: &Tx<'_>, job: &str) -> Result<(), StoreError> {
+/// Sets all bookmarks of a job back: to where `states` say that they were, else to the beginning. What came after will be read again.
+pub fn reset(tx: &Tx<'_>, job: &str, states: &[Bookmark]) -> Result<(), StoreError> {
     for bookmark in bookmarks(tx, job)? {
-        let update = "UPDATE job_bookmark SET generation = ?, seq = 0, run = NULL WHERE job = ? AND source = ?";
-        tx.prepare_cached(update)?.execute(params![tx.next_seq(), job, bookmark.source])?;
+        let state = states.iter().find(|state| state.source == bookmark.source);
+        let (seq, run) = state.map_or((0, None), |state| (state.seq, state.run.as_deref()));
+        let update = "UPDATE job_bookmark SET generation = ?, seq = ?, run = ? WHERE job = ? AND source = ?";
+        tx.prepare_cached(update)?.execute(params![tx.next_seq(), seq, run, job, bookmark.source])?;
     }
     Ok(())
 }

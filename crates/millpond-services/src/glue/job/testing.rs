@@ -1,7 +1,7 @@
 //! A lake for tests of crawls and jobs: real store, real engine, tasks done one after another.
 
 use crate::glue::crawler::{CrawlHandler, CrawlerSpec};
-use crate::glue::job::{Arguments, JobRun, JobRunHandler, JobSpec, Limits};
+use crate::glue::job::{Arguments, JobRun, JobRunHandler, JobSpec, Limits, StartRun};
 use crate::glue::{Glue, GlueError};
 use crate::lake::objects::{self, Cause, NewObject, ObjectMeta};
 use crate::lake::{Lake, catalog, ledger};
@@ -38,6 +38,8 @@ impl Pond {
             crate::glue::crawler::COMPONENT,
             crate::glue::classifier::COMPONENT,
             crate::glue::job::COMPONENT,
+            crate::glue::job::script::COMPONENT,
+            crate::glue::job::ITEMS_COMPONENT,
             crate::glue::trigger::COMPONENT,
         ];
         // The threads of a former lake's engine may still be letting go of it.
@@ -158,7 +160,7 @@ impl Pond {
             let spec: JobSpec = serde_json::from_value(spec).unwrap();
             self.glue.create_job("j".into(), spec, Default::default()).await.unwrap();
         }
-        self.glue.start_job_run("j".into(), Arguments::new(), None, None, None).await.unwrap()
+        self.glue.start_job_run("j".into(), StartRun::default()).await.unwrap()
     }
 
     /// The first value of each row of a query, as text.

@@ -1,7 +1,7 @@
 //! Runs of Millpond's own command over a real store and engine.
 
 use super::testing::{Pond, binary};
-use super::{Arguments, JobSpec, RunState, deliver_to_job};
+use super::{Arguments, JobSpec, RunState, StartRun, deliver_to_job};
 use crate::glue::GlueError;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -60,10 +60,10 @@ async fn an_overwritten_file_counts_by_its_version() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reset_bookmark_reads_everything_again() {
     let pond = crawled(&[("s3://raw/flights/jan.csv", JANUARY)]).await;
-    assert!(matches!(pond.glue.job_bookmarks("j".into()).await.unwrap_err(), GlueError::EntityNotFound(_)));
+    assert!(matches!(pond.glue.job_bookmarks("j".into(), None).await.unwrap_err(), GlueError::EntityNotFound(_)));
     pond.convert("flights", &[]).await;
-    assert_eq!(pond.glue.job_bookmarks("j".into()).await.unwrap()[0].runs, 1);
-    pond.glue.reset_job_bookmark("j".into()).await.unwrap();
+    assert_eq!(pond.glue.job_bookmarks("j".into(), None).await.unwrap()[0].runs, 1);
+    pond.glue.reset_job_bookmark("j".into(), None).await.unwrap();
     assert_eq!(pond.convert("flights", &[]).await.stats.rows_out, 3);
 }
 
@@ -144,13 +144,13 @@ async fn a_crash_between_any_two_steps_leaves_each_row_once() {
 async fn deliveries_coalesce_and_starts_beyond_the_limit_are_refused() {
     let pond = crawled(&[("s3://raw/flights/jan.csv", JANUARY)]).await;
     let first = pond.start("flights", &[]).await;
-    let more = pond.glue.start_job_run("j".into(), Arguments::new(), None, None, None).await;
+    let more = pond.glue.start_job_run("j".into(), StartRun::default()).await;
     assert!(matches!(more.unwrap_err(), GlueError::ConcurrentRunsExceeded(_)));
     for _ in 0..10 {
         let id = pond.lake.store.write(|tx| deliver_to_job(tx, "j", Arguments::new())).await.unwrap();
         assert_eq!(id, first, "the run that waits does the work of all");
     }
-    let queued = pond.glue.start_job_run("j".into(), Arguments::new(), None, None, Some(true)).await.unwrap();
+    let queued = pond.glue.start_job_run("j".into(), StartRun { queue: Some(true), ..StartRun::default() }).await.unwrap();
     assert_eq!(pond.glue.job_run("j".into(), queued.clone()).await.unwrap().state, RunState::Waiting);
     pond.work().await;
     for id in [first, queued] {
@@ -175,14 +175,14 @@ async fn more_than_one_run_takes_is_left_to_the_next_which_follows_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn spark_scripts_can_be_defined_and_are_refused_by_name_when_started() {
+async fn what_does_not_run_here_can_be_defined_and_is_refused_by_name_when_started() {
     let pond = Pond::new().await;
-    let spec = json!({"Role": "r", "Command": {"Name": "glueetl", "ScriptLocation": "s3://x/y.py"}, "GlueVersion": "4.0"});
+    let spec = json!({"Role": "r", "Command": {"Name": "gluestreaming", "ScriptLocation": "s3://x/y.py"}, "GlueVersion": "4.0"});
     let spec: JobSpec = serde_json::from_value(spec).unwrap();
     pond.glue.create_job("etl".into(), spec.clone(), BTreeMap::new()).await.unwrap();
     assert!(matches!(pond.glue.create_job("etl".into(), spec, BTreeMap::new()).await.unwrap_err(), GlueError::AlreadyExists(_)));
-    let error = pond.glue.start_job_run("etl".into(), Arguments::new(), None, None, None).await.unwrap_err();
-    assert!(matches!(&error, GlueError::InvalidInput(text) if text.contains("glueetl")), "{error}");
+    let error = pond.glue.start_job_run("etl".into(), StartRun::default()).await.unwrap_err();
+    assert!(matches!(&error, GlueError::InvalidInput(text) if text.contains("gluestreaming")), "{error}");
     assert_eq!(pond.glue.job("etl".into()).await.unwrap().spec.kept["GlueVersion"], "4.0");
 }
 

@@ -1,8 +1,8 @@
 //! The end of a run that worked: one transaction.
 
 use super::select::Selection;
-use super::{RunError, events, follow_up, logging};
-use crate::glue::job::rows::{self, JobRun, RunState, RunStats};
+use super::{RunError, ending, events, logging};
+use crate::glue::job::rows::{self, Bookmark, JobRun, RunState, RunStats};
 use crate::glue::job::spec::ConvertArguments;
 use crate::lake::catalog::{self, Archive};
 use crate::lake::ledger::{self, Entry};
@@ -48,11 +48,20 @@ pub(super) fn commit(tx: &Tx<'_>, work: Work) -> Result<(), RunError> {
         elapsed_ms: work.run.begun_ms.map_or(0, |begun| (tx.now_ms() - begun).max(0)) as u64,
         ..RunStats::default()
     };
-    let generation = move_bookmark(tx, &work)?;
+    let (source, bookmark) = (work.arguments.source(), work.selected.bookmark.as_ref());
+    let generation = match work.arguments.bookmark {
+        true => Some(move_bookmark(tx, &work.run, &source, bookmark, work.selected.until)?),
+        false => None,
+    };
     let mut message = work.selected.remark.clone();
     if let Some(outcome) = &work.outcome {
         stats.partitions_created = write_target(tx, &work, outcome)?;
-        write_quarantine(tx, &work, outcome)?;
+        let quarantine = Quarantine {
+            database: &work.arguments.target_database,
+            beside: &work.arguments.target_table,
+            location: &work.selected.target_location,
+        };
+        write_quarantine(tx, &work.place, &work.run, &quarantine, &outcome.quarantine)?;
         let entries = entries(&work.selected, outcome)?;
         ledger::record(tx, &work.run.job, generation, &work.run.id, &entries)?;
         count(&mut stats, outcome, &entries);
@@ -62,32 +71,39 @@ pub(super) fn commit(tx: &Tx<'_>, work: Work) -> Result<(), RunError> {
     logging::ended(tx, &work.run, RunState::Succeeded, message.as_deref(), &stats)?;
     events::ended(tx, &work.place, &work.run, RunState::Succeeded, message.as_deref(), &stats)?;
     if work.selected.more {
-        let waits =
-            |run: &JobRun| matches!(run.state, RunState::Waiting | RunState::Starting) && run.arguments == work.run.arguments;
-        if !rows::open_runs(tx, &work.run.job)?.iter().any(waits) {
-            let next =
-                JobRun { id: rows::new_run_id(tx), attempt: 0, previous: None, state: RunState::Starting, ..work.run.clone() };
-            rows::insert_run(tx, &JobRun { stats: RunStats::default(), ..next })?;
-        }
+        go_on(tx, &work.run)?;
     }
-    Ok(follow_up(tx, &work.run.job)?)
+    Ok(ending::follow_up(tx, &work.run.job)?)
 }
 
-/// Moves the bookmark to where the run has read; answers its generation.
-fn move_bookmark(tx: &Tx<'_>, work: &Work) -> Result<Option<i64>, RunError> {
-    if !work.arguments.bookmark {
-        return Ok(None);
+/// Adds the run that takes what a run left.
+pub(super) fn go_on(tx: &Tx<'_>, run: &JobRun) -> Result<(), RunError> {
+    let waits = |one: &JobRun| matches!(one.state, RunState::Waiting | RunState::Starting) && one.arguments == run.arguments;
+    if !rows::open_runs(tx, &run.job)?.iter().any(waits) {
+        let next = JobRun { id: rows::new_run_id(tx), attempt: 0, previous: None, state: RunState::Starting, ..run.clone() };
+        rows::insert_run(tx, &JobRun { stats: RunStats::default(), ..next })?;
     }
-    let (job, selected) = (&work.run.job, &work.selected);
-    let now = rows::bookmark_or_new(tx, job, &work.arguments.source())?;
-    let as_found = match &selected.bookmark {
+    Ok(())
+}
+
+/// Moves the bookmark from where it was found to where the run has read; answers its generation.
+pub(super) fn move_bookmark(
+    tx: &Tx<'_>,
+    run: &JobRun,
+    source: &str,
+    found: Option<&Bookmark>,
+    until: i64,
+) -> Result<i64, RunError> {
+    let job = &run.job;
+    let now = rows::bookmark_or_new(tx, job, source)?;
+    let as_found = match found {
         Some(found) => (found.generation, found.seq) == (now.generation, now.seq),
         None => now.seq == 0,
     };
-    if !as_found || !rows::advance(tx, job, &now, selected.until.max(now.seq), &work.run.id)? {
+    if !as_found || !rows::advance(tx, job, &now, until.max(now.seq), &run.id)? {
         return Err(RunError::Transient(format!("the bookmark of job {job} was changed while the run was under way")));
     }
-    Ok(Some(now.generation))
+    Ok(now.generation)
 }
 
 fn bucket_of(tx: &Tx<'_>, location: &str) -> Result<(Bucket, String), RunError> {
@@ -114,7 +130,7 @@ fn write_target(tx: &Tx<'_>, work: &Work, outcome: &ConvertOutcome) -> Result<u6
     let mut partitions: BTreeMap<&[String], String> = BTreeMap::new();
     for (at, file) in outcome.files.iter().enumerate() {
         let folder = folder(&names, &file.partition_values);
-        put_file(tx, work, &bucket, format!("{prefix}{folder}{}", file_name(&work.run, at)), file)?;
+        put_file(tx, &work.place, &bucket, format!("{prefix}{folder}{}", file_name(&work.run, at)), file)?;
         partitions.entry(&file.partition_values).or_insert(folder);
     }
     let table = match now {
@@ -126,8 +142,12 @@ fn write_target(tx: &Tx<'_>, work: &Work, outcome: &ConvertOutcome) -> Result<u6
             table
         }
         None => {
-            let table =
-                new_table(work, &arguments.target_table, &selected.target_location, &outcome.columns, &outcome.partition_keys);
+            let table = NewTable {
+                database: &arguments.target_database,
+                name: &arguments.target_table,
+                location: &selected.target_location,
+            };
+            let table = table.with(&work.run, &outcome.columns, &outcome.partition_keys);
             catalog::put_table(tx, &work.place, table, Archive::Keep)?.0
         }
     };
@@ -146,22 +166,39 @@ fn write_target(tx: &Tx<'_>, work: &Work, outcome: &ConvertOutcome) -> Result<u6
     Ok(put.created as u64)
 }
 
-fn write_quarantine(tx: &Tx<'_>, work: &Work, outcome: &ConvertOutcome) -> Result<(), RunError> {
-    if outcome.quarantine.is_empty() {
+/// Where a target's quarantine is.
+pub(super) struct Quarantine<'a> {
+    /// Its database.
+    pub database: &'a str,
+    /// The table that it is beside, whose name its own begins with.
+    pub beside: &'a str,
+    /// `s3://bucket/prefix/` of that table.
+    pub location: &'a str,
+}
+
+/// Names the files of the quarantine, and its table.
+pub(super) fn write_quarantine(
+    tx: &Tx<'_>,
+    place: &Place,
+    run: &JobRun,
+    quarantine: &Quarantine<'_>,
+    files: &[WrittenFile],
+) -> Result<(), RunError> {
+    if files.is_empty() {
         return Ok(());
     }
-    let (database, name) = (&work.arguments.target_database, format!("{}{QUARANTINE}", work.arguments.target_table));
-    let beside = format!("{}{QUARANTINE}/", work.selected.target_location.trim_end_matches('/'));
-    let existing = catalog::table(tx, database, &name)?;
+    let name = format!("{}{QUARANTINE}", quarantine.beside);
+    let beside = format!("{}{QUARANTINE}/", quarantine.location.trim_end_matches('/'));
+    let existing = catalog::table(tx, quarantine.database, &name)?;
     let location = existing.as_ref().and_then(|table| table.storage.location.clone()).unwrap_or(beside);
     let location = format!("{}/", location.trim_end_matches('/'));
     let (bucket, prefix) = bucket_of(tx, &location)?;
-    for (at, file) in outcome.quarantine.iter().enumerate() {
-        put_file(tx, work, &bucket, format!("{prefix}{}", file_name(&work.run, at)), file)?;
+    for (at, file) in files.iter().enumerate() {
+        put_file(tx, place, &bucket, format!("{prefix}{}", file_name(run, at)), file)?;
     }
     if existing.is_none() {
-        let table = new_table(work, &name, &location, &quarantine_columns(), &[]);
-        catalog::put_table(tx, &work.place, table, Archive::Keep)?;
+        let table = NewTable { database: quarantine.database, name: &name, location: &location };
+        catalog::put_table(tx, place, table.with(run, &quarantine_columns(), &[]), Archive::Keep)?;
     }
     Ok(())
 }
@@ -177,7 +214,7 @@ fn file_name(run: &JobRun, at: usize) -> String {
     format!("part-{}{attempt}-{at:05}.zstd.parquet", &base[..base.len().min(16)])
 }
 
-fn put_file(tx: &Tx<'_>, work: &Work, bucket: &Bucket, key: String, file: &WrittenFile) -> Result<(), RunError> {
+fn put_file(tx: &Tx<'_>, place: &Place, bucket: &Bucket, key: String, file: &WrittenFile) -> Result<(), RunError> {
     let blob: BlobId = file.blob.as_ref().parse()?;
     tx.adopt_written(&blob)?;
     // Not the MD5 of the bytes, which nobody has computed: like the ETag of a multipart upload, which clients take as opaque.
@@ -185,7 +222,7 @@ fn put_file(tx: &Tx<'_>, work: &Work, bucket: &Bucket, key: String, file: &Writt
     let headers = BTreeMap::from([("content-type".to_owned(), "application/vnd.apache.parquet".to_owned())]);
     let meta = ObjectMeta { headers, ..ObjectMeta::default() };
     let cause = Cause { reason: "PutObject", requester: "glue.amazonaws.com".into(), ..Cause::default() };
-    objects::put(tx, &work.place, bucket, NewObject { key, blob, size: file.size, etag, meta }, &cause)?;
+    objects::put(tx, place, bucket, NewObject { key, blob, size: file.size, etag, meta }, &cause)?;
     Ok(())
 }
 
@@ -193,41 +230,50 @@ fn parameters(pairs: &[(&str, &str)]) -> Parameters {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-fn new_table(work: &Work, name: &str, location: &str, columns: &[Column], keys: &[Column]) -> Table {
-    let storage = StorageDescriptor {
-        columns: columns.to_vec(),
-        location: Some(location.to_owned()),
-        input_format: Some("org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat".into()),
-        output_format: Some("org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat".into()),
-        compressed: false,
-        number_of_buckets: -1,
-        serde_info: SerDeInfo {
-            name: None,
-            serialization_library: Some("org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe".into()),
-            parameters: parameters(&[("serialization.format", "1")]),
-        },
-        ..StorageDescriptor::default()
-    };
-    Table {
-        database: work.arguments.target_database.clone(),
-        name: name.to_owned(),
-        storage,
-        partition_keys: keys.to_vec(),
-        table_type: Some("EXTERNAL_TABLE".into()),
-        parameters: parameters(&[
-            ("EXTERNAL", "TRUE"),
-            ("classification", "parquet"),
-            ("compressionType", "zstd"),
-            ("typeOfData", "file"),
-            ("CreatedByJob", &work.run.job),
-            ("CreatedByJobRun", &work.run.id),
-        ]),
-        ..Table::default()
+/// A table of Parquet files that a run makes.
+struct NewTable<'a> {
+    database: &'a str,
+    name: &'a str,
+    location: &'a str,
+}
+
+impl NewTable<'_> {
+    fn with(&self, run: &JobRun, columns: &[Column], keys: &[Column]) -> Table {
+        let storage = StorageDescriptor {
+            columns: columns.to_vec(),
+            location: Some(self.location.to_owned()),
+            input_format: Some("org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat".into()),
+            output_format: Some("org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat".into()),
+            compressed: false,
+            number_of_buckets: -1,
+            serde_info: SerDeInfo {
+                name: None,
+                serialization_library: Some("org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe".into()),
+                parameters: parameters(&[("serialization.format", "1")]),
+            },
+            ..StorageDescriptor::default()
+        };
+        Table {
+            database: self.database.to_owned(),
+            name: self.name.to_owned(),
+            storage,
+            partition_keys: keys.to_vec(),
+            table_type: Some("EXTERNAL_TABLE".into()),
+            parameters: parameters(&[
+                ("EXTERNAL", "TRUE"),
+                ("classification", "parquet"),
+                ("compressionType", "zstd"),
+                ("typeOfData", "file"),
+                ("CreatedByJob", &run.job),
+                ("CreatedByJobRun", &run.id),
+            ]),
+            ..Table::default()
+        }
     }
 }
 
 /// The ledger's entries: inputs and counts are in the same order.
-fn entries(selected: &Selection, outcome: &ConvertOutcome) -> Result<Vec<Entry>, RunError> {
+pub(super) fn entries(selected: &Selection, outcome: &ConvertOutcome) -> Result<Vec<Entry>, RunError> {
     if selected.files.len() != outcome.inputs.len() {
         let text = format!("the conversion answered for {} of {} objects", outcome.inputs.len(), selected.files.len());
         return Err(RunError::Failed(text));

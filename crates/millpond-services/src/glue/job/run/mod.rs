@@ -11,23 +11,25 @@
 //! object version is in the target exactly once.
 
 mod commit;
+mod items;
 mod select;
 
 use super::rows::{self, JobRun, RunState, RunStats};
 use super::spec::{Arguments, ConvertArguments};
-use super::{RUN, events, logging, run_task};
+use super::{RUN, ending, events, logging};
 use crate::glue::{Glue, GlueError};
 use crate::lake::Lake;
 use crate::runtime::{Failure, Handler};
 use async_trait::async_trait;
 pub use commit::QUARANTINE;
+pub use items::{COMPONENT as ITEMS_COMPONENT, quarantine_bucket};
 use millpond_engine::convert::{ConvertError, ConvertOptions, ConvertOutcome, ConvertSpec, convert};
 use millpond_engine::decode::Reader;
 use millpond_engine::query::Engine;
 use millpond_engine::sql_transform::sql_transform;
 use millpond_engine::write::WriteOptions;
 use millpond_store::task::Task;
-use millpond_store::{StoreError, Tx};
+use millpond_store::StoreError;
 pub use select::Limits;
 use select::Selection;
 use std::sync::Arc;
@@ -140,7 +142,7 @@ impl Handler for JobRunHandler {
 }
 
 /// The run that a task is about: that of its payload; else of its job's that have not ended the one that a former worker left, or the oldest.
-fn find(connection: &rusqlite::Connection, task: &Task) -> Result<Option<JobRun>, StoreError> {
+pub(super) fn find(connection: &rusqlite::Connection, task: &Task) -> Result<Option<JobRun>, StoreError> {
     if let Some(id) = task.payload.get("run").and_then(|run| run.as_str()) {
         return Ok(rows::run(connection, id)?.filter(|run| !run.state.has_ended()));
     }
@@ -173,46 +175,20 @@ async fn end(lake: &Lake, task: Option<&Task>, run: JobRun, state: RunState, rea
     let (task, place) = (task.cloned(), lake.place.clone());
     let ended = lake.store.write(move |tx| {
         task.iter().try_for_each(|task| tx.finish_task(task))?;
+        items::forget(tx, &run.id)?;
         let elapsed_ms = run.begun_ms.map_or(0, |begun| (tx.now_ms() - begun).max(0)) as u64;
         let stats = RunStats { elapsed_ms, ..run.stats.clone() };
-        rows::end_run(tx, &run.id, state, reason.as_deref(), &stats)?;
-        logging::ended(tx, &run, state, reason.as_deref(), &stats)?;
-        events::ended(tx, &place, &run, state, reason.as_deref(), &stats)?;
-        if state == RunState::Failed && run.attempt < run.spec.max_retries.unwrap_or(0) {
-            retry(tx, &run)?;
-        }
-        follow_up(tx, &run.job)
+        ending::end(tx, &place, &run, state, reason.as_deref(), &stats)
     });
     ended.await
-}
-
-/// Adds the next attempt of a run that failed.
-fn retry(tx: &Tx<'_>, run: &JobRun) -> Result<(), StoreError> {
-    let base = run.id.split("_attempt_").next().unwrap_or(&run.id);
-    let attempt = run.attempt + 1;
-    let next = JobRun {
-        id: format!("{base}_attempt_{attempt}"),
-        attempt,
-        previous: Some(run.id.clone()),
-        state: RunState::Starting,
-        stats: RunStats::default(),
-        ..run.clone()
-    };
-    rows::insert_run(tx, &next)?;
-    tx.enqueue(&run_task(&next)).map(|_| ())
-}
-
-/// Makes sure that the runs of a job that wait have a task: those that share one key have only one.
-fn follow_up(tx: &Tx<'_>, job: &str) -> Result<(), StoreError> {
-    for run in rows::open_runs(tx, job)?.iter().filter(|run| matches!(run.state, RunState::Waiting | RunState::Starting)) {
-        tx.enqueue(&run_task(run))?;
-    }
-    Ok(())
 }
 
 impl JobRunHandler {
     async fn convert(&self, lake: &Lake, task: &Task, run: &JobRun, stop: &CancellationToken) -> Result<(), RunError> {
         let arguments = ConvertArguments::read(&run.spec.arguments(&run.arguments))?;
+        if arguments.items.is_some() {
+            return items::run(self, lake, task, run, arguments, stop).await;
+        }
         let (job, limits, wanted) = (run.job.clone(), self.limits, arguments.clone());
         let selected = lake.store.read(move |connection| select::select(connection, &job, &wanted, limits)).await?;
         if stop.is_cancelled() {
@@ -220,27 +196,28 @@ impl JobRunHandler {
         }
         let outcome = match selected.files.is_empty() {
             true => None,
-            false => Some(self.write_files(lake, run, &arguments, &selected, stop).await?),
+            false => {
+                let spec = self.convert_spec(lake, run, &arguments, &selected, stop);
+                Some(self.converted(lake, run, spec, stop).await?)
+            }
         };
         let work = commit::Work { place: lake.place.clone(), task: task.clone(), run: run.clone(), arguments, selected, outcome };
         lake.store.write(move |tx| commit::commit(tx, work)).await
     }
 
-    /// Converts, on a thread of the engine that may block.
-    async fn write_files(
+    /// What is to be converted, and how.
+    fn convert_spec(
         &self,
         lake: &Lake,
         run: &JobRun,
         arguments: &ConvertArguments,
         selected: &Selection,
         stop: &CancellationToken,
-    ) -> Result<ConvertOutcome, RunError> {
-        let cancel = Arc::new(AtomicBool::new(false));
-        let handle = self.engine.handle();
+    ) -> ConvertSpec {
         let blobs = lake.store.blobs().clone();
         let now_ms = lake.store.env().now_ms();
-        let spec = ConvertSpec {
-            reader: Reader { store: self.engine.store().clone(), handle: handle.clone() },
+        ConvertSpec {
+            reader: Reader { store: self.engine.store().clone(), handle: self.engine.handle() },
             source: selected.source_shape(),
             groups: selected.groups.clone(),
             target: selected.target.as_ref().map(select::shape),
@@ -259,21 +236,36 @@ impl JobRunHandler {
             },
             new_path: Arc::new(move || blobs.new_location().path()),
             progress: None,
-            cancel: cancel.clone(),
-        };
+            cancel: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    /// Converts, on a thread of the engine that may block.
+    async fn converted(
+        &self,
+        lake: &Lake,
+        run: &JobRun,
+        spec: ConvertSpec,
+        stop: &CancellationToken,
+    ) -> Result<ConvertOutcome, RunError> {
+        let (handle, cancel) = (self.engine.handle(), spec.cancel.clone());
         let mut converting = handle.spawn_blocking(move || convert(&spec));
-        let limit = Duration::from_secs(60 * run.spec.timeout_minutes().max(1) as u64);
-        let since = Duration::from_millis(run.begun_ms.map_or(0, |begun| now_ms - begun).max(0) as u64);
-        let deadline = tokio::time::Instant::from_std(Instant::now() + limit.saturating_sub(since));
         let why = tokio::select! {
             converted = &mut converting => return joined(converted),
             () = stop.cancelled() => RunError::Stopped,
-            () = tokio::time::sleep_until(deadline) => RunError::Timeout,
+            () = tokio::time::sleep_until(deadline(run, lake.store.env().now_ms())) => RunError::Timeout,
         };
         cancel.store(true, Ordering::Relaxed);
         let _ = converting.await;
         Err(why)
     }
+}
+
+/// When a run has taken as long as it may.
+fn deadline(run: &JobRun, now_ms: i64) -> tokio::time::Instant {
+    let limit = Duration::from_secs(60 * run.spec.timeout_minutes().max(1) as u64);
+    let since = Duration::from_millis(run.begun_ms.map_or(0, |begun| now_ms - begun).max(0) as u64);
+    tokio::time::Instant::from_std(Instant::now() + limit.saturating_sub(since))
 }
 
 fn joined(converted: Result<Result<ConvertOutcome, ConvertError>, tokio::task::JoinError>) -> Result<ConvertOutcome, RunError> {

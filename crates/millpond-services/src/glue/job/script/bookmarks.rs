@@ -1,0 +1,47 @@
+//! Bookmarks of scripts: one a transformation context, moved at the end of a run that committed, and set back to where they were after another one.
+
+use super::rows;
+use crate::glue::GlueError;
+use crate::glue::job::rows::{self as jobs, Bookmark, JobRun};
+use crate::lake::ledger;
+use millpond_store::Tx;
+use rusqlite::Connection;
+
+/// Saves the bookmarks of what a run has read and committed, with the ledger's entries; answers how many versions that were, and their bytes.
+///
+/// # Errors
+/// `ConcurrentModification` where a bookmark is not as the run found it: another run has read the same, and the transaction must be undone.
+pub(super) fn save(tx: &Tx<'_>, run: &JobRun) -> Result<(u64, u64), GlueError> {
+    let (mut files, mut bytes) = (0, 0);
+    for read in rows::sources(tx, &run.id)?.into_iter().filter(|read| read.committed) {
+        let now = jobs::bookmark_or_new(tx, &run.job, &read.context)?;
+        let as_found = match read.generation {
+            Some(generation) => (generation, read.found) == (now.generation, now.seq),
+            None => now.seq == 0,
+        };
+        if !as_found || !jobs::advance(tx, &run.job, &now, read.until.max(now.seq), &run.id)? {
+            return Err(GlueError::ConcurrentModification(format!(
+                "The bookmark '{}' of job {} was moved while the run was under way, by a reset or by another run of the job (set MaxConcurrentRuns to 1 \
+                 where bookmarks are on): nothing of this run was kept",
+                read.context, run.job
+            )));
+        }
+        let entries = rows::files(tx, &run.id, &read.context)?;
+        files += entries.len() as u64;
+        bytes += entries.iter().map(|entry| entry.size).sum::<u64>();
+        ledger::record(tx, &run.job, Some(now.generation), &run.id, &entries)?;
+        rows::forget_source(tx, &run.id, &read.context)?;
+    }
+    Ok((files, bytes))
+}
+
+/// Where the bookmarks of a job were after a run.
+///
+/// # Errors
+/// `EntityNotFound` where the job has no such run.
+pub(in crate::glue::job) fn after(connection: &Connection, job: &str, run: &str) -> Result<Vec<Bookmark>, GlueError> {
+    let found = jobs::run(connection, run)?.filter(|found| found.job == job);
+    let found =
+        found.ok_or_else(|| GlueError::EntityNotFound(format!("Entity not found: job run {run} of job {job} does not exist")))?;
+    Ok(rows::states_after(connection, job, found.seq)?)
+}

@@ -1,0 +1,144 @@
+//! What follows a script that ended well: its items are loaded, then one transaction makes all else that it did the lake's.
+//!
+//! Loads come first and can be done again; a crash at any point goes on here.
+
+use super::operations::ItemsToLoad;
+use super::rows::{self, Output, ScriptRun};
+use super::tables::TableChange;
+use super::{Failed, bookmarks, temporary};
+use crate::glue::job::ending;
+use crate::glue::job::rows::{self as jobs, JobRun, RunState, RunStats};
+use crate::lake::items::{ItemLoad, Loaded, Loaders};
+use crate::lake::objects::{self, Bucket, Cause, ListSpec, Object, split_uri};
+use crate::lake::{Lake, staging};
+use millpond_core::arn::Place;
+use millpond_store::task::Task;
+use millpond_store::{StoreError, Tx};
+use rusqlite::Connection;
+use tokio_util::sync::CancellationToken;
+
+/// Files that one load may have.
+const FILES_MAX: usize = 100_000;
+
+/// Loads, then commits.
+pub(super) async fn finish(
+    lake: &Lake,
+    loaders: &Loaders,
+    task: &Task,
+    run: &JobRun,
+    script: &ScriptRun,
+    stop: &CancellationToken,
+) -> Result<(), Failed> {
+    let id = run.id.clone();
+    let loads: Vec<ItemsToLoad> = lake.store.read(move |connection| rows::steps(connection, &id, "load")).await?;
+    let mut loaded = Loaded::default();
+    for load in &loads {
+        let (of, what) = (script.clone(), load.clone());
+        let objects = lake.store.read(move |connection| files(connection, &of, &what)).await?;
+        let (bucket, _) = split_uri(&load.prefix).unwrap_or_default();
+        let files: Vec<_> = objects.iter().map(|object| object.data_file(bucket)).collect();
+        if files.is_empty() {
+            continue;
+        }
+        let load = ItemLoad { table: load.table.clone(), files, shape: load.shape.clone() };
+        let done = loaders.loader()?.load(&load, stop).await?;
+        loaded.rows += done.rows;
+        loaded.created += done.created;
+        loaded.replaced += done.replaced;
+    }
+    if stop.is_cancelled() {
+        return Err(Failed::Stopped);
+    }
+    let work = Work { place: lake.place.clone(), task: task.clone(), run: run.clone(), script: script.clone(), loads, loaded };
+    lake.store.write(move |tx| commit(tx, work)).await
+}
+
+/// The Parquet files of a load.
+fn files(connection: &Connection, script: &ScriptRun, load: &ItemsToLoad) -> Result<Vec<Object>, Failed> {
+    let (bucket, prefix) = split_uri(&load.prefix).unwrap_or_default();
+    let prefix = format!("{}/", prefix.trim_end_matches('/'));
+    let mut found = match script.output {
+        Output::AtEnd => staging::files(connection, &script.run, bucket, &prefix)?,
+        Output::AsWritten => match objects::bucket(connection, bucket)? {
+            Some(bucket) => written(connection, &bucket, &prefix)?,
+            None => Vec::new(),
+        },
+    };
+    found.retain(|object| is_data(&object.key) && object.size > 0);
+    match found.len() > FILES_MAX {
+        true => Err(Failed::Reason(format!(
+            "the load of {} has more than {FILES_MAX} files: write fewer and larger ones",
+            load.table
+        ))),
+        false => Ok(found),
+    }
+}
+
+/// Engines put markers and checksums beside their files.
+fn is_data(key: &str) -> bool {
+    !key.rsplit('/').next().unwrap_or(key).starts_with(['_', '.'])
+}
+
+fn written(connection: &Connection, bucket: &Bucket, prefix: &str) -> Result<Vec<Object>, StoreError> {
+    let spec = ListSpec { prefix: prefix.to_owned(), limit: FILES_MAX + 1, ..ListSpec::default() };
+    Ok(objects::list(connection, bucket.id, &spec)?.objects)
+}
+
+/// What is committed.
+struct Work {
+    place: std::sync::Arc<Place>,
+    task: Task,
+    run: JobRun,
+    script: ScriptRun,
+    loads: Vec<ItemsToLoad>,
+    loaded: Loaded,
+}
+
+fn commit(tx: &Tx<'_>, work: Work) -> Result<(), Failed> {
+    tx.finish_task(&work.task)?;
+    let id = &work.run.id;
+    let Some(run) = jobs::run(tx, id)? else {
+        // The job was deleted meanwhile.
+        staging::discard(tx, id)?;
+        return Ok(rows::remove(tx, id)?);
+    };
+    if run.state == RunState::Stopping {
+        return Err(Failed::Stopped);
+    }
+    let elapsed_ms = work.run.begun_ms.map_or(0, |begun| (tx.now_ms() - begun).max(0)) as u64;
+    let mut stats = RunStats { elapsed_ms, rows_out: work.loaded.rows, rows_in: work.loaded.rows, ..RunStats::default() };
+    stats.target = work.loads.iter().map(|load| load.table.as_str()).collect::<Vec<_>>().join(", ");
+    remove_loaded(tx, &work)?;
+    for change in rows::steps::<TableChange>(tx, id, "table")? {
+        stats.partitions_created += change.apply(tx, &work.place, &work.run.job, id)?;
+    }
+    let published = staging::publish(tx, &work.place, id)?;
+    staging::close(tx, id)?;
+    (stats.files_out, stats.bytes_out) = (published.puts, published.bytes);
+    (stats.files, stats.bytes_in) = bookmarks::save(tx, &work.run)?;
+    ending::end(tx, &work.place, &work.run, RunState::Succeeded, None, &stats)?;
+    rows::remove(tx, id)?;
+    Ok(temporary::tidy(tx, &work.place)?)
+}
+
+/// The files of loads were only for them.
+fn remove_loaded(tx: &Tx<'_>, work: &Work) -> Result<(), Failed> {
+    for load in &work.loads {
+        let (bucket, prefix) = split_uri(&load.prefix).unwrap_or_default();
+        let prefix = format!("{}/", prefix.trim_end_matches('/'));
+        match work.script.output {
+            Output::AtEnd => {
+                let taken = staging::take(tx, &work.run.id, bucket, &prefix)?;
+                staging::release(tx, taken.iter().map(|object| &object.blob))?;
+            }
+            Output::AsWritten => {
+                let Some(bucket) = objects::bucket(tx, bucket)? else { continue };
+                let cause = Cause { reason: "DeleteObject", requester: "glue.amazonaws.com".into(), ..Cause::default() };
+                for object in written(tx, &bucket, &prefix)? {
+                    objects::delete(tx, &work.place, &bucket, &object.key, &cause)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
