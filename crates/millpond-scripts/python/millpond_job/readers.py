@@ -163,7 +163,7 @@ class Reader:
 
         from millpond_job import avro
 
-        with _stream(filesystem, path) as file:
+        with stream(filesystem, path) as file:
             reader = fastavro.reader(file)
             target = avro.arrow_schema(reader.writer_schema)
             records = avro.records(reader)
@@ -188,7 +188,7 @@ class Reader:
             return "skip"
 
         skip = int(options.get("skip_lines", 0))
-        with _stream(filesystem, path) as file:
+        with stream(filesystem, path) as file:
             if _is_empty(file):
                 return
             read = csv.ReadOptions(column_names=options.get("names") or names, skip_rows=skip, block_size=CSV_BLOCK_BYTES)
@@ -239,7 +239,7 @@ def _random_access(filesystem, path):
     return filesystem.open_input_file(_located(path))
 
 
-def _stream(filesystem, path):
+def stream(filesystem, path):
     """A buffered stream of a file's decompressed bytes."""
     suffix = next((name for name in _SUFFIXES if path.lower().endswith(name)), None)
     return io.BufferedReader(_Raw(filesystem.open_input_stream(_located(path), compression=_SUFFIXES.get(suffix), buffer_size=1 << 20)), 1 << 20)

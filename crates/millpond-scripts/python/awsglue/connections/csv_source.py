@@ -60,12 +60,33 @@ class Dialect:
         """Whether the engine reads it: Sail has no escape character, and always quotes."""
         return self.header_lines <= 1 and (not engine.is_sail() or (bool(self.quote) and not self.escaper))
 
+    def fitted(self, files):
+        """Without an escape character that none of the files has: tables of crawlers name one, and it hardly ever occurs."""
+        if self.escaper and engine.is_sail() and self.header_lines <= 1 and self.quote and not _any_has(files, self.escaper.encode()):
+            self.escaper = ""
+        return self
+
+
+def _any_has(files, character):
+    """Whether a character occurs in any of the files. They are read as fast as they come."""
+    filesystem = storage.filesystem()
+
+    def has(one):
+        with readers.stream(filesystem, one["Path"]) as file:
+            while chunk := file.read(4 << 20):
+                if character in chunk:
+                    return True
+        return False
+
+    with ThreadPoolExecutor(min(8, 2 * engine.cores())) as pool:
+        return any(pool.map(has, files))
+
 
 def frame(source):
     """A DynamicFrame of a source's files."""
     from awsglue.dynamicframe import DynamicFrame
 
-    dialect = Dialect.of(source)
+    dialect = Dialect.of(source).fitted(source.files)
     fields = spark_fields(source.columns) if source.catalog and source.columns else _declared(source)
     if fields:
         return _typed(source, dialect, fields)
@@ -115,7 +136,7 @@ def _headers(source, dialect):
 
 def _first_fields(filesystem, path, dialect):
     """Fields of a file's first line, or None for an empty file."""
-    with readers._stream(filesystem, path) as file:
+    with readers.stream(filesystem, path) as file:
         line = file.readline(1 << 20)
         while line and dialect.multiline and dialect.quote and line.count(dialect.quote.encode()) % 2 and len(line) < 1 << 20:
             more = file.readline(1 << 20)
