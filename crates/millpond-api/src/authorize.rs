@@ -20,6 +20,9 @@ pub trait Authorizer: Send + Sync {
 /// The action of Millpond's own operations, below `/_millpond/`: they show all mail and change flows.
 pub const OWN_ACTION: &str = "millpond:Administer";
 
+/// The action of the run API, below `/_glue/run/`: allowed to the session of a job run, for that run, whatever its role's policies say.
+pub const RUN_ACTION: &str = "millpond:OwnJobRun";
+
 /// Lets every authenticated principal of the account do everything but [`OWN_ACTION`], which is the root's alone: the policies of roles are kept, simulated and asked for `iam:PassRole`,
 /// and not enforced for calls yet. Sessions end at their time, which [`crate::caller::Keys`] sees to.
 #[derive(Debug, Clone, Copy, Default)]

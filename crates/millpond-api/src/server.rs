@@ -4,7 +4,7 @@
 //! checked, then their bodies are read whole (up to [`BODY_MAX`]; of what is not signed, little), verified, and handed to the [`Router`].
 //! All bodies that are held at the same time share [`BODIES_BYTES_MAX`].
 
-use crate::authorize::OWN_ACTION;
+use crate::authorize::{OWN_ACTION, RUN_ACTION};
 use crate::caller::{Caller, KeyOf, Keys};
 use crate::router::{Call, Context, LARGE_BYTES, Origin, Router, Visit};
 use crate::s3::S3Endpoint;
@@ -85,6 +85,8 @@ pub struct Server {
     pub s3: S3Endpoint,
     /// Millpond's own operations.
     pub own: Arc<dyn Own>,
+    /// The operations of job runs on themselves, below `/_glue/run/`.
+    pub runs: Arc<dyn Own>,
     /// Who may call.
     pub keys: Arc<dyn Keys>,
     /// The account and region.
@@ -172,9 +174,9 @@ impl Server {
         if reads && self.router.is_public(path) {
             return self.visit(&request, &origin).await;
         }
-        let own = path.starts_with(OWN_PREFIX);
+        let own = Internal::of(path);
         let (parts, body) = request.into_parts();
-        if !own && !target::is_small(&parts) {
+        if own.is_none() && !target::is_small(&parts) {
             let mut request = Request::from_parts(parts, body);
             request.extensions_mut().insert(origin);
             return self.answer_s3(request).await;
@@ -185,8 +187,8 @@ impl Server {
             false => Either::Left(Drained::new(body)),
         };
         let answered = match own {
-            true => self.answer_own(parts, body, &origin).await.map_err(|error| (None, error)),
-            false => self.answer_small(parts, body, &origin).await,
+            Some(internal) => self.answer_own(internal, parts, body, &origin).await.map_err(|error| (None, error)),
+            None => self.answer_small(parts, body, &origin).await,
         };
         answered.unwrap_or_else(|(spoken, error)| refusal(spoken, error, &origin.request_id))
     }
@@ -213,14 +215,18 @@ impl Server {
         }
     }
 
-    async fn answer_own(&self, parts: Parts, body: Body, origin: &Origin) -> Result<Answer, WireError> {
-        let (signed, key) = self.signed(&parts, OWN_SERVICE, false, None)?;
+    async fn answer_own(&self, internal: Internal, parts: Parts, body: Body, origin: &Origin) -> Result<Answer, WireError> {
+        let (signed, key) = self.signed(&parts, internal.signing_name(), false, None)?;
         let (body, _share) = self.read_whole(&parts, body, BODY_MAX).await?;
         self.verify(&signed, &parts, &body, &key, None)?;
-        let path = parts.uri.path().strip_prefix(OWN_PREFIX).unwrap_or_default();
+        let path = parts.uri.path().strip_prefix(internal.prefix()).unwrap_or_default();
         let context = self.context(key.caller, &parts, origin);
-        self.router.authorizer().authorize(&context, OWN_ACTION, "*")?;
-        let value = self.own.call(context, path, body).await?;
+        let (action, operations) = match internal {
+            Internal::Lake => (OWN_ACTION, &self.own),
+            Internal::Run => (RUN_ACTION, &self.runs),
+        };
+        self.router.authorizer().authorize(&context, action, "*")?;
+        let value = operations.call(context, path, body).await?;
         Ok(small(StatusCode::OK, "application/json", value.to_string().into()))
     }
 
@@ -350,8 +356,35 @@ impl Server {
     }
 }
 
-/// Where Millpond's own operations are.
-const OWN_PREFIX: &str = "/_millpond/";
+/// Operations that are not AWS's. Their paths are below prefixes that no bucket's name can begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Internal {
+    /// Those of the lake's owner.
+    Lake,
+    /// Those of a job run on itself.
+    Run,
+}
+
+impl Internal {
+    fn of(path: &str) -> Option<Self> {
+        [Self::Lake, Self::Run].into_iter().find(|internal| path.starts_with(internal.prefix()))
+    }
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Lake => "/_millpond/",
+            Self::Run => "/_glue/run/",
+        }
+    }
+
+    /// The service that requests are signed for.
+    fn signing_name(self) -> &'static str {
+        match self {
+            Self::Lake => OWN_SERVICE,
+            Self::Run => "glue",
+        }
+    }
+}
 
 /// How large the body of a request may be: by its operation, where its path tells that.
 fn limit(parts: &Parts, scope: Option<&str>) -> usize {

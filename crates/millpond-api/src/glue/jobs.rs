@@ -6,8 +6,9 @@ use super::error::wire;
 use crate::pass_role;
 use crate::router::{Context, Router};
 use millpond_services::glue::job::rows::Bookmark;
-use millpond_services::glue::job::{Job as Known, JobRun as Run, JobSpec};
-use millpond_services::glue::{Glue, GlueError};
+use millpond_services::glue::Glue;
+use millpond_services::glue::job::script::{Kind, capacity};
+use millpond_services::glue::job::{Job as Known, JobRun as Run, JobSpec, StartRun};
 use millpond_wire::glue::{self, *};
 use millpond_wire::{Timestamp, WireError};
 use serde_json::{Map, Value, json};
@@ -30,6 +31,17 @@ pub fn register(router: &mut Router, service: &Glue) {
         .on(glue::GetJobBookmark, get_bookmark)
         .on(glue::ResetJobBookmark, reset_bookmark);
 }
+
+/// What a run can have otherwise than its job's definition says.
+const OWN_MEMBERS: [&str; 7] = [
+    "AllocatedCapacity",
+    "MaxCapacity",
+    "WorkerType",
+    "NumberOfWorkers",
+    "SecurityConfiguration",
+    "NotificationProperty",
+    "ExecutionClass",
+];
 
 async fn create(service: Glue, context: Context, mut input: CreateJobInput) -> Result<CreateJobOutput, WireError> {
     pass_role(&context, &input.role, SERVICE).await?;
@@ -79,10 +91,17 @@ async fn batch_get(service: Glue, _: Context, input: BatchGetJobsInput) -> Resul
 }
 
 async fn start_run(service: Glue, _: Context, input: StartJobRunInput) -> Result<StartJobRunOutput, WireError> {
-    let arguments = input.arguments.unwrap_or_default();
-    let started =
-        service.start_job_run(input.job_name, arguments, input.timeout, input.job_run_id, input.job_run_queuing_enabled);
-    Ok(StartJobRunOutput { job_run_id: Some(started.await.map_err(wire)?) })
+    let mut members: Map<String, Value> = recode(&input)?;
+    members.retain(|name, _| OWN_MEMBERS.contains(&name.as_str()));
+    let start = StartRun {
+        arguments: input.arguments.unwrap_or_default(),
+        timeout: input.timeout,
+        retry_of: input.job_run_id,
+        queue: input.job_run_queuing_enabled,
+        members,
+    };
+    let id = service.start_job_run(input.job_name, start).await.map_err(wire)?;
+    Ok(StartJobRunOutput { job_run_id: Some(id) })
 }
 
 async fn get_run(service: Glue, _: Context, input: GetJobRunInput) -> Result<GetJobRunOutput, WireError> {
@@ -114,16 +133,12 @@ async fn stop_runs(service: Glue, _: Context, input: BatchStopJobRunInput) -> Re
 }
 
 async fn get_bookmark(service: Glue, _: Context, input: GetJobBookmarkInput) -> Result<GetJobBookmarkOutput, WireError> {
-    let bookmarks = service.job_bookmarks(input.job_name.clone()).await.map_err(wire)?;
+    let bookmarks = service.job_bookmarks(input.job_name.clone(), input.run_id).await.map_err(wire)?;
     Ok(GetJobBookmarkOutput { job_bookmark_entry: Some(bookmark(input.job_name, &bookmarks)) })
 }
 
 async fn reset_bookmark(service: Glue, _: Context, input: ResetJobBookmarkInput) -> Result<ResetJobBookmarkOutput, WireError> {
-    if input.run_id.is_some() {
-        let text = "RunId is not supported: a bookmark is set back to the beginning, or not at all.";
-        return Err(wire(GlueError::InvalidInput(text.into())));
-    }
-    let bookmarks = service.reset_job_bookmark(input.job_name.clone()).await.map_err(wire)?;
+    let bookmarks = service.reset_job_bookmark(input.job_name.clone(), input.run_id).await.map_err(wire)?;
     Ok(ResetJobBookmarkOutput { job_bookmark_entry: Some(bookmark(input.job_name, &bookmarks)) })
 }
 
@@ -157,6 +172,13 @@ pub(super) fn run(known: &Run) -> Result<JobRun, WireError> {
     for name in ["Role", "Command", "DefaultArguments", "NonOverridableArguments", "ExecutionProperty", "MaxRetries"] {
         members.remove(name);
     }
+    let kind = Kind::of(&known.spec);
+    let group = if kind == Some(Kind::Shell) { "/aws-glue/python-jobs" } else { "/aws-glue/jobs" };
+    // Glue tells it of these only (API reference, `JobRun`).
+    let arguments = known.spec.arguments(&known.arguments);
+    let scales = arguments.get("--enable-auto-scaling").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let is_flex = members.get("ExecutionClass").is_some_and(|class| class == "FLEX");
+    let is_metered = kind == Some(Kind::Etl) && (scales || is_flex);
     let ended_or_now = known.completed_ms.unwrap_or(known.modified_ms);
     let seconds = known.begun_ms.map_or(0, |begun| ((ended_or_now - begun).max(0) + 999) / 1000);
     Ok(JobRun {
@@ -172,7 +194,9 @@ pub(super) fn run(known: &Run) -> Result<JobRun, WireError> {
         error_message: known.message.clone(),
         predecessor_runs: Some(Vec::new()),
         execution_time: i32::try_from(seconds).ok(),
-        log_group_name: Some("/aws-glue/jobs".into()),
+        log_group_name: Some(group.into()),
+        max_capacity: kind.map(|_| capacity(&known.spec)),
+        dpu_seconds: is_metered.then(|| capacity(&known.spec) * seconds as f64),
         ..recode(&members)?
     })
 }

@@ -6,8 +6,11 @@ mod convert;
 mod crawlers;
 mod error;
 mod jobs;
+mod runs;
 mod triggers;
 mod workflows;
+
+pub use runs::OwnRuns;
 
 use crate::router::Router;
 use millpond_services::glue::Glue;
