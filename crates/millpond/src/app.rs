@@ -19,6 +19,7 @@ use millpond_api::sessions::LakeKeys;
 use millpond_core::arn::Place;
 use millpond_core::env::{SharedEnv, SystemEnv};
 use millpond_engine::query::{Engine, EngineConfig};
+use millpond_scripts::Scripts;
 use millpond_services::athena::{self, Athena};
 use millpond_services::dynamodb::{self, DynamoDb};
 use millpond_services::events::{self, Events};
@@ -83,6 +84,7 @@ pub struct App {
     logs: Logs,
     sweeping: Workers,
     functions: Lambda,
+    scripts: Scripts,
     pollers: lambda::Pollers,
     sqs: Sqs,
 }
@@ -99,6 +101,8 @@ pub fn components() -> Vec<Component> {
         glue::classifier::COMPONENT,
         glue::crawler::COMPONENT,
         glue::job::COMPONENT,
+        glue::job::script::COMPONENT,
+        glue::job::ITEMS_COMPONENT,
         glue::trigger::COMPONENT,
         athena::COMPONENT,
         events::COMPONENT,
@@ -122,6 +126,7 @@ struct Services {
     engine: Arc<Engine>,
     logs: Logs,
     lambda: Lambda,
+    scripts: Scripts,
     identity: Identity,
     iam: Iam,
     sts: Sts,
@@ -172,6 +177,7 @@ impl App {
             s3: millpond_api::s3::service(services.s3.clone(), keys.clone(), router.authorizer().clone(), hosts),
             router,
             own: Arc::new(own),
+            runs: Arc::new(millpond_api::glue::OwnRuns::new(services.glue.clone())),
             keys,
             place,
             env,
@@ -180,6 +186,7 @@ impl App {
         };
         let (logs, sqs) = (services.logs.clone(), services.sqs.clone());
         let sweeping = logs.start_sweeping();
+        let scripts = services.scripts.clone();
         let (functions, pollers) = (services.lambda.clone(), lambda::Pollers::start(&services.lambda));
         let (dispatcher, workers) = services.start(&lake);
         let stop = CancellationToken::new();
@@ -203,6 +210,7 @@ impl App {
             logs,
             sweeping,
             functions,
+            scripts,
             pollers,
             sqs,
         })
@@ -238,7 +246,7 @@ impl App {
         let _ = self.serving.await;
         self.dispatcher.stop().await;
         tokio::join!(self.workers.stop(TASK_PATIENCE), self.pollers.stop(TASK_PATIENCE));
-        self.functions.stop().await;
+        tokio::join!(self.functions.stop(), self.scripts.stop());
         self.sweeping.stop(TASK_PATIENCE).await;
         self.logs.flush().await;
         let _ = self.collecting.await;
@@ -303,6 +311,7 @@ impl Services {
         let (targets, sources) = (Targets::default(), Sources::default());
         let (iam, sts) = (Iam::new(lake.clone(), identity.clone()), Sts::new(lake.clone(), identity.clone()));
         let lambda = crate::functions::over(lake, config, endpoint, logs.sink(), identity.clone(), &targets, &sources)?;
+        let scripts = crate::scripts::over(lake, config, endpoint, logs.sink())?;
         let sns = Sns::new(lake.clone(), mail_transport(lake, config)?, endpoint.to_owned(), targets.clone());
         let mut kinds = glue::target_kinds();
         let sqs = Sqs::new(lake.clone());
@@ -313,10 +322,12 @@ impl Services {
         kinds.push(Lambda::target_kind());
         targets.install(kinds);
         sources.install(vec![Arc::new(sqs.clone())]);
+        let dynamodb = DynamoDb::open(lake)?;
+        glue.loaders().install(Arc::new(dynamodb::ItemLoads::new(dynamodb.clone(), engine.clone())));
         Ok(Self {
             s3: S3::new(lake.clone(), targets.clone()),
             athena: Athena::new(lake.clone(), engine.clone(), tables),
-            dynamodb: DynamoDb::open(lake)?,
+            dynamodb,
             events: Events::new(lake.clone(), targets),
             glue,
             sns,
@@ -324,6 +335,7 @@ impl Services {
             engine,
             logs,
             lambda,
+            scripts,
             identity,
             iam,
             sts,
@@ -350,6 +362,11 @@ impl Services {
         let targets = self.events.targets().clone();
         let mut handlers: Vec<Arc<dyn Handler>> = vec![self.athena.runner(), Arc::new(Redelivery { targets: targets.clone() })];
         handlers.extend(glue::handlers(&self.glue, &self.engine));
+        handlers.push(Arc::new(glue::job::script::ScriptHandler {
+            glue: self.glue.clone(),
+            scripts: self.scripts,
+            identity: self.identity.clone(),
+        }));
         handlers.push(Arc::new(s3::UploadSweep));
         handlers.push(Arc::new(events::ScheduleHandler { events: self.events.clone() }));
         handlers.extend(self.sns.handlers());

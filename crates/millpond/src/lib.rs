@@ -9,3 +9,4 @@ mod credentials;
 mod endpoint;
 mod flow;
 mod functions;
+mod scripts;

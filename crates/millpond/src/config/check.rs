@@ -1,8 +1,11 @@
 //! The meaning of `millpond.toml`: names, addresses and locations that can work.
 
 use super::problem::Problem;
-use super::raw::{RawConfig, RawFlow, RawLimits, RawServer, RawSmtp, Size};
-use super::{Config, Flow, Limits, SMTP_PASSWORD, SMTP_USERNAME, ServerConfig, Smtp, Tls, Zone};
+use super::raw::{Names, RawConfig, RawFlow, RawLimits, RawServer, RawSmtp, Size};
+use super::table_name;
+use super::{Config, Flow, Items, Limits, SMTP_PASSWORD, SMTP_USERNAME, ServerConfig, Smtp, Tls, Zone};
+use millpond_services::glue::job::spec::{ITEMS, ITEMS_KEY};
+use millpond_services::lake::items::AttributeTypes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
@@ -41,7 +44,10 @@ pub(super) fn check(raw: RawConfig, environment: &dyn Fn(&str) -> Option<String>
                 format!("there are two flows named '{}'; give each a name of its own", raw.name.get_ref()),
             );
         }
-        if let Some(other) = targets.insert(raw.to.get_ref().to_lowercase(), raw.name.get_ref().clone()) {
+        // The names of tables of items have case.
+        let to = raw.to.get_ref();
+        let target = if to.starts_with(ITEMS) { to.clone() } else { to.to_lowercase() };
+        if let Some(other) = targets.insert(target, raw.name.get_ref().clone()) {
             let message = format!("the flow '{other}' writes to '{}' too; two flows cannot share a table", raw.to.get_ref());
             faults.add(&raw.to, "flow.to", message);
         }
@@ -49,8 +55,9 @@ pub(super) fn check(raw: RawConfig, environment: &dyn Fn(&str) -> Option<String>
     }
     let smtp = raw.smtp.and_then(|raw| smtp(&mut faults, raw.into_inner(), environment));
     let functions = super::functions::check(&mut faults, raw.functions, bytes);
+    let jobs = super::jobs::check(&mut faults, raw.jobs, bytes);
     match faults.0.is_empty() {
-        true => Ok(Config { file: None, server, limits, zones, flows, smtp, functions }),
+        true => Ok(Config { file: None, server, limits, zones, flows, smtp, functions, jobs }),
         false => Err(faults.0),
     }
 }
@@ -163,6 +170,7 @@ fn flow(faults: &mut Faults, raw: RawFlow) -> Option<Flow> {
     let name = faults.take(&raw.name, "flow.name", flow_name(raw.name.get_ref()));
     let from = faults.take(&raw.from, "flow.from", location(raw.from.get_ref()));
     let to = faults.take(&raw.to, "flow.to", target(raw.to.get_ref()));
+    let items = items(faults, &raw);
     let place = match &raw.location {
         None => Some(None),
         Some(at) => faults
@@ -207,21 +215,28 @@ fn flow(faults: &mut Faults, raw: RawFlow) -> Option<Flow> {
     };
     let suffix = raw.suffix.map(Spanned::into_inner).filter(|suffix| !suffix.is_empty());
     let exclude = raw.exclude.into_iter().map(Spanned::into_inner).collect();
-    let ((bucket, prefix), (database, table)) = (from?, to?);
+    let ((bucket, prefix), to, items) = (from?, to?, items?);
+    let (database, table) = match to {
+        Target::Catalog(database, table) => (database, table),
+        // The quarantine is with the incoming files' own table.
+        Target::Items(table) => (table_name(&bucket), table_name(&table)),
+    };
+    let marks = items.is_some();
     Some(Flow {
         name: name?,
         bucket,
         prefix,
         suffix,
         exclude,
+        items,
         database,
         table,
         location: place?,
         partition_by,
         sql,
         notify,
-        ingestion_timestamp: raw.ingestion_timestamp,
-        source_file: raw.source_file,
+        ingestion_timestamp: raw.ingestion_timestamp.unwrap_or(marks),
+        source_file: raw.source_file.unwrap_or(marks),
     })
 }
 
@@ -285,11 +300,63 @@ fn database_name(text: &str) -> Result<String, String> {
         .ok_or_else(|| format!("'{text}' cannot be used in SQL without quotes; use letters, digits and underscores"))
 }
 
-fn target(text: &str) -> Result<(String, String), String> {
-    let (database, table) = text
-        .split_once('.')
-        .ok_or_else(|| format!("'{text}' is not a table; write database.table, for example \"processed.flights\""))?;
-    Ok((database_name(database)?, database_name(table)?))
+/// What a flow writes to.
+enum Target {
+    /// Database and table.
+    Catalog(String, String),
+    /// A table of items.
+    Items(String),
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    if let Some(table) = text.strip_prefix(ITEMS) {
+        let good = (3..=255).contains(&table.len()) && table.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+        let wrong = format!(
+            "'{table}' cannot name a table of items; write {ITEMS} and 3 to 255 letters, digits, '_', '.' and '-', for example \"{ITEMS}company\""
+        );
+        return good.then(|| Target::Items(table.to_owned())).ok_or(wrong);
+    }
+    let (database, table) = text.split_once('.').ok_or_else(|| {
+        format!("'{text}' is not a table; write database.table, for example \"processed.flights\", or {ITEMS}table for a table of items")
+    })?;
+    Ok(Target::Catalog(database_name(database)?, database_name(table)?))
+}
+
+/// What a flow says of its table of items; `None` inside where it writes to the catalog, outside where something is wrong.
+#[allow(clippy::option_option)]
+fn items(faults: &mut Faults, raw: &RawFlow) -> Option<Option<Items>> {
+    let Some(table) = raw.to.get_ref().strip_prefix(ITEMS) else {
+        let only = format!("is for tables of items (to = \"{ITEMS}company\"); leave it out");
+        let key = raw.key.as_ref().map(|at| faults.add(at, "flow.key", only.clone()));
+        let types = raw.types.as_ref().map(|at| faults.add(at, "flow.types", only));
+        return (key.is_none() && types.is_none()).then_some(None);
+    };
+    if let Some(at) = raw.partition_by.first() {
+        faults.add(at, "flow.partition_by", "is for tables of files; a table of items has a `key`");
+    }
+    let key = match &raw.key {
+        None => Some(vec![ITEMS_KEY.to_owned()]),
+        Some(at) => faults.take(at, "flow.key", key_names(at.get_ref())),
+    };
+    let types = match &raw.types {
+        None => Some(AttributeTypes::String),
+        Some(at) => {
+            let wrong = || format!("'{}' is unknown; write \"string\" or \"typed\"", at.get_ref());
+            faults.take(at, "flow.types", AttributeTypes::of(at.get_ref()).ok_or_else(wrong))
+        }
+    };
+    Some(Some(Items { table: table.to_owned(), key: key?, types: types? }))
+}
+
+fn key_names(names: &Names) -> Result<Vec<String>, String> {
+    let names = match names {
+        Names::One(name) => vec![name.clone()],
+        Names::Several(names) => names.clone(),
+    };
+    let named = names.iter().all(|name| (1..=255).contains(&name.len()) && !name.contains(',') && name.trim() == name);
+    let good = named && (1..=2).contains(&names.len()) && names.first() != names.get(1);
+    let wrong = "must be one or two different attributes, the partition key first: \"id\", or [\"customer\", \"day\"]";
+    good.then_some(names).ok_or_else(|| wrong.to_owned())
 }
 
 fn mail_address(text: &str) -> Result<String, String> {

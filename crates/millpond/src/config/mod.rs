@@ -6,13 +6,18 @@
 
 mod check;
 mod functions;
+mod jobs;
 mod problem;
 mod raw;
 
 pub use check::{bucket_name, listen_address};
 pub use functions::Functions;
+pub use jobs::{ENVIRONMENTS, Jobs};
 pub use problem::ConfigError;
 
+use millpond_services::glue::job::QUARANTINE;
+use millpond_services::glue::job::spec::ITEMS;
+use millpond_services::lake::items::AttributeTypes;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -45,6 +50,8 @@ pub struct Config {
     pub smtp: Option<Smtp>,
     /// `[functions]`
     pub functions: Functions,
+    /// `[jobs]`
+    pub jobs: Jobs,
 }
 
 /// `[server]`: where the lake is, and as whom it answers.
@@ -95,11 +102,14 @@ pub struct Flow {
     pub suffix: Option<String>,
     /// Files that are left alone: Glue's exclude patterns, relative to the folder.
     pub exclude: Vec<String>,
-    /// The target's database.
+    /// Where the target is a table of items: which, and how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<Items>,
+    /// The target's database. Beside a table of items: that of its quarantine.
     pub database: String,
-    /// The target's table.
+    /// The target's table. Beside a table of items: what the name of its quarantine begins with.
     pub table: String,
-    /// `s3://bucket/folder/` of the target's files; `None` for the folder named like the table in the zone's bucket.
+    /// `s3://bucket/folder/` of the target's files (or what the quarantine of a table of items is beside); `None` for the folder named like the table in the zone's bucket.
     pub location: Option<String>,
     /// Columns that partition the target.
     pub partition_by: Vec<String>,
@@ -111,6 +121,17 @@ pub struct Flow {
     pub ingestion_timestamp: bool,
     /// Whether rows get the object that they came from.
     pub source_file: bool,
+}
+
+/// A table of items as a flow's target: `to = "dynamodb:company"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Items {
+    /// Its name, with case.
+    pub table: String,
+    /// `key`: its key attributes, the partition key first.
+    pub key: Vec<String>,
+    /// `types`: whether attributes are strings or have the types of their columns.
+    pub types: AttributeTypes,
 }
 
 /// How a connection to the mail server is protected. The names are the words of the configuration.
@@ -186,9 +207,17 @@ impl Flow {
         format!("s3://{}/{}", self.bucket, self.prefix)
     }
 
-    /// `database.table` that they become.
+    /// `database.table` that they become, or `dynamodb:table`.
     pub fn target(&self) -> String {
-        format!("{}.{}", self.database, self.table)
+        match &self.items {
+            Some(items) => format!("{ITEMS}{}", items.table),
+            None => format!("{}.{}", self.database, self.table),
+        }
+    }
+
+    /// The table with the rows that did not fit.
+    pub fn quarantine(&self) -> String {
+        format!("{}.{}{QUARANTINE}", self.database, self.table)
     }
 
     /// The database and table that the flow's crawler describes the incoming files in.

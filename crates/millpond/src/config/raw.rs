@@ -13,6 +13,7 @@ pub(super) struct RawConfig {
     pub flow: Vec<Spanned<RawFlow>>,
     pub smtp: Option<Spanned<RawSmtp>>,
     pub functions: RawFunctions,
+    pub jobs: RawJobs,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -50,16 +51,24 @@ pub(super) struct RawFlow {
     #[serde(default)]
     pub exclude: Vec<Spanned<String>>,
     pub to: Spanned<String>,
+    pub key: Option<Spanned<Names>>,
+    pub types: Option<Spanned<String>>,
     pub location: Option<Spanned<String>>,
     #[serde(default)]
     pub partition_by: Vec<Spanned<String>>,
     pub sql: Option<Spanned<String>>,
     #[serde(default)]
     pub notify: Vec<Spanned<String>>,
-    #[serde(default)]
-    pub ingestion_timestamp: bool,
-    #[serde(default)]
-    pub source_file: bool,
+    pub ingestion_timestamp: Option<bool>,
+    pub source_file: Option<bool>,
+}
+
+/// One name, or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a name, or a list of names")]
+pub(super) enum Names {
+    One(String),
+    Several(Vec<String>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,4 +92,16 @@ pub(super) struct RawFunctions {
     pub concurrency: Option<Spanned<u32>>,
     pub memory: Option<Spanned<Size>>,
     pub isolation: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawJobs {
+    pub environments: Option<Spanned<String>>,
+    pub engine: Option<Spanned<String>>,
+    pub python: Option<Spanned<String>>,
+    pub concurrency: Option<Spanned<u32>>,
+    pub memory: Option<Spanned<Size>>,
+    pub disk: Option<Spanned<Size>>,
+    pub spark_jars: Option<Spanned<String>>,
 }

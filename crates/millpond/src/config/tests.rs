@@ -42,6 +42,23 @@ from = "lake@example.com"
 }
 
 #[test]
+fn a_flow_can_end_in_a_table_of_items() {
+    let flow = |lines: &str| {
+        let text = format!("[[flow]]\nname = \"f\"\nfrom = \"s3://My-raw/f/\"\nto = \"dynamodb:My-Company\"\n{lines}");
+        parse(&text.replace("My-raw", "my-raw")).unwrap().flows.remove(0)
+    };
+    let plain = flow("");
+    let items = plain.items.clone().unwrap();
+    assert_eq!((items.table.as_str(), items.key, items.types), ("My-Company", vec!["id".to_owned()], AttributeTypes::String));
+    assert_eq!((plain.target(), plain.quarantine()), ("dynamodb:My-Company".into(), "my_raw.my_company_quarantine".into()));
+    assert!(plain.ingestion_timestamp && plain.source_file);
+    let more = flow("key = [\"pk\", \"sk\"]\ntypes = \"typed\"\nsource_file = false");
+    let items = more.items.unwrap();
+    assert_eq!((items.key, items.types), (vec!["pk".to_owned(), "sk".to_owned()], AttributeTypes::Typed));
+    assert!(more.ingestion_timestamp && !more.source_file);
+}
+
+#[test]
 fn the_reference_in_the_readme_is_true() {
     let readme = include_str!("../../../../README.md");
     let block = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
@@ -54,6 +71,7 @@ fn the_reference_in_the_readme_is_true() {
 #[test]
 fn a_fault_is_told_with_its_place_and_what_to_do() {
     let flow = |line: &str| format!("[[flow]]\nname = \"f\"\nfrom = \"s3://raw/f/\"\nto = \"a.b\"\n{line}\n");
+    let items = |line: &str| format!("[[flow]]\nname = \"f\"\nfrom = \"s3://raw/f/\"\nto = \"dynamodb:company\"\n{line}\n");
     let cases: &[(&str, &[&str])] = &[
         ("[server]\nlisen = \"x\"", &["millpond.toml:2:1:", "unknown field `lisen`", "listen", "^^^^^"]),
         ("[server]\nlisten = \"4566\"", &["2:10: server.listen:", "the port is missing", "127.0.0.1:4566"]),
@@ -72,6 +90,16 @@ fn a_fault_is_told_with_its_place_and_what_to_do() {
         (&flow("notify = [\"mailto:a@b\\r\\nBcc: x@y\"]"), &["flow.notify", "not an address"]),
         (&flow("sql = \" \""), &["flow.sql", "is empty"]),
         (&flow("partition_by = [\"a\", \"A\"]"), &["flow.partition_by", "'a' twice"]),
+        (&flow("key = \"id\""), &["5:7: flow.key", "tables of items"]),
+        (&flow("types = \"typed\""), &["flow.types", "tables of items"]),
+        (&items("key = []"), &["5:7: flow.key", "one or two different attributes"]),
+        (&items("key = [\"a\", \"a\"]"), &["flow.key", "different"]),
+        (&items("types = \"json\""), &["flow.types", "'json' is unknown"]),
+        (&items("partition_by = [\"a\"]"), &["flow.partition_by", "has a `key`"]),
+        (
+            "[[flow]]\nname = \"f\"\nfrom = \"s3://raw/f/\"\nto = \"dynamodb:a b\"",
+            &["4:6: flow.to", "cannot name a table of items"],
+        ),
         (&flow("location = \"s3://raw/f/out/\""), &["flow.location", "its own output"]),
         (&(flow("") + &flow("")), &["two flows named 'f'", "cannot share a table"]),
         ("[smtp]\nhost = \"mail\"\nfrom = \"a@b.c\"\ntls = \"yes\"", &["4:7: smtp.tls", "starttls"]),
@@ -143,5 +171,30 @@ isolation = "require"
     ] {
         let refused = parse(&format!("[functions]\n{text}\n")).unwrap_err();
         assert!(refused.contains(words) && refused.contains("functions."), "{text}: {refused}");
+    }
+}
+
+#[test]
+fn scripts_are_configured_within_bounds() {
+    let text = r#"
+[jobs]
+environments = "/var/cache/millpond"
+engine = "sc://cluster:15002"
+concurrency = 4
+memory = "8GiB"
+disk = "20GiB"
+"#;
+    let jobs = parse(text).unwrap().jobs;
+    assert_eq!(jobs.engine.unwrap().as_str(), "sc://cluster:15002");
+    assert_eq!((jobs.concurrency, jobs.memory_bytes, jobs.disk_bytes), (Some(4), Some(8 << 30), Some(20 << 30)));
+    assert_eq!(parse("").unwrap().jobs, Jobs::default());
+    for (text, words) in [
+        ("engine = \"spark\"", "is no engine"),
+        ("concurrency = 0", "from 1 to 1000"),
+        ("memory = \"1MiB\"", "512MiB"),
+        ("environments = \"\"", "is empty"),
+    ] {
+        let refused = parse(&format!("[jobs]\n{text}\n")).unwrap_err();
+        assert!(refused.contains(words) && refused.contains("jobs."), "{text}: {refused}");
     }
 }
