@@ -75,6 +75,8 @@ class Lake:
         with open(self.log_path, "ab") as log:
             # The interpreter of the tests has boto3: functions need not install it for each lake.
             environment = {**os.environ, "RUST_BACKTRACE": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+            # Engines of Glue scripts are installed once for all lakes of all tests.
+            environment.setdefault("MILLPOND_ENVIRONMENTS", str(REPO / "target" / "environments"))
             self.process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
 
         def ready():

@@ -1,0 +1,128 @@
+"""The server is killed while scripts run: what a run did is there once, or not at all, and no process of it is left."""
+
+import os
+import random
+import time
+from collections import Counter
+from pathlib import Path
+
+from glue_jobs import define, log, role
+from harness import wait_until
+
+ENABLE = "job-bookmark-enable"
+
+#: Writes one object for each file that is new to it, one after the other.
+COPIER = """
+import os, time
+import boto3
+from millpond_job import run
+me, s3 = run.current(), boto3.client("s3")
+found = me.source(TransformationContext="c", Paths=["s3://in/data/"])["Files"]
+print("found", len(found), flush=True)
+for file in found:
+    key = file["Path"].split("/", 3)[3]
+    s3.put_object(Bucket="out", Key=f"copies/{key}/{os.environ['MILLPOND_JOB_RUN']}", Body=b"x")
+    time.sleep(0.01)
+me.commit()
+"""
+
+
+def processes_with(text):
+    """Processes of this machine whose command line holds `text`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if text in line:
+                found.append((int(entry.name), line))
+    return found
+
+
+def keys(lake, bucket):
+    pages = lake.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+
+def test_a_run_whose_server_is_killed_fails_and_leaves_nothing(lake):
+    lake.bucket("out")
+    marker = f"marker-{random.getrandbits(48):x}"
+    text = """
+        import boto3, time, subprocess, sys
+        boto3.client("s3").put_object(Bucket="out", Key="left", Body=b"x")
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", sys.argv[-1]])
+        print("written", flush=True)
+        time.sleep(600)
+    """
+    define(lake, "killed", text)
+    run_id = lake.client("glue").start_job_run(JobName="killed", Arguments={"--z-marker": marker})["JobRunId"]
+    wait_until(lambda: log(lake, run_id), what="the first line")
+    assert processes_with(marker)
+    lake.kill9()
+    wait_until(lambda: not processes_with(marker), 10, what="the end of all processes of the script")
+    lake.start()
+    done = lake.wait_job("killed", run_id)
+    assert done["JobRunState"] == "FAILED" and "the lake was stopped while the run was under way" in done["ErrorMessage"]
+    assert keys(lake, "out") == []
+
+
+def test_a_run_whose_server_is_killed_is_tried_again_where_its_job_says_so(lake):
+    lake.bucket("out")
+    text = """
+        import boto3, os, time
+        run = os.environ["MILLPOND_JOB_RUN"]
+        boto3.client("s3").put_object(Bucket="out", Key=run, Body=b"x")
+        print("written", flush=True)
+        if not run.endswith("_attempt_1"):
+            time.sleep(600)
+    """
+    define(lake, "retried", text, MaxRetries=1)
+    first = lake.client("glue").start_job_run(JobName="retried")["JobRunId"]
+    wait_until(lambda: log(lake, first), what="the first line")
+    lake.kill9()
+    lake.start()
+    assert lake.wait_job("retried", first)["JobRunState"] == "FAILED"
+    second = wait_until(lambda: [one for one in lake.client("glue").get_job_runs(JobName="retried")["JobRuns"] if one["Attempt"] == 1], what="attempt 1")
+    assert lake.wait_job("retried", second[0]["Id"])["JobRunState"] == "SUCCEEDED"
+    assert keys(lake, "out") == [f"{first}_attempt_1"]
+
+
+def test_a_run_that_was_stopped_before_the_kill_is_stopped_after_it(lake):
+    define(lake, "stopping", "import time\nprint(1, flush=True)\ntime.sleep(600)\n")
+    run_id = lake.client("glue").start_job_run(JobName="stopping")["JobRunId"]
+    wait_until(lambda: log(lake, run_id), what="the first line")
+    lake.client("glue").batch_stop_job_run(JobName="stopping", JobRunIds=[run_id])
+    lake.kill9()
+    lake.start()
+    assert lake.wait_job("stopping", run_id)["JobRunState"] == "STOPPED"
+
+
+def test_every_file_is_taken_once_whenever_the_server_is_killed(lake):
+    """Kills at random times over the whole of runs; the copies of each file are counted at the end."""
+    seed = int(os.environ.get("MILLPOND_SEED", time.time()))
+    chance = random.Random(seed)
+    lake.bucket("in")
+    lake.bucket("out")
+    role(lake)
+    define(lake, "copier", COPIER, arguments={"--job-bookmark-option": ENABLE}, MaxRetries=3)
+    total = 0
+    for _ in range(int(os.environ.get("MILLPOND_KILLS", "8"))):
+        for _ in range(chance.randint(1, 8)):
+            lake.put("in", f"data/{total}.csv", "x")
+            total += 1
+        runs = lake.client("glue").get_job_runs(JobName="copier")["JobRuns"]
+        if not any(one["JobRunState"] in ("STARTING", "RUNNING", "WAITING") for one in runs):
+            lake.client("glue").start_job_run(JobName="copier")
+        time.sleep(chance.uniform(0.0, 1.5))
+        lake.kill9()
+        lake.start()
+    wait_until(lambda: all(one["CompletedOn"] for one in _runs(lake)), 120, what="the end of all runs")
+    assert lake.run_job("copier")["JobRunState"] == "SUCCEEDED"
+    copies = Counter(key.split("/")[2] for key in keys(lake, "out"))
+    assert copies == Counter({f"{number}.csv": 1 for number in range(total)}), f"seed {seed}"
+
+
+def _runs(lake):
+    return [{"CompletedOn": None, **one} for one in lake.client("glue").get_job_runs(JobName="copier")["JobRuns"]]

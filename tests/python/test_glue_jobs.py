@@ -1,0 +1,311 @@
+"""Scripts of Glue jobs: the commands `pythonshell` and `glueetl`, as boto3 and the AWS CLI start them."""
+
+import json
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+
+from glue_jobs import define, log, put_script, role, run
+from harness import wait_until
+
+
+def failed(run_):
+    assert run_["JobRunState"] == "FAILED", run_
+    return run_["ErrorMessage"]
+
+
+def keys(lake, bucket, prefix=""):
+    pages = lake.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+
+def test_a_python_shell_script_runs_with_arguments_keys_and_logs(module_lake):
+    lake = module_lake
+    lake.bucket("shell-out")
+    text = """
+        import os, sys
+        import boto3
+        from awsglue.utils import getResolvedOptions
+        args = getResolvedOptions(sys.argv, ["JOB_NAME", "who", "bucket"])
+        print("hello", args["who"], args["JOB_NAME"])
+        print("to stderr", file=sys.stderr)
+        print(boto3.client("sts").get_caller_identity()["Arn"])
+        print(os.getcwd(), sys.argv[0], __file__)
+        boto3.client("s3").put_object(Bucket=args["bucket"], Key="a.txt", Body=b"x")
+        print("last line without newline", end="")
+    """
+    defaults = {"--who": "default", "--bucket": "shell-out"}
+    name = define(lake, "hello", text, arguments=defaults, MaxCapacity=0.0625, NonOverridableArguments={"--bucket": "shell-out"})
+    done = lake.run_job(name, Arguments={"--who": "world", "--bucket": "elsewhere"})
+    assert done["JobRunState"] == "SUCCEEDED", done
+    assert done["Arguments"]["--who"] == "world" and done["LogGroupName"] == "/aws-glue/python-jobs"
+    assert done["Attempt"] == 0 and done["MaxCapacity"] == 0.0625 and done["ExecutionTime"] >= 1 and done["CompletedOn"]
+    wait_until(lambda: len(log(lake, done["Id"])) >= 4, what="the log")
+    lines = log(lake, done["Id"])
+    assert lines[-4:] == [
+        "hello world hello",
+        "arn:aws:sts::000000000000:assumed-role/glue-scripts/GlueJobRunnerSession",
+        "/tmp /tmp/hello.py /tmp/hello.py",
+        "last line without newline",
+    ]
+    assert log(lake, done["Id"], "error") == ["to stderr"]
+    assert keys(lake, "shell-out") == ["a.txt"]
+    groups = lake.client("logs").describe_log_groups(logGroupNamePrefix="/aws-glue/python-jobs")["logGroups"]
+    assert {group["logGroupName"] for group in groups} == {"/aws-glue/python-jobs/output", "/aws-glue/python-jobs/error"}
+
+
+ENDS = {
+    "name-error": ("x = 1\nprint(undefined)\n", "NameError: name 'undefined' is not defined (name-error.py, line 2)"),
+    "syntax-error": ("x = 1\ndef f(:\n  pass\n", "SyntaxError: invalid syntax (syntax-error.py, line 2)"),
+    "exit-1": ("import sys\nsys.exit(1)\n", "SystemExit: 1 (exit-1.py, line 2)"),
+    "exit-7": ("import os\nos._exit(7)\n", "Command failed with exit code 7"),
+    "exit-text": ("import sys\nsys.exit('no input')\n", "SystemExit: no input (exit-text.py, line 2)"),
+    "import-error": ("import nothing_of_this_name\n", "ModuleNotFoundError: No module named 'nothing_of_this_name' (import-error.py, line 1)"),
+    "signal": ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "Command failed with exit code 139"),
+}
+
+
+def test_a_script_that_fails_says_why_and_leaves_nothing(module_lake):
+    lake, glue = module_lake, module_lake.client("glue")
+    lake.bucket("ends")
+    put = "import boto3\nboto3.client('s3').put_object(Bucket='ends', Key='left/{name}', Body=b'x')\n"
+    runs = {}
+    for name, (text, _) in ENDS.items():
+        # What is written before the failure goes with it. (The lines of the script stay where they are.)
+        text = text.rstrip("\n") if "syntax" in name else text.replace("\n", "; " + put.format(name=name).replace("\n", "; ").rstrip("; ") + "\n", 1)
+        runs[name] = glue.start_job_run(JobName=define(lake, name, text, MaxCapacity=0.0625))["JobRunId"]
+    for name, (_, expected) in ENDS.items():
+        message = failed(lake.wait_job(name, runs[name]))
+        assert message.startswith(expected), (name, message)
+    assert keys(lake, "ends") == []
+    error = wait_until(lambda: [line for line in log(lake, runs["name-error"], "error") if "Traceback" in line], what="the traceback")
+    assert error
+    assert any('File "/tmp/name-error.py", line 2' in line for line in log(lake, runs["name-error"], "error"))
+
+
+def test_exit_0_is_a_success(module_lake):
+    assert run(module_lake, "exit-0", "import sys\nprint('done')\nsys.exit(0)\n")["JobRunState"] == "SUCCEEDED"
+
+
+def test_an_etl_script_has_categories_in_its_reason(module_lake):
+    done = run(module_lake, "etl-error", "def f():\n    raise ValueError('bad')\nf()\n", "glueetl", WorkerType="G.1X", NumberOfWorkers=2, GlueVersion="4.0")
+    assert failed(done) == "Error Category: UNCLASSIFIED_ERROR; Failed Line Number: 2; ValueError: bad (etl-error.py, line 2)"
+    assert (done["WorkerType"], done["NumberOfWorkers"], done["MaxCapacity"], done["GlueVersion"]) == ("G.1X", 2, 2.0, "4.0")
+
+
+def test_a_missing_script_is_named(module_lake):
+    lake = module_lake
+    define(lake, "gone", "print(1)\n")
+    lake.client("s3").delete_object(Bucket="glue-scripts", Key="scripts/gone.py")
+    message = failed(lake.run_job("gone"))
+    assert message == "Python script s3://glue-scripts/scripts/gone.py cannot be read: there is no such object"
+
+
+def test_a_run_can_be_stopped_and_another_one_times_out(new_lake):
+    lake = new_lake("[jobs]\nconcurrency = 3\n")
+    glue = lake.client("glue")
+    loop = "import time\nprint('looping', flush=True)\nwhile True:\n    time.sleep(0.1)\n"
+    late = glue.start_job_run(JobName=define(lake, "late", loop, Timeout=1))["JobRunId"]
+    stopped = glue.start_job_run(JobName=define(lake, "looping", loop))["JobRunId"]
+    wait_until(lambda: log(lake, stopped), what="its first line")
+    begun = time.monotonic()
+    told = glue.batch_stop_job_run(JobName="looping", JobRunIds=[stopped, "jr_none"])
+    assert [one["JobRunId"] for one in told["SuccessfulSubmissions"]] == [stopped]
+    assert told["Errors"][0]["ErrorDetail"]["ErrorCode"] == "EntityNotFoundException"
+    assert lake.wait_job("looping", stopped)["JobRunState"] == "STOPPED"
+    assert time.monotonic() - begun < 10
+    done = lake.wait_job("late", late, 120)
+    assert (done["JobRunState"], done["ErrorMessage"], done["Timeout"]) == ("TIMEOUT", "it took longer than 1 minutes", 1)
+
+
+def test_a_script_that_takes_too_much_memory_is_told_what_to_change(new_lake):
+    lake = new_lake('[jobs]\nmemory = "1GiB"\nconcurrency = 2\n')
+    text = "kept = []\nwhile True:\n    kept.append(bytearray(16 << 20))\n"
+    message = failed(run(lake, "hog", text, MaxRetries=0))
+    assert "Command failed with exit code 137" in message and "0.5 GiB" in message and "[jobs] memory" in message
+
+
+def test_a_failed_run_is_tried_again_with_its_own_id(module_lake):
+    lake, glue = module_lake, module_lake.client("glue")
+    lake.bucket("attempts")
+    text = """
+        import boto3, os, sys
+        run = os.environ["MILLPOND_JOB_RUN"]
+        # Visible at once, as it is not the run's own session that counts.
+        print(run)
+        sys.exit(0 if run.endswith("_attempt_2") else 3)
+    """
+    first = glue.start_job_run(JobName=define(lake, "again", text, MaxRetries=2))["JobRunId"]
+    last = lake_run = wait_until(lambda: _of_state(lake, "again", f"{first}_attempt_2"), 60, what="the third attempt")
+    assert lake_run["JobRunState"] == "SUCCEEDED" and last["Attempt"] == 2 and last["PreviousRunId"] == f"{first}_attempt_1"
+    states = [(one["Attempt"], one["JobRunState"]) for one in glue.get_job_runs(JobName="again")["JobRuns"]]
+    assert states == [(2, "SUCCEEDED"), (1, "FAILED"), (0, "FAILED")]
+
+
+def _of_state(lake, job, run_id):
+    try:
+        found = lake.client("glue").get_job_run(JobName=job, RunId=run_id)["JobRun"]
+    except ClientError:
+        return None
+    return found if found["JobRunState"] in ("SUCCEEDED", "FAILED") else None
+
+
+def test_concurrent_runs_are_bounded_and_may_queue(module_lake):
+    lake, glue = module_lake, module_lake.client("glue")
+    name = define(lake, "one-at-a-time", "import time\ntime.sleep(2)\n")
+    first = glue.start_job_run(JobName=name)["JobRunId"]
+    with pytest.raises(ClientError, match="ConcurrentRunsExceededException"):
+        glue.start_job_run(JobName=name)
+    queued = glue.start_job_run(JobName=name, JobRunQueuingEnabled=True)["JobRunId"]
+    assert glue.get_job_run(JobName=name, RunId=queued)["JobRun"]["JobRunState"] == "WAITING"
+    one, two = lake.wait_job(name, first), lake.wait_job(name, queued)
+    assert (one["JobRunState"], two["JobRunState"]) == ("SUCCEEDED", "SUCCEEDED")
+    assert two["CompletedOn"] > one["CompletedOn"]
+
+
+def test_definitions_are_checked(module_lake):
+    lake, glue = module_lake, module_lake.client("glue")
+    location = put_script(lake, "checked", "print(1)\n")
+    command = {"Name": "pythonshell", "ScriptLocation": location}
+    with pytest.raises(ClientError, match="nobody.*cannot be found"):
+        glue.create_job(Name="checked", Role="nobody", Command=command)
+    arn = role(lake, "for-lambda", "lambda.amazonaws.com")
+    with pytest.raises(ClientError, match="assume role permissions for Glue"):
+        glue.create_job(Name="checked", Role=arn, Command=command)
+    for wrong, say in [
+        ({"Command": {"Name": "glueetl", "ScriptLocation": "/tmp/x.py"}}, "ScriptLocation"),
+        ({"Command": {**command, "Name": "glueetl"}, "DefaultArguments": {"--job-language": "scala"}}, "Python scripts only"),
+        ({"Command": command, "DefaultArguments": {"--job-bookmark-option": "on"}}, "--job-bookmark-option"),
+    ]:
+        with pytest.raises(ClientError, match=say):
+            glue.create_job(Name="checked", Role=role(lake), **wrong)
+    glue.create_job(Name="streaming", Role="r", Command={"Name": "gluestreaming", "ScriptLocation": location})
+    with pytest.raises(ClientError, match="gluestreaming"):
+        glue.start_job_run(JobName="streaming")
+
+
+def test_libraries_and_files_come_from_s3(module_lake, tmp_path):
+    import zipfile
+
+    lake = module_lake
+    put_script(lake, "unused", "")
+    with zipfile.ZipFile(tmp_path / "lib.zip", "w") as archive:
+        archive.writestr("zipped/__init__.py", "NAME = 'from a zip'\n")
+    lake.put("glue-scripts", "lib/lib.zip", (tmp_path / "lib.zip").read_bytes())
+    lake.put("glue-scripts", "lib/helper.py", "NAME = 'from a file'\n")
+    lake.put("glue-scripts", "lib/settings.json", '{"a": 1}')
+    arguments = {
+        "--extra-py-files": "s3://glue-scripts/lib/lib.zip,s3://glue-scripts/lib/helper.py",
+        "--extra-files": "s3://glue-scripts/lib/settings.json",
+        "--customer-driver-env-vars": "CUSTOMER_KEY=value",
+    }
+    text = """
+        import json, os
+        import helper, zipped
+        print(helper.NAME, zipped.NAME, json.load(open("settings.json")), os.environ["CUSTOMER_KEY"])
+    """
+    done = run(lake, "libraries", text, arguments=arguments)
+    assert done["JobRunState"] == "SUCCEEDED", done
+    assert wait_until(lambda: log(lake, done["Id"]))[-1] == "from a file from a zip {'a': 1} value"
+    missing = failed(run(lake, "no-library", "print(1)\n", arguments={"--extra-py-files": "s3://glue-scripts/lib/none.zip"}))
+    assert missing == "--extra-py-files: s3://glue-scripts/lib/none.zip cannot be read: there is no such object"
+
+
+def test_additional_modules_are_installed(module_lake):
+    lake = module_lake
+    arguments = {"--additional-python-modules": "cowsay==6.1"}
+    done = run(lake, "modules", "import cowsay\nprint(cowsay.__name__)\n", arguments=arguments)
+    assert done["JobRunState"] == "SUCCEEDED", done
+    message = failed(run(lake, "no-module", "print(1)\n", arguments={"--additional-python-modules": "no-such-module-of-any-kind==1"}))
+    assert message.startswith("--additional-python-modules: no-such-module-of-any-kind==1 could not be installed: "), message
+    message = failed(run(lake, "no-option", "print(1)\n", arguments={"--additional-python-modules": "-r/etc/passwd"}))
+    assert "is not taken" in message
+
+
+def test_an_environment_that_cannot_be_installed_is_a_reason(tmp_path, monkeypatch):
+    import harness
+
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("MILLPOND_ENVIRONMENTS", str(tmp_path / "environments"))
+    lake = harness.new_lake()
+    try:
+        message = failed(run(lake, "no-engine", "print(1)\n"))
+        assert message.startswith("The environment 'pythonshell' for scripts of jobs could not be installed"), message
+        assert "start the run again" in message
+        assert not [path for path in (tmp_path / "environments").iterdir() if path.is_dir()]
+    finally:
+        harness.discard(lake)
+
+
+def test_a_script_is_shut_in(module_lake):
+    text = """
+        import os
+        def reads(path):
+            try:
+                os.listdir(path) if os.path.isdir(path) else open(path).read(1)
+                return "seen"
+            except OSError as error:
+                return type(error).__name__
+        print(reads("/root"), reads("/etc/shadow"), reads("/work"), reads("/home"))
+        for path in ("/usr/x", "/x", "/etc/x", "/var/x"):
+            try:
+                open(path, "w")
+                print("WRITTEN", path)
+            except OSError:
+                pass
+        print(len(os.listdir("/proc")) < 200, os.getuid() != 0)
+    """
+    done = run(module_lake, "shut-in", text)
+    assert done["JobRunState"] == "SUCCEEDED", done
+    lines = wait_until(lambda: log(module_lake, done["Id"]))
+    assert not any("WRITTEN" in line for line in lines)
+    assert "seen" not in " ".join(lines[-2:]), lines
+
+
+def test_every_line_of_a_long_log_is_kept(module_lake):
+    done = run(module_lake, "chatty", "for i in range(60000):\n    print(f'line {i} ' + 'x' * 100)\n")
+    assert done["JobRunState"] == "SUCCEEDED", done
+    lines = wait_until(lambda: (found := [line for line in log(module_lake, done["Id"]) if line.startswith("line ")])[-1:] and found if len(found) >= 60000 else None, 60)
+    assert [int(line.split()[1]) for line in lines] == list(range(60000))
+
+
+def test_groups_that_their_owner_made_are_kept_and_continuous_logging_has_its_own(new_lake):
+    lake = new_lake()
+    logs = lake.client("logs")
+    logs.create_log_group(logGroupName="/aws-glue/python-jobs/output", tags={"team": "a"})
+    logs.put_retention_policy(logGroupName="/aws-glue/python-jobs/output", retentionInDays=7)
+    arguments = {"--enable-continuous-cloudwatch-log": "true", "--continuous-log-logGroup": "/mine/jobs"}
+    done = run(lake, "continuous", "print('both')\n", arguments=arguments)
+    assert done["JobRunState"] == "SUCCEEDED", done
+    wait_until(lambda: log(lake, done["Id"]))
+    group = logs.describe_log_groups(logGroupNamePrefix="/aws-glue/python-jobs/output")["logGroups"][0]
+    assert group["retentionInDays"] == 7
+    events = wait_until(lambda: logs.get_log_events(logGroupName="/mine/jobs", logStreamName=f"{done['Id']}-driver")["events"])
+    assert "both" in [event["message"] for event in events]
+
+
+def test_events_tell_of_ends(new_lake):
+    lake = new_lake()
+    queue = lake.client("sqs").create_queue(QueueName="ends")["QueueUrl"]
+    arn = lake.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}]}
+    lake.client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
+    events = lake.client("events")
+    events.put_rule(Name="ends", EventPattern=json.dumps({"source": ["aws.glue"], "detail-type": ["Glue Job State Change"]}))
+    events.put_targets(Rule="ends", Targets=[{"Id": "1", "Arn": arn}])
+    done = run(lake, "told", "raise KeyError('a')\n")
+    message = lake.client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=10)["Messages"][0]
+    detail = json.loads(message["Body"])["detail"]
+    assert (detail["state"], detail["severity"], detail["jobRunId"]) == ("FAILED", "ERROR", done["Id"])
+    assert "KeyError" in detail["message"]
+
+
+def test_a_small_script_is_quick(module_lake):
+    lake = module_lake
+    define(lake, "quick", "print(1)\n", MaxCapacity=0.0625)
+    lake.run_job("quick")
+    begun = time.monotonic()
+    assert lake.run_job("quick")["JobRunState"] == "SUCCEEDED"
+    assert time.monotonic() - begun < 5
