@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import os
 
 from glue_checks.support import frame, json_frame, raises, records, told, tree
 
@@ -92,6 +93,9 @@ def map_makes_exceptions_and_missing_answers_errors():
 
 
 def an_error_is_told_once_with_its_place_in_the_script():
+    if os.environ.get("GLUE_CHECKS_ENGINE", "sail") != "sail":
+        return  # workers of other engines have a standard error of their own
+
     with told() as said:
         frame([(i,) for i in range(100)], "a int").map(lambda r: {"x": 1 / 0}, info="ratio").count()
     lines = [line for line in said().splitlines() if "ZeroDivisionError" in line]
@@ -167,6 +171,15 @@ def json_that_is_none_is_an_error_and_hostile_json_too():
     one = json_frame('{"a": 1}', "", "   ", "{", '"text"', "7", deep, '{"a": 1' + "0" * 5000 + "}", '[{"a": 2}, {"a": 3}]')
     assert [r["a"] for r in records(one)] == [1, 2, 3]
     assert one.errorsCount() == 5, one.errorsCount()
+
+
+def values_that_are_used_as_names_are_refused():
+    from awsglue.frames.shapes import TooManyFields
+
+    one = json_frame(*({f"key{i * 600 + k}": k for k in range(600)} for i in range(20)), name="sessions")
+    with raises(TooManyFields, "10000", "sessions", "'key"):
+        one.schema()
+    assert len(json_frame({f"k{i}": i for i in range(2000)}).schema()) == 2000
 
 
 def json_path_leads_to_records():

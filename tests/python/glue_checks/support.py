@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import sys
 import traceback
 
@@ -10,9 +11,20 @@ _session = None
 
 
 def spark():
-    """The session of an engine in this process."""
+    """The session of an engine: Sail in this process, or what `$GLUE_CHECKS_ENGINE` says (`pyspark`, `sc://host:port`)."""
     global _session
-    if _session is None:
+    engine = os.environ.get("GLUE_CHECKS_ENGINE", "sail")
+    if _session is None and engine == "pyspark":
+        from pyspark.sql import SparkSession
+
+        os.environ["PYSPARK_PYTHON"] = sys.executable
+        builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").config("spark.sql.shuffle.partitions", "2")
+        _session = builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
+    elif _session is None and engine.startswith("sc://"):
+        from pyspark.sql import SparkSession
+
+        _session = SparkSession.builder.remote(engine).getOrCreate()
+    elif _session is None:
         from pysail.spark import SparkConnectServer
         from pyspark.sql import SparkSession
 

@@ -9,6 +9,7 @@ import datetime
 from pyspark.sql import functions as F
 
 from awsglue import gluetypes as g
+from awsglue.frames.columns import try_cast
 
 
 class NotEvaluable(Exception):
@@ -90,9 +91,9 @@ _TIMES = (g.DateType, g.TimestampType, g.TimestampNTZType)
 
 def _comparable(column, kind, operand):
     if operand.kind == "number":
-        return column.try_cast("double") if hasattr(column, "try_cast") else column.cast("double")
+        return try_cast(column, g.DoubleType())
     if operand.kind == "time" or (operand.kind == "text" and isinstance(kind, _TIMES)):
-        return column.try_cast("timestamp") if hasattr(column, "try_cast") else column.cast("timestamp")
+        return try_cast(column, g.TimestampType())
     return _text(column, kind)
 
 
@@ -106,7 +107,7 @@ def _literal(operand, kind):
     if operand.kind == "time":
         return F.lit(datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=operand.value)).cast("timestamp")
     if operand.kind == "text" and isinstance(kind, _TIMES):
-        return F.lit(operand.value).try_cast("timestamp") if hasattr(F.lit(""), "try_cast") else F.lit(operand.value).cast("timestamp")
+        return try_cast(F.lit(operand.value), g.TimestampType())
     return F.lit(operand.value)
 
 

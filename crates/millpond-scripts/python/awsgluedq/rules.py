@@ -10,8 +10,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.window import Window
 
 from awsglue import gluetypes as g
-from awsglue.frames.columns import col
-from awsglue.frames.types import named_type, spark_type
+from awsglue.frames.columns import col, try_cast
+from awsglue.frames.types import named_type
 from awsgluedq.conditions import NotEvaluable, age_met, number_met, value_met
 
 _NUMBERS = (g.ByteType, g.ShortType, g.IntegerType, g.LongType, g.FloatType, g.DoubleType, g.DecimalType)
@@ -59,7 +59,7 @@ class Data:
         if isinstance(kind, _NUMBERS):
             return column.cast("double")
         if isinstance(kind, g.StringType):
-            return column.try_cast("double") if hasattr(column, "try_cast") else column.cast("double")
+            return try_cast(column, g.DoubleType())
         raise NotEvaluable(f"Expected type of column {name} to be one of the numeric types, but found {kind.typeName()} instead!")
 
 
@@ -293,8 +293,7 @@ def _column_data_type(rule, data):
     elif form and isinstance(target, (g.DateType, g.TimestampType)):
         castable = F.try_to_timestamp(column.cast("string"), F.lit(form)).isNotNull()
     else:
-        text = column.cast("string")
-        castable = (text.try_cast(spark_type(target)) if hasattr(text, "try_cast") else text.cast(spark_type(target))).isNotNull()
+        castable = try_cast(column.cast("string"), target).isNotNull()
     good = ~castable if condition.operator == "!=" else castable
     aggregates = {"n": _rows(rule), "good": F.count(_within(rule, F.when(good, 1)))}
     metric = f"Column.{name}.ColumnDataType.Compliance"
@@ -304,7 +303,7 @@ def _column_data_type(rule, data):
 def _data_freshness(rule, data):
     name = rule.parameters[0]
     column, _ = data.column(name)
-    moment = column.try_cast("timestamp") if hasattr(column, "try_cast") else column.cast("timestamp")
+    moment = try_cast(column, g.TimestampType())
     age = F.unix_timestamp(F.current_timestamp()).cast("double") - F.unix_timestamp(moment).cast("double")
     good = age_met(rule.condition, age)
     aggregates = {"n": _rows(rule), "good": F.count(_within(rule, F.when(good, 1)))}

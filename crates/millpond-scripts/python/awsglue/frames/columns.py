@@ -81,7 +81,20 @@ def cast(column, kind, target):
     )
     if impossible:
         return null(target)
-    return column.try_cast(spark_type(target)) if hasattr(column, "try_cast") else column.cast(spark_type(target))
+    return try_cast(column, target)
+
+
+_BOUNDS = {"byte": 7, "short": 15, "int": 31}
+
+
+def try_cast(column, target):
+    """A column as one of a Glue type that an engine converts to; null where a value cannot be."""
+    # Spark before 4 has no try_cast of columns; its cast gives null, but lets numbers overflow. (An instance answers to any name: it would be a field.)
+    if hasattr(type(column), "try_cast"):
+        return column.try_cast(spark_type(target))
+    made = column.cast(spark_type(target))
+    bits = _BOUNDS.get(target.typeName())
+    return made if bits is None else F.when(column.cast("double").between(-(2**bits), 2**bits - 1), made)
 
 
 def lift(column, kind, target):

@@ -8,6 +8,7 @@ import pickle
 
 from awsglue import gluetypes as g
 from awsglue.frames import rows
+from awsglue.frames.shapes import TooManyFields, check_fields, with_hint
 from awsglue.frames.types import spark_struct, struct_of
 
 
@@ -106,9 +107,13 @@ class Rows:
             schema, count, errors = g.UnknownType(), 0, [0] * len(self.steps)
             for answer in answers:
                 part = json.loads(answer["found"])
+                if "refused" in part:
+                    raise TooManyFields(f"{self.steps[-1].label}: {part['refused']}")
                 schema = g.mergeDataTypes(schema, g._deserialize_json_value(part["schema"]))
                 count += part["records"]
                 errors = [a + b for a, b in zip(errors, part["errors"])]
+            if isinstance(schema, g.StructType):
+                check_fields(len(schema), schema.field_map, f"{self.steps[-1].label}: ")
             self._found = {"schema": schema, "records": count, "errors": errors}
         return self._found
 
@@ -117,8 +122,6 @@ class Rows:
         found = self.found()
         if found["records"] == 0:
             return g.StructType([]) if parsed else self.base.schema
-        from awsglue.frames.shapes import with_hint
-
         seen = found["schema"]
         if not isinstance(seen, g.StructType):
             return g.StructType([])

@@ -212,7 +212,11 @@ def schema_pass(schema, steps):
                 if type(record) is RowError:
                     errors[record.stage] += 1
             count += len(good)
-            seen.add_all(good)
+            try:
+                seen.add_all(good)
+            except shapes.TooManyFields as error:
+                yield pa.RecordBatch.from_arrays([pa.array([json.dumps({"refused": str(error)})], pa.string())], ["found"])
+                return
         answer = json.dumps({"schema": seen.type().jsonValue(), "records": count, "errors": errors})
         yield pa.RecordBatch.from_arrays([pa.array([answer], pa.string())], ["found"])
 

@@ -22,6 +22,14 @@ ATOMS = {
 }
 
 
+# So many different names in one record, or in all records at one place, are values that somebody used as names: each would be a column.
+FIELDS_MAX = 10_000
+
+
+class TooManyFields(ValueError):
+    """Records have more different names at one place than a table can have columns."""
+
+
 class Seen:
     """The types of the values that were seen at one place."""
 
@@ -68,6 +76,7 @@ class Seen:
             if seen is None:
                 seen = self.fields[name] = Seen()
             seen.add_all([v[name] for v in values if name in v])
+        check_fields(len(self.fields), self.fields)
 
     def _integers(self, values):
         if INT_MIN <= min(values) and max(values) <= INT_MAX:
@@ -107,6 +116,16 @@ class Seen:
         if not found:
             return g.NullType() if self.null else g.UnknownType()
         return found[0] if len(found) == 1 else g.ChoiceType(found)
+
+
+def check_fields(count, names, label=""):
+    """Raises TooManyFields, with the label before its message."""
+    if count > FIELDS_MAX:
+        some = ", ".join(repr(name) for name, _ in zip(names, range(3)))
+        raise TooManyFields(
+            f"{label}records have more than {FIELDS_MAX} different names ({some}, ...): values seem to be used as names. Make them a list of name and value in Map, "
+            "or read the file as text"
+        )
 
 
 def type_name_of(value):
