@@ -22,7 +22,11 @@ pub fn digest() -> String {
 
 /// The list of packages of an environment: `requirements-NAME.txt`.
 pub fn requirements(name: &str) -> Option<&'static str> {
-    let wanted = format!("requirements-{name}.txt");
+    text(&format!("requirements-{name}.txt"))
+}
+
+/// A file of the packages.
+pub fn text(wanted: &str) -> Option<&'static str> {
     let (_, bytes) = generated::FILES.iter().find(|(path, _)| *path == wanted)?;
     std::str::from_utf8(bytes).ok()
 }

@@ -121,7 +121,15 @@ pub async fn ready(
         std::fs::write(&requirements, text).map_err(|error| error.to_string())?;
         let mut install = Command::new(unfinished.join("bin/python"));
         install.args(["-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "-r"]).arg(&requirements);
-        pip::run(install, list, progress).await
+        pip::run(install, list, progress).await?;
+        if *engine == Engine::PySpark {
+            // What it needs for S3 is not on pip's index, and a script in its sandbox cannot fetch anything.
+            let mut jars = Command::new(unfinished.join("bin/python"));
+            jars.args(["-I", "-c", bundle::text("millpond_job/jars.py").unwrap_or_default()]);
+            let fetched = pip::run(jars, "jars", progress).await;
+            fetched.map_err(|reason| format!("the jars that PySpark needs for S3 cannot be fetched from Maven Central: {reason}"))?;
+        }
+        Ok(())
     });
     made.await.map_err(said)?;
     progress(&format!("The environment '{list}' is installed"));

@@ -50,7 +50,7 @@ def fetch():
         if os.path.exists(target):
             continue
         url = f"{base}/{path}"
-        print(f"fetching {url}", flush=True)
+        print(f"Downloading {url}", flush=True)
         with urllib.request.urlopen(url + ".sha1", timeout=60) as answer:
             wanted = answer.read().split()[0].decode()
         digest, unfinished = hashlib.sha1(), f"{target}.{os.getpid()}"
