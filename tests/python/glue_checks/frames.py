@@ -293,6 +293,17 @@ def names_with_odd_characters_are_only_names():
         assert records(one.filter(lambda r: r["other"] == 2).select_fields([quoted])) == [{name: 1}], name
 
 
+def names_may_differ_in_case_only():
+    one = json_frame({"id": 1, "Id": "x", "v": {"a": 1, "b": 2}}, {"id": 2, "v": {"a": 3}})
+    assert tree(one.select_fields(["Id"])) == "|-- Id: string" and records(one.select_fields(["id", "v.a"]))[1] == {"id": 2, "v": {"a": 3}}
+    assert records(one.drop_fields(["Id", "v.b"])) == [{"id": 1, "v": {"a": 1}}, {"id": 2, "v": {"a": 3}}]
+    renamed = one.rename_field("Id", "text").drop_fields(["v"])
+    assert records(renamed) == [{"id": 1, "text": "x"}, {"id": 2, "text": None}]
+    assert records(one.apply_mapping([("Id", "string", "t", "string")])) == [{"t": "x"}, {"t": None}]
+    with raises(ValueError, "'id', 'Id'", "rename_field"):
+        one.apply_mapping([("Id", "string", "t", "string"), ("id", "int", "i", "int")])
+
+
 def transforms_have_awss_names_and_describe_themselves():
     import awsglue.transforms as transforms
 

@@ -12,6 +12,8 @@ import sys
 
 from awsglue import gluetypes as g
 from awsglue.frames import columns, paths
+from awsglue.frames.plan import Rows
+from awsglue.frames.rows import Step
 from awsglue.frames.types import named_type
 
 MISSING_COLUMNS_OPTION = "--millpond-missing-columns"
@@ -52,10 +54,34 @@ def parse_mappings(mappings):
     return parsed
 
 
+def _case_twins(schema):
+    """Names that differ from another one in case only: records can have them, but engines take them for one column."""
+    by_lower = {}
+    for field in schema:
+        by_lower.setdefault(field.name.lower(), []).append(field.name)
+    return [name for names in by_lower.values() if len(names) > 1 for name in names]
+
+
+def _narrowed(plan, names):
+    """The plan's columns; where names differ in case only, with just these top-level fields, which are picked record by record."""
+    if not isinstance(plan, Rows) or not _case_twins(plan.schema):
+        return plan.columns()
+    kept = frozenset(names)
+
+    def pick(record):
+        return {name: value for name, value in record.items() if name in kept}
+
+    return Rows.then(plan, Step("pick", "picking fields whose names differ in case only", pick)).columns()
+
+
 def apply(plan, mappings, case_sensitive=False):
     """A plan of the mapped fields, in the mappings' order; targets with dots become structs."""
     parsed = parse_mappings(mappings)
-    plan = plan.columns()
+    found = [paths.resolve(plan.schema, source, case_sensitive) for source, _, _ in parsed]
+    plan = _narrowed(plan, {f[0][0] for f in found if f})
+    twins = _case_twins(plan.schema)
+    if twins:
+        raise ValueError(f"ApplyMapping: the fields {', '.join(map(repr, twins))} differ in case only; rename one of them by rename_field first")
     schema, made, missing = plan.schema, [], []
     for source, target, kind in parsed:
         found = paths.resolve(schema, source, case_sensitive)
@@ -112,8 +138,8 @@ def nested(fields):
 
 def drop_fields(plan, dropped):
     """Without the fields at these paths; one that is not there is no matter."""
-    plan = plan.columns()
     found = {f[0] for f in (paths.resolve(plan.schema, path) for path in paths.name_lists(dropped)) if f}
+    plan = _narrowed(plan, [f.name for f in plan.schema if (f.name,) not in found])
     if not found:
         return plan
     return columns.rewrite(plan, lambda path, column, kind, is_field: [] if is_field and path in found else None)
@@ -121,13 +147,14 @@ def drop_fields(plan, dropped):
 
 def select_fields(plan, selected):
     """Only the fields at these paths, top-level ones in the order in which they are named; structs keep only what is named."""
-    plan = plan.columns()
     wanted, missing = [], []
     for path in paths.name_lists(selected):
         found = paths.resolve(plan.schema, path)
         (wanted.append(found[0]) if found else missing.append(path))
     if missing:
         warn(f"SelectFields: there is no field {', '.join(map(repr, missing))}{_similar(missing[0], [f.name for f in plan.schema])}; it is left out")
+
+    plan = _narrowed(plan, {names[0] for names in wanted})
 
     def visit(path, column, kind, is_field):
         if not is_field or path in wanted or any(path[: len(w)] == w for w in wanted):
@@ -143,13 +170,20 @@ def select_fields(plan, selected):
 
 def rename_field(plan, old, new):
     """The field at one path under another. Within one parent it stays where it is; else it moves to the end of the new one."""
-    plan = plan.columns()
     found = paths.resolve(plan.schema, old)
     target = paths.parse(new) if not new.startswith(".") else (new,)
     if found is None:
         warn(f"RenameField: there is no field {old!r}{_similar(old, [f.name for f in plan.schema])}; nothing is renamed")
-        return plan
+        return plan.columns()
     names, kind = found
+    if isinstance(plan, Rows) and len(names) == len(target) == 1 and _case_twins(plan.schema):
+        before, after = names[0], target[0]
+
+        def rename(record):
+            return {after if name == before else name: value for name, value in record.items()}
+
+        return Rows.then(plan, Step("pick", "renaming fields whose names differ in case only", rename)).columns()
+    plan = plan.columns()
     if names == target:
         return plan
     if names[:-1] == target[:-1]:
