@@ -10,6 +10,9 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
+/// What must fit on a disk that is not full, in bytes.
+const PROBE_BYTES: usize = 1 << 20;
+
 /// An open database and its tables.
 pub(super) struct Core {
     pub(super) folder: PathBuf,
@@ -52,6 +55,20 @@ impl Core {
     /// What a failure of the database means.
     pub(super) fn error(&self, error: fjall::Error) -> StoreError {
         translate(&self.folder, error)
+    }
+
+    /// What a failed commit means. fjall stops when a thread of its own finds the disk full, too, and then does not say why.
+    pub(super) fn failed_commit(&self, error: fjall::Error) -> StoreError {
+        match self.error(error) {
+            StoreError::Stopped(folder) => {
+                let probe = folder.join("probe");
+                let full =
+                    std::fs::write(&probe, vec![1; PROBE_BYTES]).is_err_and(|error| error.kind() == ErrorKind::StorageFull);
+                let _ = std::fs::remove_file(probe);
+                if full { StoreError::DiskFull(folder) } else { StoreError::Stopped(folder) }
+            }
+            error => error,
+        }
     }
 
     pub(super) fn damaged(&self, reason: impl Display) -> StoreError {

@@ -23,7 +23,7 @@ pub enum StoreError {
     /// The key, or the position to go on from, does not fit the table or index.
     #[error(transparent)]
     Key(#[from] ItemError),
-    /// The disk is full. Nothing of this change was kept; the store takes changes again after a restart.
+    /// The disk is full. Whether this change was kept is not known; the store takes changes again after a restart.
     #[error("no space left on the disk of the item store {0}: free some, then restart")]
     DiskFull(PathBuf),
     /// The disk did not do what it was told. Whether this change was kept is not known; the store takes no more changes until a restart.

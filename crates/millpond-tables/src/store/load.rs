@@ -9,7 +9,6 @@ use super::table::Table;
 use super::{Handle, ItemError, StoreError, keys, open};
 use crate::value::binary::Reader;
 use crate::value::{ITEM_SIZE_BYTES_MAX, Item, Value};
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -199,16 +198,17 @@ impl LoadWriter {
             return Err(ItemError::Size { bytes: reader.size() }.into());
         }
         let indexes = table.indexes();
-        let mut values: HashMap<&str, Value> = HashMap::new();
+        let mut values: Vec<(&str, Value)> = Vec::with_capacity(2);
         let schemas = std::iter::once(&table.key).chain(indexes.iter().filter_map(|index| index.spec()).map(|spec| &spec.key));
         for attribute in schemas.flat_map(|schema| schema.attributes()) {
             if let Some(value) = reader.get(&attribute.name).map_err(|error| core.damaged(error))? {
-                values.insert(&attribute.name, value);
+                values.push((&attribute.name, value));
             }
         }
-        let key = keys::item(&table.key, |name| values.get(name))?;
+        let find = |name: &str| values.iter().find(|(other, _)| *other == name).map(|(_, value)| value);
+        let key = keys::item(&table.key, find)?;
         for spec in indexes.iter().filter_map(|index| index.spec()) {
-            keys::check_entry(&spec.key, &spec.name, |name| values.get(name))?;
+            keys::check_entry(&spec.key, &spec.name, find)?;
         }
         Ok(key)
     }

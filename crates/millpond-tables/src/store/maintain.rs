@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Items of one commit.
-const STEP_ITEMS: usize = 256;
+const STEP_ITEMS: usize = 1000;
 /// Their bytes.
 const STEP_BYTES: usize = 1 << 20;
 /// How often the tables with a time to live are looked through.

@@ -2,6 +2,7 @@
 
 mod build;
 mod crash;
+mod disk;
 mod expiry;
 mod load;
 mod model;

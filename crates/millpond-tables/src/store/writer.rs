@@ -141,7 +141,7 @@ impl Writer {
         let after = writes.into_batch(&mut batch);
         batch.commit().map_err(|error| {
             tracing::error!(%error, "a commit of items failed");
-            self.core.error(error)
+            self.core.failed_commit(error)
         })?;
         for (table, sums, size) in after {
             if let Some(sums) = sums {
