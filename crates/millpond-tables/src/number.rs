@@ -119,14 +119,17 @@ impl Number {
         let canonical = if digits == 0 {
             !negative && exponent == 0
         } else {
-            digits < LIMIT && !digits.is_multiple_of(10) && (MAGNITUDE_MIN..=MAGNITUDE_MAX).contains(&number.magnitude())
+            let round = u64::try_from(digits).map_or_else(|_| digits.is_multiple_of(10), |digits| digits.is_multiple_of(10));
+            digits < LIMIT && !round && (MAGNITUDE_MIN..=MAGNITUDE_MAX).contains(&number.magnitude())
         };
         canonical.then_some(number)
     }
 
     /// How many significant digits.
     fn length(self) -> u32 {
-        self.digits.checked_ilog10().map_or(0, |log| log + 1)
+        // Most numbers are short, and division of 128 bits is slow.
+        let log = u64::try_from(self.digits).map_or_else(|_| self.digits.checked_ilog10(), u64::checked_ilog10);
+        log.map_or(0, |log| log + 1)
     }
 
     /// The power of ten of the first digit.
