@@ -78,3 +78,6 @@ pub fn register(router: &mut Router, dynamodb: DynamoDb) {
         .on(BatchExecuteStatement, statements::batch_execute_statement)
         .on(ExecuteTransaction, statements::execute_transaction);
 }
+
+#[cfg(test)]
+mod tests;
