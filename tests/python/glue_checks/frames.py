@@ -330,6 +330,14 @@ def transforms_that_need_models_say_what_to_do():
             transform.apply(frame=None)
 
 
+def from_df_takes_dataframes_only():
+    from awsglue.dynamicframe import DynamicFrame
+
+    for wrong in (frame([(1,)], "a int"), None, [1]):
+        with raises(TypeError, "fromDF takes a Spark DataFrame", type(wrong).__name__):
+            DynamicFrame.fromDF(wrong, None, "x")
+
+
 def partitions_can_be_changed():
     one = frame([(i,) for i in range(100)], "a int")
     assert one.repartition(4).count() == 100

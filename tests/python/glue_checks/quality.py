@@ -216,6 +216,19 @@ def rows_say_which_rules_they_met():
     assert [row["Outcome"] for row in records(found["ruleOutcomes"])] == ["Failed", "Failed", "Failed", "Passed", "Failed", "Passed", "Passed"]
 
 
+def a_job_can_stop_on_failed_rules_as_glue_studio_writes_it():
+    from awsglue.transforms import SelectFromCollection
+    from awsgluedq.transforms import EvaluateDataQuality
+
+    with told():
+        found = EvaluateDataQuality().process_rows(frame=_data(), ruleset='Rules = [ IsComplete "id", IsComplete "name" ]')
+    outcomes = SelectFromCollection.apply(dfc=found, key="ruleOutcomes")
+    assert outcomes.filter(lambda x: x["Outcome"] == "Failed").count() == 1
+    assert outcomes.filter(lambda x: x["EvaluatedMetrics"]["Column.id.Completeness"] == 1.0).count() == 1
+    rows = SelectFromCollection.apply(dfc=found, key="rowLevelOutcomes")
+    assert rows.filter(lambda x: x["DataQualityEvaluationResult"] == "Passed").count() == 3
+
+
 def many_rules_need_one_pass():
     rules = ", ".join(f'ColumnValues "id" < {i}, IsComplete "name" where "id < {i}", Mean "v" > {i}' for i in range(150))
     found = _outcomes(rules)

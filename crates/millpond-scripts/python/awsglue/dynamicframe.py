@@ -36,6 +36,8 @@ class DynamicFrame:
     @classmethod
     def fromDF(cls, dataframe, glue_ctx, name=""):
         """A frame of a Spark DataFrame."""
+        if isinstance(dataframe, DynamicFrame) or not hasattr(dataframe, "mapInArrow"):
+            raise TypeError(f"fromDF takes a Spark DataFrame, not a {type(dataframe).__name__}")
         return cls(dataframe, glue_ctx, name)
 
     @classmethod
@@ -106,7 +108,7 @@ class DynamicFrame:
         """How many records there are, without errors."""
         from awsglue.frames.plan import Rows
 
-        if isinstance(self._plan, Rows) and self._plan._columns is None:
+        if isinstance(self._plan, Rows) and not self._plan.filters_only:
             self._plan.check_thresholds()
             return self._plan.found()["records"]
         return self._df.count()

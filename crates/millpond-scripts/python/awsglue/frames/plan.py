@@ -86,7 +86,8 @@ class Rows:
         return self.base.spark
 
     @property
-    def _filters_only(self):
+    def filters_only(self):
+        """Whether no step changes a record: then whole rows are kept or not, and the schema is known."""
         return all(step.kind == "filter" for step in self.steps)
 
     @property
@@ -136,7 +137,7 @@ class Rows:
             rows.ship_by_value()
             self.check_thresholds()
             df, base = self.base.df, self.base
-            if self._filters_only:
+            if self.filters_only:
                 schema = base.schema
                 df = df.mapInArrow(rows.mask_pass(schema, self.steps), df.schema)
             else:
@@ -145,7 +146,7 @@ class Rows:
                     df = empty(self.spark).df
                 else:
                     df = df.mapInArrow(rows.column_pass(base.schema, self.steps, schema), spark_struct(schema))
-            self._columns = Columns(df, schema, self._filters_only and base.declared, (self,))
+            self._columns = Columns(df, schema, self.filters_only and base.declared, (self,))
         return self._columns
 
     def stage_errors(self):
