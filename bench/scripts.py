@@ -74,7 +74,9 @@ class Bench:
         self.lake.put("bench", f"scripts/{name}.py", text)
         defaults = {f"--{key}": value for key, value in arguments.items()}
         command = {"Name": "glueetl", "ScriptLocation": f"s3://bench/scripts/{name}.py", "PythonVersion": "3"}
-        self.glue.create_job(Name=name, Role=self.role, Command=command, DefaultArguments=defaults, GlueVersion="5.0", WorkerType="G.1X", NumberOfWorkers=4)
+        self.glue.create_job(
+            Name=name, Role=self.role, Command=command, DefaultArguments=defaults, GlueVersion="5.0", WorkerType="G.1X", NumberOfWorkers=4
+        )
 
     def seconds(self, name, **arguments):
         """From StartJobRun to SUCCEEDED."""
@@ -139,7 +141,9 @@ def items(report, bench, rows):
     bench.script("items", text, SOURCE="s3://bench/lineitem/", ITEMS="lineitem", TempDir="s3://bench/temp/")
     took = bench.seconds("items")
     found = bench.lake.client("dynamodb").describe_table(TableName="lineitem")["Table"]["ItemCount"]
-    report.add("lineitem into DynamoDB by a Glue Spark script (md5 ids, dropDuplicates)", f"{took:.0f} s", f"{rows / took:,.0f} items/s; {found:,} items")
+    report.add(
+        "lineitem into DynamoDB by a Glue Spark script (md5 ids, dropDuplicates)", f"{took:.0f} s", f"{rows / took:,.0f} items/s; {found:,} items"
+    )
 
 
 def scripts(report, source, rows, binary=None, environments=None, parts=("small", "parquet", "items")):

@@ -46,8 +46,14 @@ else:
     rows = rows.repartition(150).withColumn("id", md5(concat_ws("_", *[col(f"`{name}`") for name in columns])))
     rows = rows.dropDuplicates(["id"])
     rows = rows.withColumn("ingestion_timestamp", current_timestamp()).withColumn("source_file", lit(args["SOURCE"]))
-    mappings = [("id", "string", "id", "string"), ("ingestion_timestamp", "timestamp", "ingestion_timestamp", "string"), ("source_file", "string", "source_file", "string")]
+    mappings = [
+        ("id", "string", "id", "string"),
+        ("ingestion_timestamp", "timestamp", "ingestion_timestamp", "string"),
+        ("source_file", "string", "source_file", "string"),
+    ]
     mappings += [(f"`{name}`", "string", f"`{name}`", "string") for name in columns]
     items = ApplyMapping.apply(frame=DynamicFrame.fromDF(rows, glue_context, "items"), mappings=mappings)
-    glue_context.write_dynamic_frame.from_options(frame=items, connection_type="dynamodb", connection_options={"dynamodb.output.tableName": args["ITEMS"]})
+    glue_context.write_dynamic_frame.from_options(
+        frame=items, connection_type="dynamodb", connection_options={"dynamodb.output.tableName": args["ITEMS"]}
+    )
 job.commit()

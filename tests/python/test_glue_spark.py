@@ -4,7 +4,6 @@ How scripts behave in runs (bookmarks, what is visible when, the reason of a fai
 """
 
 import gzip
-import io
 import json
 import subprocess
 import textwrap
@@ -78,7 +77,11 @@ def filled(module_lake):
 def table(lake, name, location, columns, kind="csv", keys=(), serde=None, partitions=()):
     glue = lake.client("glue")
     library = {
-        "csv": ("org.apache.hadoop.mapred.TextInputFormat", "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat", "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe"),
+        "csv": (
+            "org.apache.hadoop.mapred.TextInputFormat",
+            "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+            "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe",
+        ),
     }[kind]
     descriptor = {
         "Columns": [{"Name": column, "Type": type_} for column, type_ in columns],
@@ -133,7 +136,9 @@ def test_csv_is_read_whatever_its_rows_quotes_and_names_are(filled, tmp_path):
     assert told[6] == [["extra", "id", "n"], [["1", "2", None], ["3", "4", "5"]]]
     assert told[7] == [["3", "4"], ["id", "n"]]
     assert told[8] == [["3", "4"]]
-    assert told[9] == sorted(([["1", name] for name in ("a{b}.csv", "a[1].csv", "a?b.csv", "a*b.csv", "a%20b.csv", "a b+c é.csv", "a%zz.csv")]), key=str)
+    assert told[9] == sorted(
+        ([["1", name] for name in ("a{b}.csv", "a[1].csv", "a?b.csv", "a*b.csv", "a%20b.csv", "a b+c é.csv", "a%zz.csv")]), key=str
+    )
     assert told[10] == [["202002", "n02"], ["202102", "n02"]]
     assert told[11] == [["202001", "n01"], ["202002", "n02"]]
     assert ["4", '"q ""x"" y"'] in told[12]
@@ -225,9 +230,17 @@ def test_a_sink_makes_a_table_and_adds_columns_and_partitions(filled, tmp_path):
     assert told[0] == [[1, "a", None, 2020], [2, "b", None, 2021], [3, "c", 1.5, 2022]]
     assert told[1] == 5
     made = lake.client("glue").get_table(DatabaseName="sales", Name="sunk")["Table"]
-    assert [(column["Name"], column["Type"]) for column in made["StorageDescriptor"]["Columns"]] == [("id", "int"), ("name", "string"), ("extra", "double")]
+    assert [(column["Name"], column["Type"]) for column in made["StorageDescriptor"]["Columns"]] == [
+        ("id", "int"),
+        ("name", "string"),
+        ("extra", "double"),
+    ]
     assert made["PartitionKeys"] == [{"Name": "year", "Type": "int"}]
-    assert lake.sql("select year, count(*) from sunk where year < 2023 group by year order by year", "sales") == [["2020", "2"], ["2021", "1"], ["2022", "1"]]
+    assert lake.sql("select year, count(*) from sunk where year < 2023 group by year order by year", "sales") == [
+        ["2020", "2"],
+        ["2021", "1"],
+        ["2022", "1"],
+    ]
 
 
 def test_plain_spark_works_as_spark_does(filled, tmp_path):
@@ -313,12 +326,20 @@ def test_plain_spark_works_as_spark_does(filled, tmp_path):
         ("spark.sql('select * from sales.nowhere').collect()", "Table or view not found: nowhere", True),
         ("spark.sql('selec 1')", "Syntax error in SQL at or near 'selec'", True),
         ("glueContext.create_dynamic_frame.from_catalog('sales', 'nowhere')", "EntityNotFoundException: ", True),
-        ("spark.range(2).rdd.map(lambda x: x)", 'set engine = "pyspark" under [jobs] in millpond.toml, or give the job the argument --millpond-engine pyspark', True),
+        (
+            "spark.range(2).rdd.map(lambda x: x)",
+            'set engine = "pyspark" under [jobs] in millpond.toml, or give the job the argument --millpond-engine pyspark',
+            True,
+        ),
         ("sc.parallelize([1])", "Use `spark.createDataFrame(rows)` instead", True),
         ("glueContext.create_dynamic_frame.from_options('mysql', {'url': 'x'})", 'connection_type "mysql" is not supported', True),
         ("read('s3://raw/mixed/', 'xml')", 'the format "xml" is not supported', True),
         ("spark.range(2).select(F.udf(lambda x: 1 / (x - x), 'double')('id')).collect()", "ZeroDivisionError: ", True),
-        ("glueContext.write_dynamic_frame.from_options(read('s3://raw/mixed/b.csv', 'csv', {'withHeader': True}), 's3', {'path': 's3://out/x/', 'partitionKeys': ['zz']}, format='csv')", "partitionKeys names zz", True),
+        (
+            "glueContext.write_dynamic_frame.from_options(read('s3://raw/mixed/b.csv', 'csv', {'withHeader': True}), 's3', {'path': 's3://out/x/', 'partitionKeys': ['zz']}, format='csv')",
+            "partitionKeys names zz",
+            True,
+        ),
         ("def f(:", "SyntaxError", False),
     ],
 )
@@ -331,13 +352,23 @@ def test_a_failure_says_what_and_where(filled, tmp_path, text, reason, line):
     assert "JVM stacktrace" not in ended.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize(("text", "code"), [("sys.exit(3)", 3), ("sys.exit()", 0), ("sys.exit(0)", 0), ("sys.exit('because')", 1), ("print('end')", 0), ("sys.exit(256)", 1)])
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("sys.exit(3)", 3), ("sys.exit()", 0), ("sys.exit(0)", 0), ("sys.exit('because')", 1), ("print('end')", 0), ("sys.exit(256)", 1)],
+)
 def test_the_exit_code_is_the_scripts(filled, tmp_path, text, code):
     assert start(filled, tmp_path, f"import sys\n{text}\n", prologue="", check=False).code == code
 
 
 def test_a_script_without_spark_starts_no_engine(filled, tmp_path):
-    ended = start(filled, tmp_path, "import sys\nprint(__name__, __file__, sys.argv)\nprint([m for m in sys.modules if m in ('pyspark', 'pysail', 'boto3', 'pyarrow')])\n", "--a", "b", prologue="")
+    ended = start(
+        filled,
+        tmp_path,
+        "import sys\nprint(__name__, __file__, sys.argv)\nprint([m for m in sys.modules if m in ('pyspark', 'pysail', 'boto3', 'pyarrow')])\n",
+        "--a",
+        "b",
+        prologue="",
+    )
     assert ended.stdout.splitlines() == ["__main__ /tmp/script.py ['/tmp/script.py', '--a', 'b']", "[]"]
 
 
@@ -357,7 +388,19 @@ def test_options_are_resolved_as_glue_does(filled, tmp_path):
             except Exception as error:
                 tell([type(error).__name__, str(error)])
         """,
-        *["--JOB_NAME", "nightly", "--day=2024-01-01", "--other", "x", "--TempDir", "s3://t/", "--job-bookmark-option", "job-bookmark-enable", "--JOB_RUN_ID", "jr_1"],
+        *[
+            "--JOB_NAME",
+            "nightly",
+            "--day=2024-01-01",
+            "--other",
+            "x",
+            "--TempDir",
+            "s3://t/",
+            "--job-bookmark-option",
+            "job-bookmark-enable",
+            "--JOB_RUN_ID",
+            "jr_1",
+        ],
         prologue="",
     ).told
     assert told[0] == ["nightly", "2024-01-01", "s3://t/", "s3://t/", "job-bookmark-enable", False]

@@ -81,7 +81,10 @@ def test_the_examples_make_parquet_and_items_of_a_file(module_lake, monkeypatch,
 
 
 def test_a_failed_run_leaves_nothing_and_says_where_it_failed(ready):
-    text = HEAD + "spark.range(10).write.parquet('s3://work/failed/')\nprint(spark.read.parquet('s3://work/failed/').count())\nraise ValueError('no more')\n"
+    text = (
+        HEAD
+        + "spark.range(10).write.parquet('s3://work/failed/')\nprint(spark.read.parquet('s3://work/failed/').count())\nraise ValueError('no more')\n"
+    )
     done = run(ready, "failing", text)
     assert done["JobRunState"] == "FAILED"
     assert "ValueError: no more" in done["ErrorMessage"]

@@ -100,13 +100,29 @@ class GlueContext(SQLContext):
         return self._read_catalog(database, table_name, transformation_ctx, push_down_predicate, additional_options).toDF()
 
     def create_sample_dynamic_frame_from_options(
-        self, connection_type, connection_options=None, num=None, sample_options=None, format=None, format_options=None, transformation_ctx="", **kwargs
+        self,
+        connection_type,
+        connection_options=None,
+        num=None,
+        sample_options=None,
+        format=None,
+        format_options=None,
+        transformation_ctx="",
+        **kwargs,
     ):
         frame = self._read(connection_type, connection_options or {}, format, format_options or {}, transformation_ctx)
         return DynamicFrame.fromDF(frame.toDF().limit(int(num)), self, frame.name)
 
     def create_sample_dynamic_frame_from_catalog(
-        self, database=None, table_name=None, num=None, sample_options=None, transformation_ctx="", push_down_predicate="", additional_options=None, **kwargs
+        self,
+        database=None,
+        table_name=None,
+        num=None,
+        sample_options=None,
+        transformation_ctx="",
+        push_down_predicate="",
+        additional_options=None,
+        **kwargs,
     ):
         database = _database(database, kwargs, table_name)
         frame = self._read_catalog(database, table_name, transformation_ctx, push_down_predicate, additional_options)
@@ -143,10 +159,14 @@ class GlueContext(SQLContext):
             kind, format = "s3", kind
         return DataSink(self, kind, options, format)
 
-    def write_dynamic_frame_from_options(self, frame, connection_type, connection_options=None, format=None, format_options=None, transformation_ctx=""):
+    def write_dynamic_frame_from_options(
+        self, frame, connection_type, connection_options=None, format=None, format_options=None, transformation_ctx=""
+    ):
         return self.write_from_options(frame, connection_type, connection_options, format, format_options, transformation_ctx)
 
-    def write_from_options(self, frame_or_dfc, connection_type, connection_options=None, format=None, format_options=None, transformation_ctx="", **kwargs):
+    def write_from_options(
+        self, frame_or_dfc, connection_type, connection_options=None, format=None, format_options=None, transformation_ctx="", **kwargs
+    ):
         if not isinstance(frame_or_dfc, (DynamicFrame, DynamicFrameCollection)):
             raise TypeError(f"frame_or_dfc must be DynamicFrame or DynamicFrameCollection. Got {type(frame_or_dfc)}")
         sink = self.getSink(connection_type, format, transformation_ctx, **dict(connection_options or {}))
@@ -175,7 +195,9 @@ class GlueContext(SQLContext):
         sink.setCatalogInfo(database, table)
         return sink
 
-    def write_dynamic_frame_from_jdbc_conf(self, frame, catalog_connection, connection_options=None, redshift_tmp_dir="", transformation_ctx="", catalog_id=None):
+    def write_dynamic_frame_from_jdbc_conf(
+        self, frame, catalog_connection, connection_options=None, redshift_tmp_dir="", transformation_ctx="", catalog_id=None
+    ):
         raise Unsupported(unsupported(f"jdbc ({catalog_connection})"))
 
     write_from_jdbc_conf = write_dynamic_frame_from_jdbc_conf

@@ -65,7 +65,9 @@ class DataSink:
         path, kind, keys = s3_sink.write(df, self._options, self._format, self._format_options)
         if flag(self._options, "enableUpdateCatalog"):
             if not self._catalog:
-                raise ValueError("enableUpdateCatalog needs a table: call setCatalogInfo(catalogDatabase=..., catalogTableName=...) before writeFrame")
+                raise ValueError(
+                    "enableUpdateCatalog needs a table: call setCatalogInfo(catalogDatabase=..., catalogTableName=...) before writeFrame"
+                )
             behavior = self._options.get("updateBehavior", "UPDATE_IN_DATABASE")
             s3_sink.update_catalog(df, path, kind, keys, *self._catalog, behavior, self._format_options)
 

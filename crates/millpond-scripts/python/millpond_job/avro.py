@@ -41,7 +41,16 @@ def _arrow(kind, named):
     if isinstance(kind, str):
         if kind in named:
             return _arrow(named[kind], named)
-        known = {"null": pa.null(), "boolean": pa.bool_(), "int": pa.int32(), "long": pa.int64(), "float": pa.float32(), "double": pa.float64(), "bytes": pa.binary(), "string": pa.string()}
+        known = {
+            "null": pa.null(),
+            "boolean": pa.bool_(),
+            "int": pa.int32(),
+            "long": pa.int64(),
+            "float": pa.float32(),
+            "double": pa.float64(),
+            "bytes": pa.binary(),
+            "string": pa.string(),
+        }
         if kind not in known:
             raise ValueError(f"the Avro schema names a type that it does not define: {kind!r}")
         return known[kind]
@@ -100,7 +109,11 @@ def _value(value, kind):
 
 def writer_schema(schema, name="topLevelRecord"):
     """The Avro schema of an Arrow schema; every member may be null, as Spark's and Glue's writers have it."""
-    return {"type": "record", "name": name, "fields": [{"name": field.name, "type": ["null", _avro(field.type, f"{name}_{field.name}")], "default": None} for field in schema]}
+    return {
+        "type": "record",
+        "name": name,
+        "fields": [{"name": field.name, "type": ["null", _avro(field.type, f"{name}_{field.name}")], "default": None} for field in schema],
+    }
 
 
 def _avro(kind, name):

@@ -9,7 +9,9 @@ import re
 from millpond_job import engine, storage
 
 _TOKEN = re.compile(r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.)*\"|--[^\n]*|/\*.*?\*/|`(?:[^`]|``)+`|[A-Za-z_]\w*|\s+|.", re.DOTALL)
-_READS = re.compile(r"^\s*(?:/\*.*?\*/\s*|--[^\n]*\n\s*)*\(*\s*(select|with|insert|create|from|explain|cache|merge|values)\b", re.IGNORECASE | re.DOTALL)
+_READS = re.compile(
+    r"^\s*(?:/\*.*?\*/\s*|--[^\n]*\n\s*)*\(*\s*(select|with|insert|create|from|explain|cache|merge|values)\b", re.IGNORECASE | re.DOTALL
+)
 _CTE = re.compile(r"(?:\bwith\s+|,\s*)(`[^`]+`|\w+)\s*(?:\([^)]*\)\s*)?as\s*\(", re.IGNORECASE)
 _TEMPORARY = re.compile(r"\bcreate\s+(?:or\s+replace\s+)?(?:global\s+)?temp(?:orary)?\s+view\s+(?:if\s+not\s+exists\s+)?(`[^`]+`|\w+)", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z_]\w*\Z|`")

@@ -86,12 +86,16 @@ class SparkContext:
         """Nothing to do: the engine ends with the process, and scripts commit their job after stopping."""
 
     def setLogLevel(self, logLevel):
-        logging.getLogger("millpond").setLevel({"WARN": "WARNING", "TRACE": "DEBUG", "ALL": "DEBUG", "OFF": "CRITICAL", "FATAL": "CRITICAL"}.get(logLevel.upper(), logLevel.upper()))
+        logging.getLogger("millpond").setLevel(
+            {"WARN": "WARNING", "TRACE": "DEBUG", "ALL": "DEBUG", "OFF": "CRITICAL", "FATAL": "CRITICAL"}.get(logLevel.upper(), logLevel.upper())
+        )
 
     def _nothing(self, *args, **kwargs):
         """Harmless to leave out on one machine."""
 
-    setJobGroup = setJobDescription = setInterruptOnCancel = cancelJobGroup = cancelAllJobs = addJar = setCheckpointDir = dump_profiles = show_profiles = _nothing
+    setJobGroup = setJobDescription = setInterruptOnCancel = cancelJobGroup = cancelAllJobs = addJar = setCheckpointDir = dump_profiles = (
+        show_profiles
+    ) = _nothing
     setSystemProperty = classmethod(_nothing)
 
     def setLocalProperty(self, key, value):
@@ -253,7 +257,9 @@ def logger(name="millpond"):
     made = logging.getLogger(name)
     if not made.handlers:
         handler = logging.StreamHandler(sys.stderr)
-        formatter = logging.Formatter("%(asctime)s,%(msecs)03d %(levelname)s [%(threadName)s] %(name)s (%(filename)s:%(lineno)d): %(message)s", "%Y-%m-%d %H:%M:%S")
+        formatter = logging.Formatter(
+            "%(asctime)s,%(msecs)03d %(levelname)s [%(threadName)s] %(name)s (%(filename)s:%(lineno)d): %(message)s", "%Y-%m-%d %H:%M:%S"
+        )
         formatter.converter = time.gmtime
         handler.setFormatter(formatter)
         made.addHandler(handler)
@@ -340,7 +346,14 @@ class SQLContext:
     uncacheTable = clearCache = cacheTable
 
 
-TOP_LEVEL = {"SparkContext": SparkContext, "Broadcast": Broadcast, "RDD": RDD, "SparkFiles": SparkFiles, "SQLContext": SQLContext, "HiveContext": SQLContext}
+TOP_LEVEL = {
+    "SparkContext": SparkContext,
+    "Broadcast": Broadcast,
+    "RDD": RDD,
+    "SparkFiles": SparkFiles,
+    "SQLContext": SQLContext,
+    "HiveContext": SQLContext,
+}
 MODULES = {
     "context": {"SparkContext": SparkContext},
     "rdd": {"RDD": RDD},

@@ -13,7 +13,10 @@ import urllib.request
 
 REPOSITORY = "https://repo1.maven.org/maven2"
 #: The AWS SDK that a `hadoop-aws` was built with, by the beginning of its version.
-SDKS = {"3.3.": "com/amazonaws/aws-java-sdk-bundle/1.12.262/aws-java-sdk-bundle-1.12.262.jar", "3.4.": "software/amazon/awssdk/bundle/2.29.52/bundle-2.29.52.jar"}
+SDKS = {
+    "3.3.": "com/amazonaws/aws-java-sdk-bundle/1.12.262/aws-java-sdk-bundle-1.12.262.jar",
+    "3.4.": "software/amazon/awssdk/bundle/2.29.52/bundle-2.29.52.jar",
+}
 CHUNK_BYTES = 1 << 20
 
 

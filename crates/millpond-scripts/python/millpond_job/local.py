@@ -54,7 +54,11 @@ class LocalRun:
             known = {column["Name"].lower() for column in found["StorageDescriptor"]["Columns"]}
             more = [column for column in change["Columns"] if column["Name"].lower() not in known]
             if more:
-                kept = {name: found[name] for name in ("Name", "TableType", "Parameters", "PartitionKeys", "StorageDescriptor", "Description", "Owner", "Retention") if name in found}
+                kept = {
+                    name: found[name]
+                    for name in ("Name", "TableType", "Parameters", "PartitionKeys", "StorageDescriptor", "Description", "Owner", "Retention")
+                    if name in found
+                }
                 kept["StorageDescriptor"]["Columns"] += more
                 glue.update_table(DatabaseName=change["Database"], TableInput=kept)
         descriptor = glue.get_table(**key)["Table"]["StorageDescriptor"]
@@ -135,7 +139,9 @@ def _matching(partitions, keys, predicate):
         return []
     fields = spark_fields(keys)
     names = ["_millpond_number", *(field.name for field in fields)]
-    rows = session.createDataFrame([(number, *one["Values"]) for number, one in enumerate(partitions)], ", ".join(f"{quoted(name)} string" for name in names))
+    rows = session.createDataFrame(
+        [(number, *one["Values"]) for number, one in enumerate(partitions)], ", ".join(f"{quoted(name)} string" for name in names)
+    )
     rows = rows.select("_millpond_number", *[F.col(quoted(field.name)).cast(field.dataType).alias(field.name) for field in fields])
     wanted = {int(row[0]) for row in rows.where(predicate).select("_millpond_number").collect()}
     return [one for number, one in enumerate(partitions) if number in wanted]

@@ -221,7 +221,12 @@ def _odd_rows(texts, names, options):
 
     quote = options.get("quoteChar", '"')
     style = {"quoting": csv.QUOTE_MINIMAL, "quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
-    rows = [next(csv.reader(io.StringIO(text, newline=""), delimiter=options.get("separator", ","), escapechar=options.get("escaper") or None, **style), []) for text in texts]
+    rows = [
+        next(
+            csv.reader(io.StringIO(text, newline=""), delimiter=options.get("separator", ","), escapechar=options.get("escaper") or None, **style), []
+        )
+        for text in texts
+    ]
     columns = [pyarrow.array([row[index] if index < len(row) else "" for row in rows], pyarrow.string()) for index in range(len(names))]
     return pyarrow.RecordBatch.from_arrays(columns, names=names)
 

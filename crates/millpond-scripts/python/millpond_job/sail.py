@@ -13,7 +13,22 @@ NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 #: Files of a write that asks for no number; small ones are fewer.
 FILES = 4
 #: Plans whose rows stay in the partitions that they come in.
-KEEPING = ("Project", "WithColumns", "WithColumnsRenamed", "WithColumnRenamed", "Filter", "Drop", "DropColumns", "SubqueryAlias", "ToSchema", "ToDF", "MapPartitions", "FillNa", "NAFill", "Hint")
+KEEPING = (
+    "Project",
+    "WithColumns",
+    "WithColumnsRenamed",
+    "WithColumnRenamed",
+    "Filter",
+    "Drop",
+    "DropColumns",
+    "SubqueryAlias",
+    "ToSchema",
+    "ToDF",
+    "MapPartitions",
+    "FillNa",
+    "NAFill",
+    "Hint",
+)
 #: Characters that stay as they are in names of partition directories, besides letters and digits of ASCII.
 UNESCAPED = " !$&'()+,:;=@-._"
 _GLOB = re.compile(r"[*?\[{]")
@@ -93,7 +108,9 @@ def _install_reader(readers):
         if kind in ("orc", "avro") and paths:
             from millpond_job import readers as python_readers
 
-            return python_readers.frame(engine.session(), kind, storage.files_below(paths, recurse=True), schema or self._schema or None, dict(self._options))
+            return python_readers.frame(
+                engine.session(), kind, storage.files_below(paths, recurse=True), schema or self._schema or None, dict(self._options)
+            )
         if kind == "csv" and not schema and not self._schema and _option(self._options, "inferschema") is None:
             self.option("inferSchema", False)
         frame = load(self, paths if paths else path, format, schema)

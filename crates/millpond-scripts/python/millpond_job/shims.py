@@ -76,6 +76,11 @@ def _patch(module):
         return
     from millpond_job import context
 
+    if not engine.is_sail():
+        # Functions of the script travel to another machine, which has no Millpond.
+        from pyspark import cloudpickle
+
+        cloudpickle.register_pickle_by_value(context)
     _place_modules(module)
     for name, value in context.TOP_LEVEL.items():
         setattr(module, name, value)
@@ -110,7 +115,7 @@ def _patch_sessions(context):
         options = {**builder._options}
         remote = options.pop("spark.remote", None)
         if remote is not None and engine.name() == "sail" and not engine.started():
-            raise EngineLacks("A session on another endpoint", f"The script asks for {remote}: set engine = \"{remote}\" instead.")
+            raise EngineLacks("A session on another endpoint", f'The script asks for {remote}: set engine = "{remote}" instead.')
         session = engine.session()
         for key, value in options.items():
             engine.configure(key, value)

@@ -44,7 +44,7 @@ def save(frame, target, kind, mode="append", keys=(), options=None):
             return
         from pyspark.errors import AnalysisException
 
-        raise AnalysisException(f"[PATH_ALREADY_EXISTS] Path {target} already exists. Set mode as \"overwrite\" to overwrite the existing path.")
+        raise AnalysisException(f'[PATH_ALREADY_EXISTS] Path {target} already exists. Set mode as "overwrite" to overwrite the existing path.')
     if mode == "overwrite":
         storage.delete_below(base)
     if keys:
@@ -134,7 +134,9 @@ class _Avro:
         from millpond_job import avro
 
         self.stream, self.schema, self.rows = stream, schema, 0
-        codec = {"uncompressed": "null", "none": "null", "gzip": "deflate", "zstd": "zstandard", "bzip2": "bzip2", "snappy": "deflate"}.get(codec, codec)
+        codec = {"uncompressed": "null", "none": "null", "gzip": "deflate", "zstd": "zstandard", "bzip2": "bzip2", "snappy": "deflate"}.get(
+            codec, codec
+        )
         self.writer = Writer(_Flushing(stream), avro.writer_schema(schema), codec=codec)
 
     def write(self, batch):

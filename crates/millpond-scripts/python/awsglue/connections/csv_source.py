@@ -147,7 +147,9 @@ def _first_fields(filesystem, path, dialect):
     if not text:
         return None
     quoting = csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE
-    found = csv.reader(io.StringIO(text), delimiter=dialect.separator, quotechar=dialect.quote or None, escapechar=dialect.escaper or None, quoting=quoting)
+    found = csv.reader(
+        io.StringIO(text), delimiter=dialect.separator, quotechar=dialect.quote or None, escapechar=dialect.escaper or None, quoting=quoting
+    )
     return next(found, None)
 
 
@@ -171,7 +173,9 @@ def _text(source, dialect, names):
     fields = [StructField(name, StringType()) for name in names]
     raw = _read(source, dialect, fields)
     keys = [field.name for field in source.key_fields]
-    return raw.select(*[F.coalesce(F.col(quoted(name)), F.lit("")).alias(name) for name in names if name not in keys], *[F.col(quoted(key)) for key in keys])
+    return raw.select(
+        *[F.coalesce(F.col(quoted(name)), F.lit("")).alias(name) for name in names if name not in keys], *[F.col(quoted(key)) for key in keys]
+    )
 
 
 def _typed(source, dialect, fields):
@@ -181,7 +185,9 @@ def _typed(source, dialect, fields):
     from pyspark.sql.types import AtomicType, StringType, StructField
 
     keys = [field.name for field in source.key_fields]
-    fields = [field if isinstance(field.dataType, AtomicType) else StructField(field.name, StringType()) for field in fields if field.name not in keys]
+    fields = [
+        field if isinstance(field.dataType, AtomicType) else StructField(field.name, StringType()) for field in fields if field.name not in keys
+    ]
     typed = [field for field in fields if not isinstance(field.dataType, StringType)]
     choices = set()
     crawled = "UPDATED_BY_CRAWLER" in source.parameters
@@ -197,7 +203,10 @@ def _typed(source, dialect, fields):
     else:
         # The crawler has seen every value: the engine reads the types itself, and a value that does not fit ends the run with its line.
         raw = _read(source, dialect, fields)
-        columns = [F.coalesce(F.col(quoted(f.name)), F.lit("")).alias(f.name) if isinstance(f.dataType, StringType) else F.col(quoted(f.name)) for f in fields]
+        columns = [
+            F.coalesce(F.col(quoted(f.name)), F.lit("")).alias(f.name) if isinstance(f.dataType, StringType) else F.col(quoted(f.name))
+            for f in fields
+        ]
     df = raw.select(*columns, *[F.col(quoted(key)) for key in keys])
     if not choices:
         return DynamicFrame.fromDF(df, source.context, source.name)

@@ -33,7 +33,9 @@ def read(glue_context, options, name=""):
     directory = os.path.join(engine.scratch(), f"items-{uuid.uuid4().hex}")
     os.makedirs(directory)
     with ThreadPoolExecutor(segments) as pool:
-        counts = list(pool.map(lambda segment: _scan(table, segment, segments, os.path.join(directory, f"{segment:03}.json"), plain), range(segments)))
+        counts = list(
+            pool.map(lambda segment: _scan(table, segment, segments, os.path.join(directory, f"{segment:03}.json"), plain), range(segments))
+        )
     if not sum(counts):
         return DynamicFrame._empty(glue_context.spark_session, glue_context, name or table)
     text = glue_context.spark_session.read.text(_readable(directory))
@@ -47,7 +49,11 @@ def _scan(table, segment, segments, path, plain):
         pages = storage.client("dynamodb").get_paginator("scan").paginate(TableName=table, Segment=segment, TotalSegments=segments)
         for page in pages:
             for item in page["Items"]:
-                record = {name: _plain(value) for name, value in item.items()} if plain else {"Item": {name: _typed(value) for name, value in item.items()}}
+                record = (
+                    {name: _plain(value) for name, value in item.items()}
+                    if plain
+                    else {"Item": {name: _typed(value) for name, value in item.items()}}
+                )
                 file.write(json.dumps(record, ensure_ascii=False))
                 file.write("\n")
                 count += 1
@@ -126,7 +132,9 @@ def write(df, options):
     keys = [one["AttributeName"] for one in found["KeySchema"]]
     missing = [key for key in keys if key not in df.columns]
     if missing and df.columns:
-        raise ValueError(f"the frame has no column {', '.join(missing)}, which is a key of the table {table}; its columns are {', '.join(df.columns)}")
+        raise ValueError(
+            f"the frame has no column {', '.join(missing)}, which is a key of the table {table}; its columns are {', '.join(df.columns)}"
+        )
     if not df.columns:
         return
     df = _attributes(df)

@@ -11,7 +11,15 @@ from millpond_job import engine, run, storage, writers
 
 FORMATS = ("csv", "json", "parquet", "glueparquet", "orc", "avro")
 _CODECS = {
-    "parquet": {"snappy": "snappy", "gzip": "gzip", "none": "uncompressed", "uncompressed": "uncompressed", "zstd": "zstd", "lz4": "lz4", "brotli": "brotli"},
+    "parquet": {
+        "snappy": "snappy",
+        "gzip": "gzip",
+        "none": "uncompressed",
+        "uncompressed": "uncompressed",
+        "zstd": "zstd",
+        "lz4": "lz4",
+        "brotli": "brotli",
+    },
     "text": {"gzip": "gzip", "bzip2": "bzip2", "none": "none", "uncompressed": "none"},
 }
 
@@ -108,7 +116,9 @@ def update_catalog(df, path, kind, keys, database, table, behavior, format_optio
         Table=table,
         Columns=[{"Name": name.lower(), "Type": kind_} for name, kind_ in types.items() if name not in keys],
         # Names of directories are text; a column of whole numbers or dates keeps its type in the catalog.
-        PartitionKeys=[{"Name": key.lower(), "Type": types[key] if types[key] in ("int", "bigint", "smallint", "tinyint", "date") else "string"} for key in keys],
+        PartitionKeys=[
+            {"Name": key.lower(), "Type": types[key] if types[key] in ("int", "bigint", "smallint", "tinyint", "date") else "string"} for key in keys
+        ],
         Partitions=partitions(path, keys) if keys else [],
         Location=path,
         Format=kind,
@@ -142,7 +152,9 @@ def catalog_target(database, table):
     descriptor = found.get("StorageDescriptor", {})
     location = descriptor.get("Location") or ""
     if not re.match(r"^s3[an]?://", location):
-        raise ValueError(f"the table {database}.{table} has no location in S3 ({location!r}); a table of DynamoDB is written by connection_type=\"dynamodb\"")
+        raise ValueError(
+            f'the table {database}.{table} has no location in S3 ({location!r}); a table of DynamoDB is written by connection_type="dynamodb"'
+        )
     parameters = {**descriptor.get("SerdeInfo", {}).get("Parameters", {}), **descriptor.get("Parameters", {}), **found.get("Parameters", {})}
     kind = (parameters.get("classification") or format_of(descriptor)).lower()
     options = {}

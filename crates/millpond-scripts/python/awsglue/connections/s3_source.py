@@ -113,7 +113,9 @@ def _format(kind):
     if found == "xml":
         raise Unsupported('the format "xml" is not supported: convert the files to JSON, CSV or Parquet first (a Python shell job can)')
     if not found:
-        raise ValueError(f'the format of the files is not known: give format=..., one of {", ".join(FORMATS)} (or the table\'s parameter "classification")')
+        raise ValueError(
+            f'the format of the files is not known: give format=..., one of {", ".join(FORMATS)} (or the table\'s parameter "classification")'
+        )
     raise Unsupported(f'the format "{kind}" is not supported; formats are {", ".join(FORMATS)}')
 
 
@@ -148,7 +150,9 @@ def _json(source):
         return reader.text(locations(files))
 
     df = joined(source, read)
-    return DynamicFrame._from_json_text(df, source.context, source.name, column="value", json_path=path, keep=[field.name for field in source.key_fields])
+    return DynamicFrame._from_json_text(
+        df, source.context, source.name, column="value", json_path=path, keep=[field.name for field in source.key_fields]
+    )
 
 
 def _columnar(source):
@@ -245,7 +249,15 @@ def _hive_partitions(source, paths):
     for index in range(len(names)):
         given = [row[index] for row in values if row[index] is not None]
         whole = given and all(re.fullmatch(r"-?(0|[1-9]\d*)", value) for value in given)
-        kinds.append("string" if not whole else "int" if all(abs(int(value)) < 2**31 for value in given) else "bigint" if all(abs(int(value)) < 2**63 for value in given) else "string")
+        kinds.append(
+            "string"
+            if not whole
+            else "int"
+            if all(abs(int(value)) < 2**31 for value in given)
+            else "bigint"
+            if all(abs(int(value)) < 2**63 for value in given)
+            else "string"
+        )
     source.keys = [{"Name": name, "Type": kind} for name, kind in zip(names, kinds)]
     for one, row in zip(source.files, values):
         one["Partition"] = row
