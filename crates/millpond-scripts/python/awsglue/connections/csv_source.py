@@ -157,7 +157,7 @@ def _unique(fields):
     """Names of columns: the header's; what has none is `col` and its number, and what another one has gets its number, too."""
     names, taken = [], set()
     for index, field in enumerate(fields):
-        name = field.strip() or f"col{index}"
+        name = field if field.strip() else f"col{index}"
         if name in taken:
             name = f"{name}{index}"
         taken.add(name)
