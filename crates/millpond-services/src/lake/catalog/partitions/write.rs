@@ -1,75 +1,23 @@
-//! Partitions.
-//!
-//! A row holds what is a partition's own: its values, and what of its location and properties does not follow from elsewhere. What its storage
-//! descriptor has in common with others (columns, formats, serde) is a *shape*, a row that they share. The column `location` is written
-//! against the shape's base (the table's location when the shape was made): `=` is the base and Hive's path of the values, `~` the same without
-//! the slash at the end, `+rest` is the base and the rest, `!uri` stands for itself, NULL for no location.
-//!
-//! Rows lie in the order of their sort bytes. A page ends with the sort bytes of its last row, and the next begins after them, whatever came or
-//! went in between.
+//! What changes partitions.
 
-use super::filter::{TYPED_KEYS, condition, sql_value};
-use super::tables::{TableRow, found};
-use super::{CatalogError, events};
+use super::stored::{Rest, Shape, Shapes, base_of, write_location};
+use super::{PartitionQuery, check_values, key_types, visit};
+use crate::lake::catalog::filter::{TYPED_KEYS, sql_value};
+use crate::lake::catalog::tables::{TableRow, found};
+use crate::lake::catalog::{CatalogError, events};
 use millpond_core::arn::Place;
-use millpond_core::catalog::{Column, Parameters, Partition, StorageDescriptor, Table};
-use millpond_core::partition_expr::{BoundExpr, KeyType, KeyValues, SortRange, sort_bytes};
+use millpond_core::catalog::{Column, Partition, StorageDescriptor, Table};
+use millpond_core::partition_expr::{KeyType, sort_bytes};
 use millpond_store::Tx;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, Statement, params, params_from_iter};
-use serde::{Deserialize, Serialize};
+use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
-use std::sync::Arc;
-
-/// The longest value in bytes (Glue API reference, `ValueString`).
-const VALUE_MAX: usize = 1_024;
 
 /// Divisible by every number of segments that Glue takes (1 to 10).
 const SLOTS: i64 = 2_520;
 
 /// Properties of a storage descriptor that crawlers count for each partition: kept with the partition, since the shape would else be its alone.
 const COUNTED: [&str; 4] = ["averageRecordSize", "objectCount", "recordCount", "sizeKey"];
-
-/// What partitions share.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Shape {
-    /// Without `location` and the counted properties.
-    pub(super) storage: StorageDescriptor,
-    /// What locations are written against; ends with a slash.
-    base: Option<String>,
-}
-
-/// What is a partition's own, besides its values and location.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Rest {
-    #[serde(default, skip_serializing_if = "Parameters::is_empty")]
-    parameters: Parameters,
-    #[serde(default, skip_serializing_if = "Parameters::is_empty")]
-    counted: Parameters,
-    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
-    kept: serde_json::Map<String, serde_json::Value>,
-}
-
-/// Which partitions are wanted.
-#[derive(Debug, Clone, Default)]
-pub struct PartitionQuery {
-    /// Only those that it holds for.
-    pub filter: Option<BoundExpr>,
-    /// Only those after this place: [`Page::next`] of the page before.
-    pub after: Option<Vec<u8>>,
-    /// Only those of segment `.0` (from 0) of `.1` (1 to 10): each partition is of one of them.
-    pub segment: Option<(u32, u32)>,
-}
-
-/// Some partitions.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Page {
-    /// In the order of their typed values.
-    pub partitions: Vec<Partition>,
-    /// Where more may follow: what to give as [`PartitionQuery::after`].
-    pub next: Option<Vec<u8>>,
-}
 
 /// How many partitions [`put_partitions`] created and changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,94 +28,6 @@ pub struct PartitionPut {
     pub updated: usize,
     /// They were the same already: nothing was written.
     pub unchanged: usize,
-}
-
-/// What a row says, before its text is put together.
-pub(super) struct StoredPartition {
-    pub(super) sort: Vec<u8>,
-    pub(super) values: Vec<String>,
-    pub(super) shape: i64,
-    location: Option<String>,
-    created_ms: i64,
-    rest: Option<String>,
-}
-
-const ROW: &str = "sort, vals, shape, location, created_ms, rest";
-
-fn stored(row: &Row<'_>) -> Result<StoredPartition, CatalogError> {
-    Ok(StoredPartition {
-        sort: row.get(0)?,
-        values: serde_json::from_str(row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?)?,
-        shape: row.get(2)?,
-        location: row.get(3)?,
-        created_ms: row.get(4)?,
-        rest: row.get(5)?,
-    })
-}
-
-impl StoredPartition {
-    /// Where the partition's files are.
-    pub(super) fn location(&self, shape: &Shape, keys: &[Column]) -> Option<String> {
-        let written = self.location.as_deref()?;
-        let base = shape.base.as_deref().unwrap_or_default();
-        Some(match written.split_at_checked(1)? {
-            ("=", _) => format!("{base}{}/", hive_path(keys, &self.values)),
-            ("~", _) => format!("{base}{}", hive_path(keys, &self.values)),
-            ("+", rest) => format!("{base}{rest}"),
-            (_, uri) => uri.to_owned(),
-        })
-    }
-
-    fn partition(self, shape: &Shape, keys: &[Column]) -> Result<Partition, CatalogError> {
-        let mut storage = shape.storage.clone();
-        storage.location = self.location(shape, keys);
-        let rest: Rest = self.rest.as_deref().map(serde_json::from_str).transpose()?.unwrap_or_default();
-        storage.parameters.extend(rest.counted);
-        Ok(Partition { values: self.values, storage, parameters: rest.parameters, created_ms: self.created_ms, kept: rest.kept })
-    }
-}
-
-/// The path that Hive gives a partition below its table, without a slash at the end.
-fn hive_path(keys: &[Column], values: &[String]) -> String {
-    let parts: Vec<String> = keys.iter().zip(values).map(|(key, value)| format!("{}={value}", key.name)).collect();
-    parts.join("/")
-}
-
-fn write_location(location: Option<&str>, base: Option<&str>, keys: &[Column], values: &[String]) -> Option<String> {
-    let location = location?;
-    let Some(rest) = base.and_then(|base| location.strip_prefix(base)) else { return Some(format!("!{location}")) };
-    let path = hive_path(keys, values);
-    Some(match rest.strip_prefix(path.as_str()) {
-        Some("/") => "=".into(),
-        Some("") => "~".into(),
-        _ => format!("+{rest}"),
-    })
-}
-
-fn base_of(table: &Table) -> Option<String> {
-    let location = table.storage.location.as_deref()?;
-    Some(if location.ends_with('/') { location.to_owned() } else { format!("{location}/") })
-}
-
-/// The shapes of one table's partitions, each read once.
-#[derive(Debug, Default)]
-pub(super) struct Shapes(HashMap<i64, Arc<Shape>>);
-
-impl Shapes {
-    pub(super) fn get(&mut self, connection: &Connection, id: i64) -> Result<Arc<Shape>, CatalogError> {
-        if let Some(shape) = self.0.get(&id) {
-            return Ok(shape.clone());
-        }
-        let mut select = connection.prepare_cached("SELECT body FROM catalog_shape WHERE id = ?")?;
-        let body: String = select.query_row([id], |row| row.get(0))?;
-        let shape = Arc::new(serde_json::from_str::<Shape>(&body)?);
-        // Hostile tables may have a shape for each partition; those are not all held.
-        if self.0.len() >= 4_096 {
-            self.0.clear();
-        }
-        self.0.insert(id, shape.clone());
-        Ok(shape)
-    }
 }
 
 /// A table that partitions are written to.
@@ -285,31 +145,6 @@ impl<'a> Target<'a> {
     }
 }
 
-fn key_types(keys: &[Column]) -> Vec<KeyType> {
-    keys.iter().map(|key| KeyType::of(&key.data_type)).collect()
-}
-
-fn check_values(table: &Table, values: &[String]) -> Result<(), CatalogError> {
-    if values.len() != table.partition_keys.len() || values.is_empty() {
-        return Err(CatalogError::Invalid(format!(
-            "The number of partition keys do not match the number of partition values: the table {}.{} has {} keys, the partition {values:?} \
-             has {} values.",
-            table.database,
-            table.name,
-            table.partition_keys.len(),
-            values.len()
-        )));
-    }
-    match values.iter().find(|value| value.len() > VALUE_MAX) {
-        Some(long) => Err(CatalogError::Invalid(format!(
-            "A partition value of {} bytes is longer than the limit of {VALUE_MAX} (it begins with '{}').",
-            long.len(),
-            long.chars().take(40).collect::<String>()
-        ))),
-        None => Ok(()),
-    }
-}
-
 /// FNV-1a, so that the segment of a partition never changes.
 fn slot(sort: &[u8]) -> i64 {
     let hash = sort.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
@@ -326,158 +161,6 @@ fn missing(table: &Table, values: &[String]) -> CatalogError {
 
 fn exists(values: &[String]) -> CatalogError {
     CatalogError::AlreadyExists(format!("Partition already exists. (values: {values:?})"))
-}
-
-/// The partition of exactly these values.
-///
-/// # Errors
-/// [`CatalogError::NotFound`] for the table; [`CatalogError::Invalid`] where the number of values is not that of the keys.
-pub fn partition(
-    connection: &Connection,
-    database: &str,
-    table: &str,
-    values: &[String],
-) -> Result<Option<Partition>, CatalogError> {
-    let row = found(connection, database, table)?;
-    partition_of(connection, &row, values)
-}
-
-pub(super) fn partition_of(
-    connection: &Connection,
-    row: &TableRow,
-    values: &[String],
-) -> Result<Option<Partition>, CatalogError> {
-    check_values(&row.table, values)?;
-    let sort = sort_bytes(&key_types(&row.table.partition_keys), values);
-    let select = format!("SELECT {ROW} FROM catalog_partition WHERE table_id = ? AND sort = ?");
-    let mut select = connection.prepare_cached(&select)?;
-    let mut rows = select.query(params![row.id, sort])?;
-    let Some(stored_row) = rows.next()? else { return Ok(None) };
-    let own = stored(stored_row)?;
-    let shape = Shapes::default().get(connection, own.shape)?;
-    Ok(Some(own.partition(&shape, &row.table.partition_keys)?))
-}
-
-/// How many partitions a table has.
-///
-/// # Errors
-/// [`CatalogError::NotFound`] for the table.
-pub fn partition_count(connection: &Connection, database: &str, table: &str) -> Result<u64, CatalogError> {
-    let row = found(connection, database, table)?;
-    let mut count = connection.prepare_cached("SELECT count(*) FROM catalog_partition WHERE table_id = ?")?;
-    Ok(count.query_row([row.id], |row| row.get::<_, i64>(0))? as u64)
-}
-
-/// A page of partitions in the order of their typed values, `limit` at the most.
-///
-/// # Errors
-/// [`CatalogError::NotFound`] for the table.
-pub fn partitions(
-    connection: &Connection,
-    database: &str,
-    table: &str,
-    query: &PartitionQuery,
-    limit: usize,
-) -> Result<Page, CatalogError> {
-    let mut page = Page::default();
-    let mut last = Vec::new();
-    visit_partitions(connection, database, table, query, |sort, partition| {
-        if page.partitions.len() >= limit {
-            page.next = Some(std::mem::take(&mut last));
-            return Ok(false);
-        }
-        sort.clone_into(&mut last);
-        page.partitions.push(partition);
-        Ok(true)
-    })?;
-    Ok(page)
-}
-
-/// Calls `each` with the sort bytes and the partition of all that are wanted, in the order of their typed values, until it answers `false`.
-///
-/// # Errors
-/// [`CatalogError::NotFound`] for the table.
-pub fn visit_partitions(
-    connection: &Connection,
-    database: &str,
-    table: &str,
-    query: &PartitionQuery,
-    mut each: impl FnMut(&[u8], Partition) -> Result<bool, CatalogError>,
-) -> Result<(), CatalogError> {
-    let row = found(connection, database, table)?;
-    let mut shapes = Shapes::default();
-    visit(connection, &row, query, |own| {
-        let shape = shapes.get(connection, own.shape)?;
-        let sort = own.sort.clone();
-        each(&sort, own.partition(&shape, &row.table.partition_keys)?)
-    })
-}
-
-/// Like [`visit_partitions`], with rows as they are stored.
-pub(super) fn visit(
-    connection: &Connection,
-    row: &TableRow,
-    query: &PartitionQuery,
-    mut each: impl FnMut(StoredPartition) -> Result<bool, CatalogError>,
-) -> Result<(), CatalogError> {
-    let ranges = match &query.filter {
-        Some(filter) => filter.ranges(),
-        None => vec![SortRange { from: Vec::new(), until: Vec::new() }],
-    };
-    let said = query.filter.as_ref().and_then(|filter| condition(filter, 4));
-    let check = query.filter.as_ref().filter(|_| said.is_none());
-    let types = key_types(&row.table.partition_keys);
-    let mut sql = format!("SELECT {ROW} FROM catalog_partition WHERE table_id = ?1 AND sort >= ?2 AND sort < ?3");
-    let (text, values) = said.unwrap_or_default();
-    if !text.is_empty() {
-        sql.push_str(&format!(" AND ({text})"));
-    }
-    if let Some((number, count)) = query.segment {
-        sql.push_str(&format!(" AND slot % {count} = {number}"));
-    }
-    sql.push_str(" ORDER BY sort");
-    let mut select = if values.len() <= 16 {
-        Select::Cached(connection.prepare_cached(&sql)?)
-    } else {
-        Select::Once(connection.prepare(&sql)?)
-    };
-    // The least bytes after those of the last page's end.
-    let start = query.after.as_ref().map(|after| [&after[..], &[0]].concat()).unwrap_or_default();
-    for range in ranges {
-        // No sort bytes begin with 2.
-        let until = if range.until.is_empty() { vec![2] } else { range.until };
-        let from = range.from.max(start.clone());
-        if from >= until {
-            continue;
-        }
-        let bounds = [Value::Integer(row.id), Value::Blob(from), Value::Blob(until)];
-        let mut rows = select.statement().query(params_from_iter(bounds.iter().chain(&values)))?;
-        while let Some(next) = rows.next()? {
-            let own = stored(next)?;
-            if check.is_some_and(|filter| filter.holds(&KeyValues::read(&types, &own.values)) != Some(true)) {
-                continue;
-            }
-            if !each(own)? {
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
-}
-
-/// A statement that is worth keeping, or one that is not.
-enum Select<'c> {
-    Cached(rusqlite::CachedStatement<'c>),
-    Once(Statement<'c>),
-}
-
-impl<'c> Select<'c> {
-    fn statement(&mut self) -> &mut Statement<'c> {
-        match self {
-            Self::Cached(statement) => statement,
-            Self::Once(statement) => statement,
-        }
-    }
 }
 
 /// Adds a partition, and emits its event.
@@ -664,7 +347,7 @@ fn changed(tx: &Tx<'_>, place: &Place, change: &str, table: &Table, values: &[&[
 
 /// Writes a table's partitions anew where the types or names of its keys change: the order of the rows follows the types, and their paths the
 /// names. This takes time in proportion to the number of partitions, within the transaction.
-pub(super) fn keys_changed(tx: &Tx<'_>, old: &TableRow, new: &Table) -> Result<(), CatalogError> {
+pub(in crate::lake::catalog) fn keys_changed(tx: &Tx<'_>, old: &TableRow, new: &Table) -> Result<(), CatalogError> {
     let same = |a: &Column, b: &Column| a.name == b.name && KeyType::of(&a.data_type) == KeyType::of(&b.data_type);
     let (before, after) = (&old.table.partition_keys, &new.partition_keys);
     if before.len() == after.len() && before.iter().zip(after).all(|(a, b)| same(a, b)) {
