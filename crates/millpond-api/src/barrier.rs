@@ -88,7 +88,7 @@ mod tests {
         let now_ms = millpond_core::env::Env::now_ms(&SystemEnv);
         let caller = known.secret(&keys.access_key, Some(&keys.session_token), now_ms).unwrap().caller;
         let stage = lake.store.write(|tx| {
-            staging::open(tx, "jr_1", "job")?;
+            staging::open(tx, "jr_1", "job", "/jobs/output")?;
             let bucket = objects::create_bucket(tx, "raw", "r")?.unwrap();
             let blob = tx.adopt(&NewBlob::Inline(b"x".as_slice().into()))?;
             let new = NewObject { key: "k".into(), blob, size: 1, etag: "e".into(), meta: ObjectMeta::default() };

@@ -27,8 +27,8 @@ fn callers() -> (Caller, Caller, Caller) {
 async fn opened() -> (tempfile::TempDir, S3) {
     let (directory, s3) = with_bucket().await;
     let open = s3.lake.store.write(|tx| {
-        staging::open(tx, RUN, "job")?;
-        staging::open(tx, "jr_2", "job")
+        staging::open(tx, RUN, "job", "/jobs/output")?;
+        staging::open(tx, "jr_2", "job", "/jobs/output")
     });
     open.await.unwrap();
     (directory, s3)

@@ -8,7 +8,7 @@
 //! - [`View`]: what a caller sees and changes. For everybody but the session of an open run it is the lake itself, and costs nothing.
 //!
 //! What must happen before what: [`open`] before the run's session is given to its process; then [`files`] and [`take`] as a load needs them;
-//! then, in the transaction of the run's end, [`publish`] and [`close`], or [`discard`]. Whoever opens runs ends them: after a crash the rows are
+//! ([`hold`] keeps what is only for a load from being published earlier); then, in the transaction of the run's end, [`publish`] and [`close`], or [`discard`]. Whoever opens runs ends them: after a crash the rows are
 //! still there ([`open_runs`]).
 //!
 //! Published objects are new ones: they get their place in the order of changes, their time and their events when they are published, in the order
@@ -41,9 +41,6 @@ pub const DROP_UPLOADS: &str = "s3.uploads.drop";
 
 /// How long it is remembered that a run ended: longer than a session lives. Milliseconds.
 const ENDED_KEPT_MS: i64 = 14 * 24 * 60 * 60 * 1000;
-
-/// The log group of what jobs print.
-const OUTPUT_GROUP: &str = "/aws-glue/jobs/output";
 
 /// Why a change cannot be staged, or a run cannot be published.
 #[derive(Debug, thiserror::Error)]
@@ -142,11 +139,12 @@ pub struct OpenRun {
 }
 
 /// From here on the changes of the session that claims `run` wait. A run that ended is opened again; what a former life of it left is dropped. An
-/// id of its own for each attempt keeps requests of a killed attempt out of the next one.
-pub fn open(tx: &Tx<'_>, run: &str, job: &str) -> Result<(), StoreError> {
+/// id of its own for each attempt keeps requests of a killed attempt out of the next one. `log_group` is where the run's log stream, named like the
+/// run, lies.
+pub fn open(tx: &Tx<'_>, run: &str, job: &str, log_group: &str) -> Result<(), StoreError> {
     rows::forget_ended(tx, tx.now_ms() - ENDED_KEPT_MS)?;
     drop_changes(tx, run)?;
-    rows::open(tx, run, job)
+    rows::open(tx, run, job, log_group)
 }
 
 /// Whether the changes of `run` wait.
@@ -170,7 +168,7 @@ pub fn publish(tx: &Tx<'_>, place: &Place, run: &str) -> Result<Published, Stagi
         let bucket = &buckets[&staged.bucket];
         publish_one(tx, place, run, bucket, staged, &mut published)
     })?;
-    rows::remove_all(tx, run)?;
+    rows::remove_published(tx, run)?;
     Ok(published)
 }
 
@@ -245,6 +243,15 @@ pub fn files(connection: &Connection, run: &str, bucket: &str, prefix: &str) -> 
     }
 }
 
+/// Keeps the objects that a run has put below `prefix` from being published, whatever the run asks of others meanwhile: they are for a load, which
+/// will [`take`] them. The run itself still sees them.
+pub fn hold(tx: &Tx<'_>, run: &str, bucket: &str, prefix: &str) -> Result<(), StoreError> {
+    match objects::bucket(tx, bucket)? {
+        Some(bucket) => rows::hold(tx, run, bucket.id, prefix),
+        None => Ok(()),
+    }
+}
+
 /// Takes the objects that a run has put below `prefix` out of what will be published, by key. Their blobs are the caller's: each counts as a name,
 /// to be given up with [`release`] when they were used. What was there before under their keys stays.
 pub fn take(tx: &Tx<'_>, run: &str, bucket: &str, prefix: &str) -> Result<Vec<Object>, StoreError> {
@@ -273,13 +280,15 @@ pub async fn publish_before(lake: &Lake, run: &str, why: &str) -> Result<Publish
     let (place, asked, why) = (lake.place.clone(), run.to_owned(), why.to_owned());
     // A look costs less than a commit.
     let look = run.to_owned();
-    if !lake.store.read(move |connection| Ok::<_, StagingError>(rows::changes(connection, &look)? > 0)).await? {
+    if !lake.store.read(move |connection| rows::waits(connection, &look)).await? {
         return Ok(Published::default());
     }
     let published = lake.store.write(move |tx| {
+        // It may have ended since the look.
+        let Some(group) = rows::log_group(tx, &asked)? else { return Ok(Published::default()) };
         let published = publish(tx, &place, &asked)?;
         if !published.is_empty() {
-            log::write(tx, OUTPUT_GROUP, &asked, &[Line::new(tx.now_ms(), told(&published, &why))])?;
+            log::write(tx, &group, &asked, &[Line::new(tx.now_ms(), told(&published, &why))])?;
         }
         Ok::<_, StagingError>(published)
     });

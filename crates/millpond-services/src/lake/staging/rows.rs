@@ -56,10 +56,28 @@ pub(super) fn changes(connection: &Connection, run: &str) -> Result<i64, StoreEr
     Ok(connection.prepare_cached(select)?.query_row([run], |row| row.get(0)).optional()?.unwrap_or(0))
 }
 
-pub(super) fn open(tx: &Tx<'_>, run: &str, job: &str) -> Result<(), StoreError> {
-    let insert = "INSERT INTO staged_run (run, job, opened_ms) VALUES (?1, ?2, ?3)
-                  ON CONFLICT DO UPDATE SET job = ?2, opened_ms = ?3, ended_ms = NULL, changes = 0";
-    tx.prepare_cached(insert)?.execute(params![run, job, tx.now_ms()])?;
+pub(super) fn open(tx: &Tx<'_>, run: &str, job: &str, log_group: &str) -> Result<(), StoreError> {
+    let insert = "INSERT INTO staged_run (run, job, log_group, opened_ms) VALUES (?1, ?2, ?3, ?4)
+                  ON CONFLICT DO UPDATE SET job = ?2, log_group = ?3, opened_ms = ?4, ended_ms = NULL, changes = 0";
+    tx.prepare_cached(insert)?.execute(params![run, job, log_group, tx.now_ms()])?;
+    Ok(())
+}
+
+/// Where the log stream of a run that is open lies.
+pub(super) fn log_group(connection: &Connection, run: &str) -> Result<Option<String>, StoreError> {
+    let select = "SELECT log_group FROM staged_run WHERE run = ? AND ended_ms IS NULL";
+    Ok(connection.prepare_cached(select)?.query_row([run], |row| row.get(0)).optional()?)
+}
+
+/// Whether something waits to be published.
+pub(super) fn waits(connection: &Connection, run: &str) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM staged WHERE run = ? AND held = 0 LIMIT 1")?.exists([run])?)
+}
+
+/// Keeps the objects that a run has put below a prefix from being published.
+pub(super) fn hold(tx: &Tx<'_>, run: &str, bucket: i64, prefix: &str) -> Result<(), StoreError> {
+    let update = format!("UPDATE staged SET held = 1 WHERE run = ? AND bucket = ? AND key >= ? AND key < ? AND kind = {PUT}");
+    tx.prepare_cached(&update)?.execute(params![run, bucket, prefix, end_of(prefix)])?;
     Ok(())
 }
 
@@ -128,9 +146,9 @@ pub(super) fn get(connection: &Connection, run: &str, bucket: i64, key: &str) ->
     rows.next()?.map(staged).transpose()
 }
 
-/// Calls `each` with all changes of a run in their order. It must not change them.
+/// Calls `each` with all changes of a run that are to be published, in their order. It must not change them.
 pub(super) fn each(tx: &Tx<'_>, run: &str, mut each: impl FnMut(Staged) -> Result<(), StagingError>) -> Result<(), StagingError> {
-    let mut statement = tx.prepare_cached(&format!("SELECT {STAGED} FROM staged WHERE run = ? ORDER BY seq"))?;
+    let mut statement = tx.prepare_cached(&format!("SELECT {STAGED} FROM staged WHERE run = ? AND held = 0 ORDER BY seq"))?;
     let mut rows = statement.query([run])?;
     while let Some(row) = rows.next()? {
         each(staged(row)?)?;
@@ -247,6 +265,12 @@ pub(super) fn remove(tx: &Tx<'_>, run: &str, bucket: i64, key: &str) -> Result<(
 pub(super) fn remove_puts(tx: &Tx<'_>, run: &str, bucket: i64, prefix: &str) -> Result<(), StoreError> {
     let delete = format!("DELETE FROM staged WHERE run = ? AND bucket = ? AND key >= ? AND key < ? AND kind = {PUT}");
     let removed = tx.prepare_cached(&delete)?.execute(params![run, bucket, prefix, end_of(prefix)])?;
+    fewer(tx, run, removed)
+}
+
+/// Forgets the changes of a run that were published.
+pub(super) fn remove_published(tx: &Tx<'_>, run: &str) -> Result<(), StoreError> {
+    let removed = tx.prepare_cached("DELETE FROM staged WHERE run = ? AND held = 0")?.execute([run])?;
     fewer(tx, run, removed)
 }
 

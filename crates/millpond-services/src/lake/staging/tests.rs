@@ -20,7 +20,7 @@ impl Pond {
         let store = Store::open(directory.path(), &[objects::COMPONENT], Arc::new(SystemEnv)).unwrap();
         let lake = Lake { store, place: Arc::default() };
         let made = lake.store.write(|tx| {
-            open(tx, RUN, "job")?;
+            open(tx, RUN, "job", "/jobs/output")?;
             let mut made = [create_bucket(tx, "raw", "r")?.unwrap(), create_bucket(tx, "mirror", "r")?.unwrap()];
             made[0].settings.event_bridge = true;
             objects::update_bucket(tx, made[0].id, &made[0].settings)?;
@@ -248,6 +248,13 @@ async fn files_of_a_load_are_listed_and_taken_out_of_what_is_published() {
         }
         put(tx, View::LAKE, bucket, "tmp/3", "0")?;
         delete(tx, view, bucket, "tmp/3")?;
+        hold(tx, RUN, "raw", "tmp/")?;
+        hold(tx, RUN, "none", "")?;
+        put(tx, view, bucket, "before", "before")?;
+        assert_eq!(publish(tx, &Place::default(), RUN)?.puts, 3, "tmp0, out and before");
+        assert!(view.get(tx, bucket.id, "tmp/1")?.is_some() && objects::get(tx, bucket.id, "tmp/1")?.is_none());
+        assert_eq!((rows::changes(tx, RUN)?, rows::waits(tx, RUN)?), (2, false));
+        put(tx, view, bucket, "after", "after")?;
         let listed = files(tx, RUN, "raw", "tmp/")?;
         let taken = take(tx, RUN, "raw", "tmp/")?;
         assert_eq!(listed, taken);
@@ -257,8 +264,8 @@ async fn files_of_a_load_are_listed_and_taken_out_of_what_is_published() {
     let taken = taken.await.unwrap();
     assert_eq!(taken.iter().map(|object| object.key.as_str()).collect::<Vec<_>>(), ["tmp/1", "tmp/2"]);
     let published = pond.tx(|tx, _| publish(tx, &Place::default(), RUN)).await.unwrap();
-    assert_eq!((published.puts, published.deletes), (2, 1));
-    assert_eq!(pond.keys(None).await, "out=out tmp0=tmp0");
+    assert_eq!((published.puts, published.deletes), (1, 0));
+    assert_eq!(pond.keys(None).await, "after=after before=before out=out tmp0=tmp0");
     let blobs: Vec<BlobId> = taken.into_iter().map(|object| object.blob).collect();
     pond.tx(move |tx, _| Ok(release(tx, &blobs)?)).await.unwrap();
     pond.check_names().await;
@@ -275,7 +282,7 @@ async fn what_a_run_asks_of_others_publishes_first_and_its_log_says_so() {
     assert_eq!(pond.keys(None).await, "a=1", "the run is still open");
     let tasks = pond.lake.store.write(|tx| tx.lease_tasks(log::WRITE, 9)).await.unwrap();
     let lines = log::Lines::of(&tasks[0]).unwrap();
-    assert_eq!((tasks.len(), lines.group.as_str(), lines.stream.as_str()), (1, OUTPUT_GROUP, RUN));
+    assert_eq!((tasks.len(), lines.group.as_str(), lines.stream.as_str()), (1, "/jobs/output", RUN));
     assert!(lines.lines[0].1.contains("1 objects put") && lines.lines[0].1.contains("sns:Publish"), "{:?}", lines.lines);
     pond.tx(|tx, _| Ok(discard(tx, RUN)?)).await.unwrap();
     assert!(publish_before(&pond.lake, RUN, "sns:Publish").await.unwrap().is_empty());

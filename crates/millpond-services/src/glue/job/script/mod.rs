@@ -277,6 +277,7 @@ impl ScriptHandler {
         let (id, place) = (run.id.clone(), lake.place.clone());
         let (output, bookmark) = (wanted.output, wanted.bookmark);
         let engine = wanted.engine(self.scripts.settings()).as_str().to_owned();
+        let (log_group, _) = wanted.kind.groups();
         let opened = lake.store.write(move |tx| {
             let Some(mut run) = jobs::run(tx, &id)?.filter(|run| !run.state.has_ended()) else { return Ok(None) };
             let role = role_of(tx, &place, run.spec.role.as_deref())?;
@@ -292,7 +293,7 @@ impl ScriptHandler {
             };
             rows::insert(tx, &script)?;
             if output == Output::AtEnd {
-                staging::open(tx, &run.id, &run.job)?;
+                staging::open(tx, &run.id, &run.job, log_group)?;
             }
             jobs::set_run_state(tx, &run.id, RunState::Running)?;
             run.state = RunState::Running;

@@ -9,6 +9,7 @@ use crate::glue::job::rows::{self as jobs, JobRun, RunState};
 use crate::glue::{Glue, GlueError};
 use crate::lake::items::ItemShape;
 use crate::lake::objects::split_uri;
+use crate::lake::staging;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
@@ -144,6 +145,9 @@ impl Glue {
         }
         let registered = self.lake.store.write(move |tx| {
             under_way(tx, &id)?;
+            // What the run asks of others before its end must not publish them.
+            let (bucket, prefix) = split_uri(&load.prefix).unwrap_or_default();
+            staging::hold(tx, &id, bucket, &format!("{}/", prefix.trim_end_matches('/')))?;
             register(tx, &id, "load", &load)
         });
         registered.await
