@@ -268,7 +268,7 @@ def test_a_run_of_a_workflow_goes_through_its_triggers_once(lake, glue):
     assert workflow["LastRun"]["WorkflowRunId"] == run_id and len(workflow["Graph"]["Nodes"]) == 4
     assert [one["WorkflowRunId"] for one in glue.get_workflow_runs(Name="daily")["Runs"]] == [run_id]
     # By the AWS CLI it is the same.
-    shown = json.loads(lake.aws("glue", "get-workflow-run", "--name", "daily", "--run-id", run_id).stdout)
+    shown = json.loads(lake.aws("glue", "get-workflow-run", "--name", "daily", "--run-id", run_id))
     assert shown["Run"]["Status"] == "COMPLETED"
 
 
