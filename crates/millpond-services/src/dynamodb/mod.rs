@@ -19,6 +19,7 @@ mod export;
 mod import;
 mod item;
 mod keys;
+mod load;
 mod model;
 mod query;
 mod read;
@@ -40,6 +41,7 @@ pub use error::{CancellationReason, DynamoError};
 pub use export::ExportRequest;
 pub use import::{CsvOptions, ImportRequest};
 pub use item::{DeleteItem, PutItem, Returned, UpdateItem, Written};
+pub use load::ItemLoads;
 pub use model::{
     Definition, Encryption, Index, KeyKind, KeyPart, NewIndex, NewTable, OnDemand, Projected, Settings, TableState, Throughput,
 };

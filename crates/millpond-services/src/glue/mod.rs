@@ -20,6 +20,7 @@ pub use error::GlueError;
 pub use tags::COMPONENT;
 
 use crate::lake::Lake;
+use crate::lake::items::Loaders;
 use crate::runtime::Handler;
 use crate::runtime::delivery::TargetKind;
 use millpond_engine::query::Engine;
@@ -31,12 +32,19 @@ pub struct Glue {
     pub(crate) lake: Lake,
     /// Crawls and job runs under way.
     pub(crate) stops: job::stops::Stops,
+    /// Who puts rows into tables of items.
+    pub(crate) loaders: Loaders,
 }
 
 impl Glue {
     /// The service over a lake.
     pub fn new(lake: Lake) -> Self {
-        Self { lake, stops: job::stops::Stops::default() }
+        Self { lake, stops: job::stops::Stops::default(), loaders: Loaders::default() }
+    }
+
+    /// Who puts rows into tables of items: to be installed once.
+    pub fn loaders(&self) -> &Loaders {
+        &self.loaders
     }
 
     /// The lake that it works on.

@@ -32,7 +32,7 @@ impl ItemLoad {
 pub struct ItemShape {
     /// The types of attributes. Key attributes have the types that the table gives them.
     pub types: AttributeTypes,
-    /// For rows without a key: the key is a hash of the row.
+    /// Where there is no column for the key: it is a hash of the row.
     pub id: Option<RowId>,
     /// A column that is no attribute: of rows with the same key that with the highest number in it is kept. Without it, it is the last in the files' order.
     pub order: Option<String>,
@@ -68,7 +68,7 @@ impl AttributeTypes {
 /// change. The same row has the same id in every run, so that duplicates take each other's place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowId {
-    /// The key attribute that it goes to: `S`, the table's only one.
+    /// The key attribute that it goes to: `S`, the table's only one. Where rows have a column of this name, that is their key.
     pub attribute: String,
     /// Columns that do not count: what says when and whence a row came.
     pub apart: Vec<String>,

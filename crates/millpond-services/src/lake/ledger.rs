@@ -5,12 +5,13 @@
 
 use millpond_store::{Component, StoreError, Tx};
 use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
 
 /// The tables of this module.
 pub const COMPONENT: Component = Component { name: "ledger", migrations: &[include_str!("ledger.sql")] };
 
 /// What one version of a source object contributed to a run. `rows_in` = `rows_out` + `rows_quarantined`, unless SQL of the job adds or drops rows.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Entry {
     /// The source bucket.
     pub bucket: String,

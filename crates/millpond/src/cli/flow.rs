@@ -14,6 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   millpond flow add flights --from s3://raw/flights/ --to processed.flights \\
       --partition-by year,month --notify mailto:ops@example.com
+  millpond flow add company --from s3://raw/company/ --to dynamodb:company --key id
   millpond flow list
   millpond flow show flights        what it consists of: rules, crawler, job, topic
   millpond flow run flights         crawl and convert what is there now
@@ -69,9 +70,15 @@ struct Add {
     /// The folder that files are dropped into: s3://bucket/folder/
     #[arg(long)]
     from: String,
-    /// The table that they become: database.table
+    /// The table that they become: database.table, or dynamodb:table for a table of items
     #[arg(long)]
     to: String,
+    /// The key of a table of items: one or two columns [default: id, made of the row where it has none]
+    #[arg(long, value_delimiter = ',', value_name = "ATTRIBUTES")]
+    key: Vec<String>,
+    /// The types of a table of items: string or typed [default: string]
+    #[arg(long)]
+    types: Option<String>,
     /// Columns that partition the table
     #[arg(long, value_delimiter = ',', value_name = "COLUMNS")]
     partition_by: Vec<String>,
@@ -104,7 +111,7 @@ impl Add {
         let text = |text: &String| toml::Value::String(text.clone()).to_string();
         let list = |texts: &[String]| toml::Value::Array(texts.iter().cloned().map(toml::Value::String).collect()).to_string();
         let mut toml = format!("[[flow]]\nname = {}\nfrom = {}\nto = {}\n", text(&self.name), text(&self.from), text(&self.to));
-        for (key, value) in [("sql", &self.sql), ("suffix", &self.suffix), ("location", &self.location)] {
+        for (key, value) in [("sql", &self.sql), ("suffix", &self.suffix), ("location", &self.location), ("types", &self.types)] {
             if let Some(value) = value {
                 let _ = writeln!(toml, "{key} = {}", text(value));
             }
@@ -112,7 +119,15 @@ impl Add {
         for (key, values) in [("partition_by", &self.partition_by), ("notify", &self.notify), ("exclude", &self.exclude)] {
             let _ = writeln!(toml, "{key} = {}", list(values));
         }
-        let _ = writeln!(toml, "ingestion_timestamp = {}\nsource_file = {}", self.ingestion_timestamp, self.source_file);
+        if !self.key.is_empty() {
+            let _ = writeln!(toml, "key = {}", list(&self.key));
+        }
+        // A table of items has them unless its owner says otherwise.
+        for (key, on) in [("ingestion_timestamp", self.ingestion_timestamp), ("source_file", self.source_file)] {
+            if on {
+                let _ = writeln!(toml, "{key} = true");
+            }
+        }
         toml
     }
 }

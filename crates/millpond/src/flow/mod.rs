@@ -16,11 +16,12 @@ use millpond_api::admin::{FlowError, Flows};
 use millpond_api::caller::Caller;
 use millpond_api::router::{Context, Router};
 use millpond_core::error::ErrorKind;
+use millpond_services::glue::job::spec::ItemsTarget;
 use millpond_services::lake::Lake;
 use millpond_services::s3::{self, S3, S3Error};
 use millpond_services::sns::Sns;
 use millpond_store::StoreError;
-use millpond_wire::{Operation, WireError, client as wire, events, glue, sns};
+use millpond_wire::{Operation, WireError, client as wire, dynamodb, events, glue, sns};
 use parts::Parts;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -131,6 +132,7 @@ impl FlowManager {
         let before = self.lake.store.read(move |connection| sql::get(connection, &name)).await.map_err(of_store)?;
         self.bucket(&flow.bucket).await?;
         self.bucket(&parts.target_bucket()).await?;
+        self.items_table(&parts).await?;
         self.notify_event_bridge(&flow.bucket).await?;
         for database in parts.databases() {
             self.database(database).await?;
@@ -166,6 +168,31 @@ impl FlowManager {
             Ok(_) | Err(S3Error::BucketAlreadyOwnedByYou(_)) => Ok(()),
             Err(error) => Err(of_s3(error)),
         }
+    }
+
+    /// The table of items that the flow ends in: made when missing; one that is there must have the flow's key.
+    async fn items_table(&self, parts: &Parts<'_>) -> Result<(), FlowError> {
+        let (Some(new), Some(items)) = (parts.items_table(), &parts.flow.items) else { return Ok(()) };
+        if self.ask(dynamodb::CreateTable, &new, &["ResourceInUseException"]).await?.is_some() {
+            return Ok(());
+        }
+        let input = dynamodb::DescribeTableInput { table_name: new.table_name };
+        let table = self.ask(dynamodb::DescribeTable, &input, &[]).await?.and_then(|found| found.table).unwrap_or_default();
+        let definitions = table.attribute_definitions.unwrap_or_default();
+        let mut elements = table.key_schema.unwrap_or_default();
+        elements.sort_by_key(|element| element.key_type != dynamodb::KeyType::Hash);
+        let kind = |name: &str| {
+            let definition = definitions.iter().find(|definition| definition.attribute_name == name);
+            definition.map_or("?", |definition| match definition.attribute_type {
+                dynamodb::ScalarAttributeType::S => "S",
+                dynamodb::ScalarAttributeType::N => "N",
+                _ => "B",
+            })
+        };
+        let key: Vec<(String, &str)> =
+            elements.iter().map(|one| (one.attribute_name.clone(), kind(&one.attribute_name))).collect();
+        let target = ItemsTarget { table: items.table.clone(), key: items.key.clone(), types: items.types };
+        target.suits(&key).map_err(|message| failed(ErrorKind::Conflict, message))
     }
 
     async fn notify_event_bridge(&self, bucket: &str) -> Result<(), FlowError> {

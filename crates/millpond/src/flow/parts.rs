@@ -2,7 +2,8 @@
 
 use crate::config::{Flow, Zone, table_name};
 use millpond_core::arn::Place;
-use millpond_wire::{events, glue};
+use millpond_services::glue::job::quarantine_bucket;
+use millpond_wire::{dynamodb, events, glue};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -38,8 +39,13 @@ impl Parts<'_> {
 
     /// `s3://bucket/folder/` that the target's files go below.
     pub fn location(&self) -> String {
-        let Flow { location, database, table, .. } = self.flow;
-        location.clone().unwrap_or_else(|| format!("s3://{}/{table}/", self.bucket_of(database)))
+        let Flow { location, database, table, items, .. } = self.flow;
+        let bucket = || match items {
+            // Not where files come in: a crawler may look there.
+            Some(_) => quarantine_bucket(self.place),
+            None => self.bucket_of(database),
+        };
+        location.clone().unwrap_or_else(|| format!("s3://{}/{table}/", bucket()))
     }
 
     /// The bucket of a database: that of the zone with its name, else one named like it.
@@ -86,7 +92,31 @@ impl Parts<'_> {
             ..Default::default()
         };
         let source = database(self.flow.source_database(), &self.flow.bucket);
-        vec![source, database(self.flow.database.clone(), &self.bucket_of(&self.flow.database))]
+        match self.flow.items {
+            Some(_) => vec![source],
+            None => vec![source, database(self.flow.database.clone(), &self.bucket_of(&self.flow.database))],
+        }
+    }
+
+    /// The table of items that it ends in, where it does.
+    pub fn items_table(&self) -> Option<dynamodb::CreateTableInput> {
+        let items = self.flow.items.as_ref()?;
+        let definition = |name: &String| dynamodb::AttributeDefinition {
+            attribute_name: name.clone(),
+            attribute_type: dynamodb::ScalarAttributeType::S,
+        };
+        let kinds = [dynamodb::KeyType::Hash, dynamodb::KeyType::Range];
+        let element = |(name, key_type): (&String, dynamodb::KeyType)| dynamodb::KeySchemaElement {
+            attribute_name: name.clone(),
+            key_type,
+        };
+        Some(dynamodb::CreateTableInput {
+            table_name: items.table.clone(),
+            attribute_definitions: Some(items.key.iter().map(definition).collect()),
+            key_schema: Some(items.key.iter().zip(kinds).map(element).collect()),
+            billing_mode: Some(dynamodb::BillingMode::PayPerRequest),
+            ..Default::default()
+        })
     }
 
     /// The crawler that types what comes in.
@@ -139,12 +169,16 @@ impl Parts<'_> {
             ("--source-table", self.source_table()),
             ("--source-path", flow.source()),
             ("--target-database", flow.database.clone()),
-            ("--target-table", flow.table.clone()),
+            ("--target-table", if flow.items.is_some() { flow.target() } else { flow.table.clone() }),
             ("--target-location", self.location()),
             ("--job-bookmark-option", "job-bookmark-enable".to_owned()),
             ("--ingestion-timestamp", flow.ingestion_timestamp.to_string()),
             ("--source-file", flow.source_file.to_string()),
         ]);
+        if let Some(items) = &flow.items {
+            arguments.insert("--key", items.key.join(","));
+            arguments.insert("--types", items.types.word().to_owned());
+        }
         if !flow.partition_by.is_empty() {
             arguments.insert("--partition-by", flow.partition_by.join(","));
         }
@@ -256,13 +290,29 @@ impl Parts<'_> {
             ("run", "$.detail.jobRunId"),
             ("time", "$.time"),
         ];
-        let Flow { name, .. } = self.flow;
-        let target = self.flow.target();
+        let Flow { name, items, .. } = self.flow;
+        let (target, quarantine) = (self.flow.target(), self.flow.quarantine());
+        let quarantined = format!("Rows that did not fit and are in {quarantine}: <quarantined>.");
+        let ran = "Job run <run>, <time>.".to_owned();
+        if let Some(items) = items {
+            let more = [("replaced", "$.detail.millpond.itemsReplaced"), ("duplicates", "$.detail.millpond.duplicates")];
+            let paths: Vec<_> = paths.into_iter().filter(|(path, _)| *path != "out").chain(more).collect();
+            let lines = [
+                format!(
+                    "The flow '{name}' put <rows> items into the table {}, <replaced> of them in the place of others.",
+                    items.table
+                ),
+                "Source files: <files> (<in> bytes), in <seconds> s. Rows that were duplicates: <duplicates>.".to_owned(),
+                quarantined,
+                ran,
+            ];
+            return transformer(&paths, &lines);
+        }
         let lines = [
             format!("The flow '{name}' added <rows> rows to {target}."),
             "Source files: <files> (<in> bytes). Written: <out> bytes of Parquet, in <seconds> s.".to_owned(),
-            format!("Rows that did not fit and are in {target}_quarantine: <quarantined>."),
-            "Job run <run>, <time>.".to_owned(),
+            quarantined,
+            ran,
         ];
         transformer(&paths, &lines)
     }
@@ -275,7 +325,15 @@ impl Parts<'_> {
         let lines = [
             format!("The flow '{name}' could not convert what arrived: <state>."),
             "<message>".to_owned(),
-            format!("Nothing was added to {target}; the files are still there, and the next run takes them up again."),
+            match &self.flow.items {
+                None => {
+                    format!("Nothing was added to {target}; the files are still there, and the next run takes them up again.")
+                }
+                Some(items) => format!(
+                    "The files are still there; the next run takes them up again, and puts their rows into the table {} once.",
+                    items.table
+                ),
+            },
             format!("Job run <run>, <time>. Start it again with: millpond flow run {name}"),
         ];
         transformer(&paths, &lines)
@@ -298,7 +356,16 @@ impl Parts<'_> {
         let mut lines = vec![
             format!("s3://{} with events to EventBridge", self.flow.bucket),
             format!("crawler {name} -> table {}.{}", self.flow.source_database(), self.source_table()),
-            format!("job {name} -> table {} in {}", self.flow.target(), self.location()),
+            match &self.flow.items {
+                None => format!("job {name} -> table {} in {}", self.flow.target(), self.location()),
+                Some(items) => format!(
+                    "job {name} -> items of table {}, with the key {} ({} attributes); rows that do not fit: {}",
+                    items.table,
+                    items.key.join(", "),
+                    items.types.word(),
+                    self.flow.quarantine()
+                ),
+            },
         ];
         lines.extend(self.rules().into_iter().map(|rule| format!("rule {} -> {}", rule.name, rule.target.arn)));
         if !self.flow.notify.is_empty() {
@@ -364,6 +431,29 @@ mod tests {
         check("from = \"s3://raw/flights/\"\nlocation = \"s3://x-y/z\"", |parts| {
             assert_eq!((parts.location(), parts.target_bucket()), ("s3://x-y/z/".into(), "x-y".into()));
         });
+    }
+
+    #[test]
+    fn a_table_of_items_has_its_quarantine_where_no_crawler_looks() {
+        let text = "[[flow]]\nname = \"f\"\nfrom = \"s3://raw/a/\"\nto = \"dynamodb:Company\"\nnotify = [\"mailto:a@b.c\"]";
+        let flow = Config::parse(Path::new("millpond.toml"), text, |_| None).unwrap().flows.remove(0);
+        let place = Place::default();
+        let parts = Parts { flow: &flow, place: &place, zones: &[] };
+        assert_eq!(parts.location(), "s3://millpond-quarantine-000000000000-us-east-1/company/");
+        assert_eq!(parts.databases().len(), 1);
+        let arguments = parts.job().default_arguments.unwrap();
+        let argument = |key: &str| arguments[key].as_str();
+        assert_eq!((argument("--target-table"), argument("--key"), argument("--types")), ("dynamodb:Company", "id", "string"));
+        assert_eq!((argument("--ingestion-timestamp"), argument("--source-file")), ("true", "true"));
+        let table = parts.items_table().unwrap();
+        assert_eq!((table.table_name.as_str(), table.key_schema.unwrap().len()), ("Company", 1));
+        let told = parts.told_of_success();
+        assert!(
+            told.input_template.contains("<duplicates>") && !told.input_template.contains("<out>"),
+            "{}",
+            told.input_template
+        );
+        assert!(told.input_template.contains("raw.company_quarantine"));
     }
 
     #[test]

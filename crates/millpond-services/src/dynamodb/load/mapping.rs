@@ -73,7 +73,6 @@ impl Mapping {
 
     /// Looks at the columns of some rows.
     pub(super) fn columns<'r>(&'r self, rows: &'r Rows<'r>) -> Columns<'r> {
-        let id = self.shape.id.as_ref();
         let is = |name: &str, other: Option<&String>| other.is_some_and(|other| other == name);
         let key = |name: &str| {
             let range = self.schema.range.as_ref().filter(|range| range.name == name);
@@ -86,9 +85,7 @@ impl Mapping {
             by_name.insert(column.name, &column.cells);
         }
         let order = self.shape.order.as_deref().and_then(|name| by_name.remove(name));
-        if let Some(id) = id {
-            by_name.remove(id.attribute.as_str());
-        }
+        let id = self.shape.id.as_ref().filter(|id| !by_name.contains_key(id.attribute.as_str()));
         let missing = self.schema.attributes().map(|one| one.name.as_str());
         let missing = missing.filter(|name| !by_name.contains_key(name) && !is(name, id.map(|id| &id.attribute))).last();
         let attribute = |(name, cells)| Attribute {

@@ -1,6 +1,7 @@
 //! What a job is told to do: the members of `CreateJob`, and the arguments of Millpond's own command.
 
 use crate::glue::GlueError;
+use crate::lake::items::AttributeTypes;
 use crate::lake::objects::split_uri;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -8,6 +9,12 @@ use std::collections::BTreeMap;
 
 /// The command that Millpond runs itself.
 pub const MILLPOND: &str = "millpond";
+
+/// What stands before the name of a table of items, where a job names it as its target.
+pub const ITEMS: &str = "dynamodb:";
+
+/// The key attribute of a table of items, where nobody says another.
+pub const ITEMS_KEY: &str = "id";
 
 /// Glue's default timeout of a job run (Glue API reference, "Job"), in minutes: 48 hours.
 const TIMEOUT_MINUTES: i32 = 2_880;
@@ -69,6 +76,31 @@ pub struct ExecutionProperty {
 impl Default for ExecutionProperty {
     fn default() -> Self {
         Self { max_concurrent_runs: 1 }
+    }
+}
+
+impl ItemsTarget {
+    /// Whether the target can be a table with this key: names and types, the partition key first.
+    ///
+    /// # Errors
+    /// For people: what differs, and what to change.
+    pub fn suits(&self, key: &[(String, &str)]) -> Result<(), String> {
+        let shown: Vec<String> = key.iter().map(|(name, kind)| format!("{name} ({kind})")).collect();
+        if key.iter().map(|(name, _)| name).ne(&self.key) {
+            return Err(format!(
+                "Table '{}' of items has the key {}, and the key is said to be {}: name the table's own key attributes, or another table.",
+                self.table,
+                shown.join(", "),
+                self.key.join(", ")
+            ));
+        }
+        if let Some((name, kind)) = key.iter().find(|(_, kind)| self.types == AttributeTypes::String && *kind != "S") {
+            return Err(format!(
+                "The key attribute {name} of table '{}' is of type {kind}, and all attributes are to be strings: say types = typed, or name another table.",
+                self.table
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -134,18 +166,31 @@ impl JobSpec {
     }
 }
 
-/// What Millpond's own command does: takes what is new in a catalog table, and appends it to another as Parquet.
+/// A table of items as a job's target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemsTarget {
+    /// Its name, with case.
+    pub table: String,
+    /// The key attributes, the partition key first: one or two.
+    pub key: Vec<String>,
+    /// Of the attributes that are no key.
+    pub types: AttributeTypes,
+}
+
+/// What Millpond's own command does: takes what is new in a catalog table, and appends it to another as Parquet, or puts it into a table of items.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConvertArguments {
     /// Lower case.
     pub source_database: String,
     /// Lower case.
     pub source_table: String,
-    /// Lower case.
+    /// Lower case. Beside a table of items: where the quarantine is.
     pub target_database: String,
-    /// Lower case.
+    /// Lower case. Beside a table of items: what the quarantine's name begins with.
     pub target_table: String,
-    /// `s3://bucket/prefix/`; absent: below the target database's location.
+    /// Where the target is a table of items.
+    pub items: Option<ItemsTarget>,
+    /// `s3://bucket/prefix/`; absent: below the target database's location. Beside a table of items: the quarantine lies beside it.
     pub target_location: Option<String>,
     /// Columns whose values become folders, lower case.
     pub partition_by: Vec<String>,
@@ -163,12 +208,14 @@ pub struct ConvertArguments {
     pub source_suffix: Option<String>,
 }
 
-const OWN: [&str; 13] = [
+const OWN: [&str; 15] = [
     "--source-database",
     "--source-table",
     "--target-database",
     "--target-table",
     "--target-location",
+    "--key",
+    "--types",
     "--partition-by",
     "--sql",
     "--ingestion-timestamp",
@@ -180,8 +227,8 @@ const OWN: [&str; 13] = [
 ];
 
 /// Glue's own job parameters (developer guide, "Using job parameters in AWS Glue jobs") that mean nothing to this command and do no harm.
-const GLUES: [&str; 8] =
-    ["--job-language", "--TempDir", "--scriptLocation", "--class", "--conf", "--customer-", "--enable-", "--extra-"];
+const GLUES: [&str; 9] =
+    ["--job-language", "--TempDir", "--scriptLocation", "--class", "--conf", "--customer-", "--enable-", "--extra-", "--WORKFLOW_"];
 
 impl ConvertArguments {
     /// Checks that all arguments are known, and their values sound.
@@ -201,6 +248,9 @@ impl ConvertArguments {
                     return Err(invalid(format!("Argument {key} must have the form s3://bucket/prefix, is '{value}'.")));
                 }
                 "--partition-by" => partition_by(value).map(|_| ())?,
+                "--target-table" => items_table(value).map(|_| ())?,
+                "--key" => items_key(Some(value)).map(|_| ())?,
+                "--types" => items_types(Some(value)).map(|_| ())?,
                 _ => {}
             }
         }
@@ -219,11 +269,36 @@ impl ConvertArguments {
                 || invalid(format!("Argument {key} must be given, in the job's DefaultArguments or in those of the run."));
             optional(key).map(str::to_lowercase).ok_or_else(missing)
         };
+        let items = match optional("--target-table").map_or(Ok(None), items_table)? {
+            Some(table) => {
+                let (key, types) = (items_key(optional("--key"))?, items_types(optional("--types"))?);
+                Some(ItemsTarget { table: table.to_owned(), key, types })
+            }
+            None => None,
+        };
+        let refused = match items {
+            Some(_) => ["--partition-by", "--partition-by"],
+            None => ["--key", "--types"],
+        };
+        if let Some(key) = refused.into_iter().find(|key| optional(key).is_some()) {
+            let (is, form) = if items.is_some() { ("is", "database.table") } else { ("is not", "dynamodb:TABLE") };
+            return Err(invalid(format!(
+                "Argument {key} has no meaning where the target {is} a table of items; it is for targets {form}."
+            )));
+        }
+        let (target_database, target_table) = match &items {
+            Some(items) => (
+                optional("--target-database").map_or_else(|| name("--source-database"), |text| Ok(text.to_lowercase()))?,
+                name_in_catalog(&items.table),
+            ),
+            None => (name("--target-database")?, name("--target-table")?),
+        };
         let read = Self {
             source_database: name("--source-database")?,
             source_table: name("--source-table")?,
-            target_database: name("--target-database")?,
-            target_table: name("--target-table")?,
+            target_database,
+            target_table,
+            items,
             target_location: optional("--target-location").map(|text| location("--target-location", text)).transpose()?,
             partition_by: optional("--partition-by").map_or(Ok(Vec::new()), partition_by)?,
             sql: optional("--sql").map(str::to_owned),
@@ -233,7 +308,8 @@ impl ConvertArguments {
             source_path: optional("--source-path").map(str::to_owned),
             source_suffix: optional("--source-suffix").map(str::to_owned),
         };
-        if (&read.source_database, &read.source_table) == (&read.target_database, &read.target_table) {
+        let same = (&read.source_database, &read.source_table) == (&read.target_database, &read.target_table);
+        if same && read.items.is_none() {
             return Err(invalid(format!(
                 "Source and target are the same table, {}.{}.",
                 read.source_database, read.source_table
@@ -249,8 +325,48 @@ impl ConvertArguments {
 
     /// The target, as people write it.
     pub fn target(&self) -> String {
+        match &self.items {
+            Some(items) => format!("{ITEMS}{}", items.table),
+            None => self.catalog_target(),
+        }
+    }
+
+    /// `database.table` of the target, or of what the quarantine of a table of items is beside.
+    pub fn catalog_target(&self) -> String {
         format!("{}.{}", self.target_database, self.target_table)
     }
+}
+
+/// The table's name in `dynamodb:NAME`; `None` for other targets.
+fn items_table(text: &str) -> Result<Option<&str>, GlueError> {
+    let Some(table) = text.trim().strip_prefix(ITEMS) else { return Ok(None) };
+    let good = (3..=255).contains(&table.len()) && table.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+    let wrong = || {
+        invalid(format!(
+            "Argument --target-table: '{table}' cannot name a table of items: write {ITEMS} and 3 to 255 letters, digits, '_', '.' and '-'."
+        ))
+    };
+    good.then_some(Some(table)).ok_or_else(wrong)
+}
+
+fn items_key(text: Option<&str>) -> Result<Vec<String>, GlueError> {
+    let names = text.unwrap_or(ITEMS_KEY).split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>();
+    let wrong =
+        || invalid(format!("Argument --key must name one or two different attributes, is '{}'.", text.unwrap_or_default()));
+    let named = names.iter().all(|name| (1..=255).contains(&name.len()));
+    let good = named && names.len() <= 2 && names.first() != names.get(1);
+    good.then_some(names).ok_or_else(wrong)
+}
+
+fn items_types(text: Option<&str>) -> Result<AttributeTypes, GlueError> {
+    let Some(text) = text else { return Ok(AttributeTypes::String) };
+    let wrong = || invalid(format!("Argument --types must be string or typed, is '{text}'."));
+    AttributeTypes::of(text.trim()).ok_or_else(wrong)
+}
+
+/// A table's name as the catalog can have it.
+fn name_in_catalog(table: &str) -> String {
+    table.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect()
 }
 
 fn flag(arguments: &Arguments, key: &str) -> Result<bool, GlueError> {
@@ -318,10 +434,30 @@ mod tests {
             ("target-location=/tmp", "--target-location"),
             ("target-database=raw", "the same table"),
             ("source-table=", "--source-table must be given"),
+            ("key=id", "--key has no meaning"),
+            ("types=typed", "--types has no meaning"),
+            ("target-table=dynamodb:a", "cannot name a table of items"),
+            ("target-table=dynamodb:company key=a,b,c", "--key must name one or two"),
+            ("target-table=dynamodb:company key=a,a", "--key must name one or two"),
+            ("target-table=dynamodb:company types=json", "--types must be string or typed"),
+            ("target-table=dynamodb:company partition-by=a", "--partition-by has no meaning"),
         ] {
             let error = ConvertArguments::read(&arguments(&format!("{BASE} {more}"))).unwrap_err().to_string();
             assert!(error.contains(say), "{more}: {error}");
         }
+    }
+
+    #[test]
+    fn a_table_of_items_is_a_target() {
+        let base = "source-database=raw source-table=company target-table=dynamodb:My-Company";
+        let read = ConvertArguments::read(&arguments(base)).unwrap();
+        let items = read.items.clone().unwrap();
+        assert_eq!((items.table.as_str(), items.key, items.types), ("My-Company", vec!["id".into()], AttributeTypes::String));
+        assert_eq!((read.target(), read.catalog_target()), ("dynamodb:My-Company".into(), "raw.my_company".into()));
+        let read = ConvertArguments::read(&arguments(&format!("{base} key=pk,sk types=typed target-database=q"))).unwrap();
+        let items = read.items.clone().unwrap();
+        assert_eq!((items.key, items.types), (vec!["pk".into(), "sk".into()], AttributeTypes::Typed));
+        assert_eq!(read.catalog_target(), "q.my_company");
     }
 
     #[test]

@@ -200,6 +200,11 @@ struct Target {
 
 impl Target {
     fn find(connection: &Connection, wanted: &ConvertArguments) -> Result<Self, RunError> {
+        if wanted.items.is_some() {
+            // The table is no matter of the catalog; what is said here is where the quarantine lies.
+            let location = wanted.target_location.clone().unwrap_or_default();
+            return Ok(Self { table: None, location, partition_by: Vec::new() });
+        }
         let Some(database) = catalog::database(connection, &wanted.target_database)? else {
             return failed(format!("Target database '{}' does not exist. Create it.", wanted.target_database));
         };
