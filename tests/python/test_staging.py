@@ -190,3 +190,60 @@ def test_a_bucket_that_is_gone_fails_the_run_by_its_name(module_lake):
     lake.put("staged-left", "signal/go", b"")
     done = lake.wait_job("staged-left", run_id)
     assert done["JobRunState"] == "FAILED" and "'staged-gone'" in done["ErrorMessage"], done
+
+
+SPARK = """
+import sys, time
+import boto3
+from awsglue.context import GlueContext
+from awsglue.job import Job
+from awsglue.utils import getResolvedOptions
+from pyspark.context import SparkContext
+
+args = getResolvedOptions(sys.argv, ["JOB_NAME", "end"])
+context = GlueContext(SparkContext.getOrCreate())
+spark = context.spark_session
+job = Job(context)
+job.init(args["JOB_NAME"], args)
+frame = spark.createDataFrame([(n, "even" if n % 2 == 0 else "odd") for n in range(1000)], ["n", "kind"])
+frame.write.mode("overwrite").partitionBy("kind").parquet("s3://staged-spark/table/")
+again = spark.read.parquet("s3://staged-spark/table/")
+assert again.count() == 1000 and again.where("kind = 'odd'").count() == 500, again.count()
+again.where("n < 10").write.mode("overwrite").parquet("s3://staged-spark/few/")
+frame.where("n < 100").write.mode("overwrite").partitionBy("kind").parquet("s3://staged-spark/table/")
+assert spark.read.parquet("s3://staged-spark/table/").count() == 100
+s3 = boto3.client("s3")
+print("ready", flush=True)
+while "signal/go" not in [one["Key"] for one in s3.list_objects_v2(Bucket="staged-spark", Prefix="signal/").get("Contents", [])]:
+    time.sleep(0.05)
+if args["end"] == "badly":
+    raise ValueError("no")
+job.commit()
+"""
+
+
+def test_what_an_engine_writes_and_overwrites_is_seen_when_the_run_succeeds(lake):
+    lake.bucket("staged-spark")
+    lake.put("staged-spark", "table/kind=odd/old.parquet", b"not even Parquet")
+    define(lake, "staged-spark", SPARK, command="glueetl", GlueVersion="4.0")
+    before = keys(lake, "staged-spark")
+
+    def waiting(end):
+        run_id = lake.client("glue").start_job_run(JobName="staged-spark", Arguments={"--end": end})["JobRunId"]
+        wait_until(lambda: "ready" in log(lake, run_id, command="glueetl") or ended(run_id), timeout_s=120, what="the script's work")
+        return run_id
+
+    def ended(run_id):
+        state = lake.client("glue").get_job_run(JobName="staged-spark", RunId=run_id)["JobRun"]
+        assert state["JobRunState"] != "FAILED", state.get("ErrorMessage")
+
+    for end, state in [("badly", "FAILED"), ("well", "SUCCEEDED")]:
+        run_id = waiting(end)
+        assert keys(lake, "staged-spark") == before
+        lake.put("staged-spark", "signal/go", b"")
+        assert lake.wait_job("staged-spark", run_id)["JobRunState"] == state
+        lake.client("s3").delete_object(Bucket="staged-spark", Key="signal/go")
+    after = keys(lake, "staged-spark")
+    data = [key for key in after if key.endswith(".parquet")]
+    assert "table/kind=odd/old.parquet" not in after and not [key for key in after if "_temporary" in key], after
+    assert {key.rsplit("/", 1)[0] for key in data} == {"few", "table/kind=even", "table/kind=odd"}, after
