@@ -122,9 +122,11 @@ class DynamicFrame:
             print(json.dumps(decode(row.asDict(True)), default=_shown, ensure_ascii=False))
 
     def getNumPartitions(self):
-        """How many partitions have records (1 where none has): the engine's API tells no other number."""
+        """How many partitions there are; on an engine behind Spark Connect, whose API does not tell, how many have records (at least 1)."""
         from pyspark.sql import functions as F
 
+        if ".connect." not in type(self._df).__module__:
+            return self._df.rdd.getNumPartitions()
         return max(1, self._df.select(F.spark_partition_id().alias("partition")).distinct().count())
 
     def repartition(self, num_partitions, transformation_ctx="", info="", stageThreshold=0, totalThreshold=0):
@@ -161,7 +163,7 @@ class DynamicFrame:
         return self.mapPartitions(with_index, preservesPartitioning, transformation_ctx, info, stageThreshold, totalThreshold)
 
     def unbox(self, path, format, transformation_ctx="", info="", stageThreshold=0, totalThreshold=0, **options):
-        """Puts what a field's text says (`json`, `csv`) in the field's place. A text that cannot be read makes the record an error."""
+        """Puts what a field's text says (`json`, `csv`, `avro`) in the field's place. A text that cannot be read makes the record an error."""
         from awsglue.frames import paths
         from awsglue.frames.texts import unboxer
 

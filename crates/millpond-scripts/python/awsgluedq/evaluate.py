@@ -36,7 +36,8 @@ class Result:
 def evaluate(found_rules, data, by_row=False):
     """A Result for each rule or composite, in order. `by_row` has composites of rules about rows evaluated row by row ("How composite rules work")."""
     singles = list(dict.fromkeys(single for rule in found_rules for single in _singles(rule)))
-    prepared = {rule: _prepared(rule, data) for rule in singles}
+    wrong = {where: _where_error(where, data.df) for where in {rule.where for rule in singles if rule.where}}
+    prepared = {rule: wrong.get(rule.where) or _prepared(rule, data) for rule in singles}
     values = _aggregated(prepared, data.df)
     groups = _grouped(prepared, data)
     results = {rule: _finished(rule, prepared[rule], values.get(rule, {}), groups) for rule in singles}
@@ -55,18 +56,18 @@ def _singles(rule):
 def _prepared(rule, data):
     """The rule's Measure, or the reason why there is none."""
     try:
-        if rule.where:
-            _check_where(rule.where, data.df)
         return measures.measure(rule, data)
     except NotEvaluable as reason:
         return str(reason)
 
 
-def _check_where(where, df):
+def _where_error(where, df):
+    """What is wrong with a where clause, or None."""
     try:
         df.select(F.coalesce(F.expr(where), F.lit(False)).alias("met")).schema
     except Exception as error:
-        raise NotEvaluable(f"The provided where clause is invalid: {' '.join(str(error).split())[:300]}") from error
+        return f"The provided where clause is invalid: {' '.join(str(error).split())[:300]}"
+    return None
 
 
 def _aggregated(prepared, df):

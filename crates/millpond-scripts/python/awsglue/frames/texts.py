@@ -77,8 +77,27 @@ def unboxer(format, options):
     if kind == "csv":
         return _csv_unboxer(options, schema)
     if kind == "avro":
-        raise ValueError("unbox: avro in a field has no reader here; write the field as JSON or CSV, or decode it in Map with a library from --additional-python-modules")
-    raise ValueError(f"unbox: {format!r} is not a format that a field can be unboxed from; formats are json and csv")
+        return _avro_unboxer(options)
+    raise ValueError(f"unbox: {format!r} is not a format that a field can be unboxed from; formats are json, csv and avro")
+
+
+def _avro_unboxer(options):
+    """Avro containers (which bring their schema), or single values of the schema in the option `avroSchema`. One record is a struct, several are a list."""
+    text = options.get("avroSchema")
+    schema = json.loads(text) if isinstance(text, str) else text
+
+    def from_avro(value):
+        import fastavro
+
+        data = value.encode("latin-1") if isinstance(value, str) else value
+        if data[:4] == b"Obj\x01":
+            found = [records.plain(record) for record in fastavro.reader(io.BytesIO(data))]
+            return found[0] if len(found) == 1 else found
+        if schema is None:
+            raise ValueError("the field is no Avro container: give the schema of its values as avroSchema")
+        return records.plain(fastavro.schemaless_reader(io.BytesIO(data), fastavro.parse_schema(schema)))
+
+    return from_avro
 
 
 def _csv_unboxer(options, schema):

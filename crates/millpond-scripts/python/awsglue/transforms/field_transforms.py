@@ -119,8 +119,8 @@ class Unbox(GlueTransform):
 
     ARGUMENTS = {
         "path": ("String", "the full path of the text"),
-        "format": ("String", "json or csv"),
-        "options": ("Dictionary", "separator, escaper, skipFirst, withHeader, withSchema"),
+        "format": ("String", "json, csv or avro"),
+        "options": ("Dictionary", "separator, escaper, skipFirst, withHeader, withSchema, avroSchema"),
     }
 
     def __call__(self, frame, path, format, transformation_ctx="", info="", stageThreshold=0, totalThreshold=0, **options):
