@@ -136,6 +136,13 @@ pub async fn ready(
     Ok(environment)
 }
 
+/// Where a Java of this machine keeps its settings, if not beside its programs: Debian's has links to `/etc/java-17-openjdk` and does not start without.
+pub fn java_settings() -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir("/etc") else { return Vec::new() };
+    let of_java = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("java-")) && path.is_dir();
+    entries.flatten().map(|entry| entry.path()).filter(of_java).collect()
+}
+
 /// A short name for texts.
 pub fn digest(texts: &[&str]) -> String {
     let mut hasher = Sha256::new();

@@ -97,6 +97,18 @@ struct Paths {
     java: Option<PathBuf>,
 }
 
+/// Moves the directories of former processes away at once, and removes them behind everybody's back: they can be large.
+fn remove_left_overs(host: &Path) {
+    let (left, away) = (host.join("processes"), host.join(format!("left-{}", std::process::id())));
+    if std::fs::read_dir(&left).is_ok_and(|mut entries| entries.next().is_some()) && std::fs::rename(&left, &away).is_ok() {
+        std::thread::spawn(move || {
+            if let Err(error) = millpond_functions::remove_tree(&away) {
+                tracing::warn!(directory = %away.display(), %error, "what scripts left cannot be removed");
+            }
+        });
+    }
+}
+
 /// How a script ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum How {
@@ -168,8 +180,9 @@ async fn futures_join(pumps: Vec<JoinHandle<()>>) {
 }
 
 impl Scripts {
-    /// Nothing is made or started yet.
+    /// Nothing is made or started yet; what scripts of a former server left in their `/tmp` begins to be removed.
     pub fn new(settings: ScriptSettings) -> Self {
+        remove_left_overs(&settings.host.directory);
         let inner = Inner { settings, programs: OnceCell::new(), compiled: tokio::sync::Mutex::default() };
         Self { inner: Arc::new(inner) }
     }
@@ -254,11 +267,12 @@ impl Scripts {
 
     /// Our packages, unpacked and compiled.
     async fn packages(&self, python: &Python) -> Result<PathBuf, ScriptError> {
+        // One at a time: others wait for what the first one makes.
+        let mut compiled = self.inner.compiled.lock().await;
         let directory = self.inner.settings.directory.clone();
         let unpacked = tokio::task::spawn_blocking(move || bundle::unpack(&directory)).await;
         let said = |error: &dyn std::fmt::Display| ScriptError::Launch(format!("unpacking our packages: {error}"));
         let place = unpacked.map_err(|error| said(&error))?.map_err(|error| said(&error))?;
-        let mut compiled = self.inner.compiled.lock().await;
         if !compiled.contains(&python.program) {
             let mut command = Command::new(&python.program);
             command.args(["-I", "-m", "compileall", "-q", "-j", "1"]).arg(&place).kill_on_drop(true);
@@ -291,6 +305,9 @@ impl Scripts {
         };
         // The interpreter itself looks for its library where it was built to be.
         reads.extend(script.environment.python.files.iter().map(|path| (path.clone(), path.clone())));
+        if script.engine == Engine::PySpark {
+            reads.extend(environments::java_settings().into_iter().map(|path| (path.clone(), path)));
+        }
         let python = text(&paths.environment.join("bin/python"));
         let mut argv = vec![python, "-m".into(), "millpond_job".into(), text(&paths.tmp.join(&script.file))];
         argv.extend(script.arguments.iter().cloned());
