@@ -188,6 +188,7 @@ impl App {
         let sweeping = logs.start_sweeping();
         let scripts = services.scripts.clone();
         let (functions, pollers) = (services.lambda.clone(), lambda::Pollers::start(&services.lambda));
+        services.glue.discard_lost_runs().await?;
         let (dispatcher, workers) = services.start(&lake);
         let stop = CancellationToken::new();
         let serving = tokio::spawn(Arc::new(server).serve(listener, stop.clone()));

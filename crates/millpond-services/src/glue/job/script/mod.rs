@@ -184,10 +184,13 @@ impl Handler for ScriptHandler {
         let registered = self.glue.stops.register(RUN, &run.id);
         // Whoever told it to stop before it was registered has left word in its row.
         let id = run.id.clone();
-        let look =
-            move |connection: &Connection| Ok::<_, StoreError>((jobs::run(connection, &id)?, rows::find(connection, &id)?));
+        let look = move |connection: &Connection| {
+            let run = jobs::run(connection, &id)?.filter(|run| !run.state.has_ended());
+            let waits = run.as_ref().map_or(Ok(false), |run| waits_for_others(connection, run))?;
+            Ok::<_, StoreError>((run.filter(|_| !waits), rows::find(connection, &id)?))
+        };
         let (row, script) = lake.store.read(look).await?;
-        let Some(run) = row.filter(|row| !row.state.has_ended()) else { return Ok(()) };
+        let Some(run) = row else { return Ok(()) };
         if run.state == RunState::Stopping {
             registered.token.cancel();
         }
@@ -222,6 +225,36 @@ impl Handler for ScriptHandler {
         if let Err(error) = ended {
             tracing::error!(%error, "the end of a job run could not be recorded");
         }
+    }
+}
+
+/// Whether a run waits while as many of its job run as may. It gets another task when one of them ends.
+fn waits_for_others(connection: &Connection, run: &JobRun) -> Result<bool, StoreError> {
+    if run.state != RunState::Waiting {
+        return Ok(false);
+    }
+    let open = jobs::open_runs(connection, &run.job)?;
+    let others = open.iter().filter(|other| other.id != run.id && (other.state != RunState::Waiting || other.seq < run.seq));
+    Ok(others.count() >= run.spec.execution_property.max_concurrent_runs.max(1) as usize)
+}
+
+impl Glue {
+    /// Drops what a former process left of runs that are not there any more, or have ended. Called before any run can begin.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn discard_lost_runs(&self) -> Result<(), GlueError> {
+        let discarded = self.lake.store.write(|tx| {
+            for open in staging::open_runs(tx)? {
+                if jobs::run(tx, &open.run)?.is_none_or(|run| run.state.has_ended()) {
+                    tracing::info!(run = open.run, "what a lost job run left is dropped");
+                    staging::discard(tx, &open.run)?;
+                    rows::remove(tx, &open.run)?;
+                }
+            }
+            Ok::<_, GlueError>(())
+        });
+        discarded.await
     }
 }
 
