@@ -29,9 +29,9 @@ ENABLE = "job-bookmark-enable"
 
 
 class Reader:
-    """A job over `s3://in/`."""
+    """A job over `s3://incoming/`."""
 
-    def __init__(self, lake, name="reader", bucket="in", **more):
+    def __init__(self, lake, name="reader", bucket="incoming", **more):
         self.lake, self.name, self.bucket = lake, name, bucket
         lake.bucket(bucket)
         define(lake, name, READER, arguments={"--job-bookmark-option": ENABLE}, **more)
@@ -48,8 +48,12 @@ class Reader:
         if option:
             arguments["--job-bookmark-option"] = option
         done = self.lake.run_job(self.name, Arguments=arguments)
-        lines = wait_until(lambda: (found := reads(self.lake, done["Id"])) and len(found) == len(requests) and found, what="what was read")
-        return done, lines
+
+        def all_reads():
+            found = reads(self.lake, done["Id"])
+            return found if len(found) == len(requests) else None
+
+        return done, wait_until(all_reads, 30, 0.1, f"what was read by {done['JobRunState']} {done.get('ErrorMessage')}")
 
     def names(self, **more):
         done, lines = self.run(**more)
@@ -107,7 +111,7 @@ def test_bookmarks_are_reset_rewound_and_paused(lake):
     assert reader.names(option=pause) == ["d.csv"]
     assert reader.names(option=pause) == ["d.csv"]
     assert reader.names(option=pause, job_bookmark_from=runs[0], job_bookmark_to=runs[1]) == ["b.csv"]
-    assert reader.names(option=pause, job_bookmark_from=runs[0]) == ["b.csv", "c.csv", "d.csv"]
+    assert reader.names(option=pause, job_bookmark_from=runs[0], job_bookmark_to=runs[2]) == ["b.csv", "c.csv"]
     # Rewound: everything after that run.
     before = json.loads(glue.get_job_bookmark(JobName="reader", RunId=runs[0])["JobBookmarkEntry"]["JobBookmark"])
     entry = glue.reset_job_bookmark(JobName="reader", RunId=runs[0])["JobBookmarkEntry"]
@@ -121,15 +125,15 @@ def test_bookmarks_are_reset_rewound_and_paused(lake):
 
 def test_of_two_runs_that_read_the_same_one_fails(new_lake):
     lake = new_lake("[jobs]\nconcurrency = 2\n")
-    lake.bucket("in")
-    lake.bucket("out")
-    lake.put("in", "data/a.csv", "x")
+    lake.bucket("incoming")
+    lake.bucket("outgoing")
+    lake.put("incoming", "data/a.csv", "x")
     text = """
         import os, time, boto3
         from millpond_job import run
         me = run.current()
-        assert me.source(TransformationContext="c", Paths=["s3://in/data/"])["Files"]
-        boto3.client("s3").put_object(Bucket="out", Key=os.environ["MILLPOND_JOB_RUN"], Body=b"x")
+        assert me.source(TransformationContext="c", Paths=["s3://incoming/data/"])["Files"]
+        boto3.client("s3").put_object(Bucket="outgoing", Key=os.environ["MILLPOND_JOB_RUN"], Body=b"x")
         print("read", flush=True)
         time.sleep(3)
         me.commit()
@@ -141,14 +145,14 @@ def test_of_two_runs_that_read_the_same_one_fails(new_lake):
     message = next(one["ErrorMessage"] for one in done if one["JobRunState"] == "FAILED")
     assert "bookmark 'c'" in message and "MaxConcurrentRuns" in message
     winner = next(one["Id"] for one in done if one["JobRunState"] == "SUCCEEDED")
-    assert [item["Key"] for item in lake.client("s3").list_objects_v2(Bucket="out")["Contents"]] == [winner]
+    assert [item["Key"] for item in lake.client("s3").list_objects_v2(Bucket="outgoing")["Contents"]] == [winner]
 
 
 def test_paths_and_exclusions_choose_files(lake):
     reader = Reader(lake)
     reader.put("a.csv", "b.json", "deep/c.csv", "_SUCCESS", ".hidden", "year=2024/d.csv", "year=2025/e.csv")
-    lake.put("in", "database/no.csv", "x")
-    path = "s3://in/data"
+    lake.put("incoming", "database/no.csv", "x")
+    path = "s3://incoming/data"
 
     def names(**request):
         return reader.names(option="job-bookmark-disable", requests=[{"Paths": [path], **request}])
@@ -156,9 +160,9 @@ def test_paths_and_exclusions_choose_files(lake):
     assert names() == ["a.csv", "b.json", "c.csv", "d.csv", "e.csv"]
     assert names(Recurse=False) == ["a.csv", "b.json"]
     assert names(Exclusions=["**.json", "deep/**"]) == ["a.csv", "d.csv", "e.csv"]
-    assert names(Exclusions=["s3://in/data/**.csv"]) == ["b.json"]
-    assert names(Paths=["s3a://in/data/year=*/"]) == ["d.csv", "e.csv"]
-    assert names(Paths=["s3://in/data/a.csv", "s3://in/data/deep/"]) == ["a.csv", "c.csv"]
+    assert names(Exclusions=["s3://incoming/data/**.csv"]) == ["b.json"]
+    assert names(Paths=["s3a://incoming/data/year=*/"]) == ["d.csv", "e.csv"]
+    assert names(Paths=["s3://incoming/data/a.csv", "s3://incoming/data/deep/"]) == ["a.csv", "c.csv"]
     done = lake.run_job("reader", Arguments={"--request": json.dumps([{"Paths": ["s3://nowhere/x/"]}]), "--commit": "no"})
     assert done["JobRunState"] == "FAILED" and "The bucket 'nowhere' that is to be read does not exist." in done["ErrorMessage"]
 
@@ -167,7 +171,7 @@ def test_bounded_sources_take_the_oldest_first(lake):
     reader = Reader(lake)
     for name in ("d.csv", "c.csv", "b.csv", "a.csv"):
         reader.put(name)
-    request = [{"TransformationContext": "c", "Paths": ["s3://in/data/"], "BoundedFiles": 3}]
+    request = [{"TransformationContext": "c", "Paths": ["s3://incoming/data/"], "BoundedFiles": 3}]
     assert reader.names(requests=request) == ["b.csv", "c.csv", "d.csv"]
     assert reader.names(requests=request) == ["a.csv"]
     assert reader.names(requests=request) == []
@@ -177,10 +181,10 @@ def table(lake, keys=("year",)):
     glue = lake.client("glue")
     glue.create_database(DatabaseInput={"Name": "raw"})
     serde = {"SerializationLibrary": "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe", "Parameters": {"field.delim": ","}}
-    storage = {"Columns": [{"Name": "id", "Type": "bigint"}], "Location": "s3://in/data/", "SerdeInfo": serde}
+    storage = {"Columns": [{"Name": "id", "Type": "bigint"}], "Location": "s3://incoming/data/", "SerdeInfo": serde}
     kept = {"Name": "t", "StorageDescriptor": storage, "Parameters": {"classification": "csv"}}
     glue.create_table(DatabaseName="raw", TableInput={**kept, "PartitionKeys": [{"Name": key, "Type": "string"} for key in keys]})
-    for value, location in (("2024", "s3://in/data/year=2024/"), ("2025", "s3://in/elsewhere/")):
+    for value, location in (("2024", "s3://incoming/data/year=2024/"), ("2025", "s3://incoming/elsewhere/")):
         glue.create_partition(DatabaseName="raw", TableName="t", PartitionInput={"Values": [value], "StorageDescriptor": {**storage, "Location": location}})
 
 
@@ -188,11 +192,11 @@ def test_tables_are_read_by_partition(lake):
     reader = Reader(lake)
     table(lake)
     reader.put("year=2024/a.csv", "year=2023/unknown.csv")
-    lake.put("in", "elsewhere/b.csv", "x")
+    lake.put("incoming", "elsewhere/b.csv", "x")
     base = {"Database": "raw", "Table": "t", "TransformationContext": "t"}
     assert reader.run(requests=[base])[1] == [[["a.csv", ["2024"]], ["b.csv", ["2025"]]]]
     reader.put("year=2024/c.csv")
-    lake.put("in", "elsewhere/d.csv", "x")
+    lake.put("incoming", "elsewhere/d.csv", "x")
     assert reader.run(requests=[base], commit="no")[1] == [[["c.csv", ["2024"]], ["d.csv", ["2025"]]]]
     one = {**base, "TransformationContext": "", "PushDownPredicate": "(year == '2025')"}
     assert reader.run(requests=[one])[1] == [[["b.csv", ["2025"]], ["d.csv", ["2025"]]]]
@@ -206,24 +210,24 @@ def test_tables_are_read_by_partition(lake):
 
 
 def test_the_catalog_changes_with_the_end_of_a_run(lake):
-    lake.bucket("out")
+    lake.bucket("outgoing")
     lake.client("glue").create_database(DatabaseInput={"Name": "mart"})
     text = """
         import sys, boto3
         from millpond_job import run
         me = run.current()
         s3 = boto3.client("s3")
-        s3.put_object(Bucket="out", Key="t/day=1/a.csv", Body=b"1,a\\n2,b\\n")
-        base = {"Database": "mart", "Table": "T", "Create": True, "Format": "csv", "Location": "s3://out/t",
+        s3.put_object(Bucket="outgoing", Key="t/day=1/a.csv", Body=b"1,a\\n2,b\\n")
+        base = {"Database": "mart", "Table": "T", "Create": True, "Format": "csv", "Location": "s3://outgoing/t",
                 "Columns": [{"Name": "ID", "Type": "bigint"}, {"Name": "name", "Type": "string"}],
                 "PartitionKeys": [{"Name": "day", "Type": "int"}],
-                "Partitions": [{"Values": ["1"], "Location": "s3://out/t/day=1"}]}
+                "Partitions": [{"Values": ["1"], "Location": "s3://outgoing/t/day=1"}]}
         me.update_table(**base)
         try:
             me.update_table(**{**base, "Database": "none"})
         except run.RunError as error:
             print(error.code, error)
-        print("seen by itself:", [item["Key"] for item in s3.list_objects_v2(Bucket="out")["Contents"]])
+        print("seen by itself:", [item["Key"] for item in s3.list_objects_v2(Bucket="outgoing")["Contents"]])
         if "--fail" in sys.argv:
             raise ValueError("too late")
     """

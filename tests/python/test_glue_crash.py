@@ -17,11 +17,11 @@ import os, time
 import boto3
 from millpond_job import run
 me, s3 = run.current(), boto3.client("s3")
-found = me.source(TransformationContext="c", Paths=["s3://in/data/"])["Files"]
+found = me.source(TransformationContext="c", Paths=["s3://incoming/data/"])["Files"]
 print("found", len(found), flush=True)
 for file in found:
     key = file["Path"].split("/", 3)[3]
-    s3.put_object(Bucket="out", Key=f"copies/{key}/{os.environ['MILLPOND_JOB_RUN']}", Body=b"x")
+    s3.put_object(Bucket="outgoing", Key=f"copies/{key}/{os.environ['MILLPOND_JOB_RUN']}", Body=b"x")
     time.sleep(0.01)
 me.commit()
 """
@@ -47,11 +47,11 @@ def keys(lake, bucket):
 
 
 def test_a_run_whose_server_is_killed_fails_and_leaves_nothing(lake):
-    lake.bucket("out")
+    lake.bucket("outgoing")
     marker = f"marker-{random.getrandbits(48):x}"
     text = """
         import boto3, time, subprocess, sys
-        boto3.client("s3").put_object(Bucket="out", Key="left", Body=b"x")
+        boto3.client("s3").put_object(Bucket="outgoing", Key="left", Body=b"x")
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", sys.argv[-1]])
         print("written", flush=True)
         time.sleep(600)
@@ -65,15 +65,15 @@ def test_a_run_whose_server_is_killed_fails_and_leaves_nothing(lake):
     lake.start()
     done = lake.wait_job("killed", run_id)
     assert done["JobRunState"] == "FAILED" and "the lake was stopped while the run was under way" in done["ErrorMessage"]
-    assert keys(lake, "out") == []
+    assert keys(lake, "outgoing") == []
 
 
 def test_a_run_whose_server_is_killed_is_tried_again_where_its_job_says_so(lake):
-    lake.bucket("out")
+    lake.bucket("outgoing")
     text = """
         import boto3, os, time
         run = os.environ["MILLPOND_JOB_RUN"]
-        boto3.client("s3").put_object(Bucket="out", Key=run, Body=b"x")
+        boto3.client("s3").put_object(Bucket="outgoing", Key=run, Body=b"x")
         print("written", flush=True)
         if not run.endswith("_attempt_1"):
             time.sleep(600)
@@ -86,7 +86,7 @@ def test_a_run_whose_server_is_killed_is_tried_again_where_its_job_says_so(lake)
     assert lake.wait_job("retried", first)["JobRunState"] == "FAILED"
     second = wait_until(lambda: [one for one in lake.client("glue").get_job_runs(JobName="retried")["JobRuns"] if one["Attempt"] == 1], what="attempt 1")
     assert lake.wait_job("retried", second[0]["Id"])["JobRunState"] == "SUCCEEDED"
-    assert keys(lake, "out") == [f"{first}_attempt_1"]
+    assert keys(lake, "outgoing") == [f"{first}_attempt_1"]
 
 
 def test_a_run_that_was_stopped_before_the_kill_is_stopped_after_it(lake):
@@ -103,14 +103,14 @@ def test_every_file_is_taken_once_whenever_the_server_is_killed(lake):
     """Kills at random times over the whole of runs; the copies of each file are counted at the end."""
     seed = int(os.environ.get("MILLPOND_SEED", time.time()))
     chance = random.Random(seed)
-    lake.bucket("in")
-    lake.bucket("out")
+    lake.bucket("incoming")
+    lake.bucket("outgoing")
     role(lake)
     define(lake, "copier", COPIER, arguments={"--job-bookmark-option": ENABLE}, MaxRetries=3)
     total = 0
     for _ in range(int(os.environ.get("MILLPOND_KILLS", "8"))):
         for _ in range(chance.randint(1, 8)):
-            lake.put("in", f"data/{total}.csv", "x")
+            lake.put("incoming", f"data/{total}.csv", "x")
             total += 1
         runs = lake.client("glue").get_job_runs(JobName="copier")["JobRuns"]
         if not any(one["JobRunState"] in ("STARTING", "RUNNING", "WAITING") for one in runs):
@@ -120,7 +120,7 @@ def test_every_file_is_taken_once_whenever_the_server_is_killed(lake):
         lake.start()
     wait_until(lambda: all(one["CompletedOn"] for one in _runs(lake)), 120, what="the end of all runs")
     assert lake.run_job("copier")["JobRunState"] == "SUCCEEDED"
-    copies = Counter(key.split("/")[2] for key in keys(lake, "out"))
+    copies = Counter(key.split("/")[2] for key in keys(lake, "outgoing"))
     assert copies == Counter({f"{number}.csv": 1 for number in range(total)}), f"seed {seed}"
 
 

@@ -62,7 +62,7 @@ ENDS = {
     "exit-7": ("import os\nos._exit(7)\n", "Command failed with exit code 7"),
     "exit-text": ("import sys\nsys.exit('no input')\n", "SystemExit: no input (exit-text.py, line 2)"),
     "import-error": ("import nothing_of_this_name\n", "ModuleNotFoundError: No module named 'nothing_of_this_name' (import-error.py, line 1)"),
-    "signal": ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "Command failed with exit code 139"),
+    "by-signal": ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "Command failed with exit code 139"),
 }
 
 
@@ -248,7 +248,7 @@ def test_a_script_is_shut_in(module_lake):
                 return "seen"
             except OSError as error:
                 return type(error).__name__
-        print(reads("/root"), reads("/etc/shadow"), reads("/work"), reads("/home"))
+        print(reads("/root/.ssh"), reads("/root/.cache"), reads("/etc/shadow"), reads("/home"), reads("/proc/1/environ"))
         for path in ("/usr/x", "/x", "/etc/x", "/var/x"):
             try:
                 open(path, "w")
@@ -267,7 +267,13 @@ def test_a_script_is_shut_in(module_lake):
 def test_every_line_of_a_long_log_is_kept(module_lake):
     done = run(module_lake, "chatty", "for i in range(60000):\n    print(f'line {i} ' + 'x' * 100)\n")
     assert done["JobRunState"] == "SUCCEEDED", done
-    lines = wait_until(lambda: (found := [line for line in log(module_lake, done["Id"]) if line.startswith("line ")])[-1:] and found if len(found) >= 60000 else None, 60)
+    count = 60_000
+
+    def all_lines():
+        found = [line for line in log(module_lake, done["Id"]) if line.startswith("line ")]
+        return found if len(found) >= count else None
+
+    lines = wait_until(all_lines, 60, 0.5, "all lines")
     assert [int(line.split()[1]) for line in lines] == list(range(60000))
 
 
