@@ -124,5 +124,69 @@ def test_every_file_is_taken_once_whenever_the_server_is_killed(lake):
     assert copies == Counter({f"{number}.csv": 1 for number in range(total)}), f"seed {seed}"
 
 
+LOADER = """
+import io
+import boto3, pyarrow as pa, pyarrow.parquet as pq
+from millpond_job import run
+me = run.current()
+bucket, prefix = me.describe()["TempDir"][5:].split("/", 1)
+data = io.BytesIO()
+pq.write_table(pa.table({"id": [str(i) for i in range(ROWS)], "n": list(range(ROWS))}), data)
+s3 = boto3.client("s3")
+s3.put_object(Bucket=bucket, Key=f"{prefix}load/part-0.parquet", Body=data.getvalue())
+s3.put_object(Bucket="outgoing", Key="beside", Body=b"x")
+me.load_items("company", f"s3://{bucket}/{prefix}load/")
+print("registered", flush=True)
+"""
+
+ROWS = 60_000
+
+
+def _items(lake):
+    pages = lake.client("dynamodb").get_paginator("scan").paginate(TableName="company", Select="COUNT")
+    return sum(page["Count"] for page in pages)
+
+
+def _company(lake):
+    lake.bucket("outgoing")
+    keys_of = {"KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}], "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}]}
+    lake.client("dynamodb").create_table(TableName="company", BillingMode="PAY_PER_REQUEST", **keys_of)
+    return define(lake, "loader", LOADER.replace("ROWS", str(ROWS)), MaxRetries=5)
+
+
+def test_items_are_loaded_when_the_script_has_ended_well_and_only_then(lake):
+    name = _company(lake)
+    done = lake.run_job(name)
+    assert done["JobRunState"] == "SUCCEEDED", done
+    assert _items(lake) == ROWS and keys(lake, "outgoing") == ["beside"]
+    assert [one["Name"] for one in lake.client("s3").list_buckets()["Buckets"]] == ["glue-scripts", "outgoing"]
+    failing = define(lake, "failing", LOADER.replace("ROWS", "10").replace('"id":', '"key":'))
+    done = lake.run_job(failing)
+    assert done["JobRunState"] == "FAILED" and "'id'" in done["ErrorMessage"] and "No item was put" in done["ErrorMessage"]
+    define(lake, "no-table", LOADER.replace("ROWS", "10").replace('"company"', '"none"'))
+    assert "'none'" in lake.run_job("no-table")["ErrorMessage"]
+
+
+def test_a_load_goes_on_after_a_kill(lake):
+    chance = random.Random(int(os.environ.get("MILLPOND_SEED", time.time())))
+    name = _company(lake)
+    run_id = lake.client("glue").start_job_run(JobName=name)["JobRunId"]
+    wait_until(lambda: log(lake, run_id), what="the end of the script")
+    for _ in range(3):
+        time.sleep(chance.uniform(0.0, 0.6))
+        lake.kill9()
+        lake.start()
+
+    def succeeded():
+        runs = lake.client("glue").get_job_runs(JobName=name)["JobRuns"]
+        assert len(runs) < 6, runs
+        return any(one["JobRunState"] == "SUCCEEDED" for one in runs)
+
+    wait_until(succeeded, 120, what="a run that succeeds")
+    assert _items(lake) == ROWS
+    assert lake.client("dynamodb").describe_table(TableName="company")["Table"]["ItemCount"] == ROWS
+    assert keys(lake, "outgoing") == ["beside"]
+
+
 def _runs(lake):
     return [{"CompletedOn": None, **one} for one in lake.client("glue").get_job_runs(JobName="copier")["JobRuns"]]
