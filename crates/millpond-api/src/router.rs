@@ -1,7 +1,8 @@
 //! From a verified request to the handler of its operation.
 //!
 //! What is implemented is what is registered here, and nothing else says so: the coverage table is computed from it.
-//! A call is decoded, brought to the [`Authorizer`] and to the barrier of staged changes, handled, encoded; nothing can be registered that skips a step.
+//! A call is decoded, brought to the [`Authorizer`] and to the barrier of staged changes, handled, encoded; nothing can be registered that skips a
+//! step.
 
 use crate::authorize::{Authorizer, WholeAccount};
 use crate::caller::Caller;

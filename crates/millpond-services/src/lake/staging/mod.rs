@@ -7,9 +7,9 @@
 //!   whatever its session still asks to change is refused: a request that was under way when the process was killed must not reach the lake.
 //! - [`View`]: what a caller sees and changes. For everybody but the session of an open run it is the lake itself, and costs nothing.
 //!
-//! What must happen before what: [`open`] before the run's session is given to its process; then [`files`] and [`take`] as a load needs them;
-//! ([`hold`] keeps what is only for a load from being published earlier); then, in the transaction of the run's end, [`publish`] and [`close`], or [`discard`]. Whoever opens runs ends them: after a crash the rows are
-//! still there ([`open_runs`]).
+//! What must happen before what: [`open`] before the run's session is given to its process; then [`hold`], for what is only for a load and must not
+//! be published earlier; then [`files`] and [`take`] as the load needs them; then, in the transaction of the run's end, [`publish`] and [`close`], or
+//! [`discard`]. Whoever opens runs ends them: after a crash the rows are still there ([`open_runs`]).
 //!
 //! Published objects are new ones: they get their place in the order of changes, their time and their events when they are published, in the order
 //! in which the run made them last. What was there is replaced, also where somebody else wrote it meanwhile, as the last writer wins in S3; only
