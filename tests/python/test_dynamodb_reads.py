@@ -159,6 +159,18 @@ def test_a_page_has_a_megabyte(module_lake):
     assert sum(page["Count"] for page in paginator.paginate(TableName=items.name)) == 50
 
 
+def test_a_page_that_fetches_whole_items_has_a_megabyte_of_them(module_lake):
+    local = [index("by-kind", "id", "kind", "KEYS_ONLY")]
+    items = table(module_lake, "id", "at", {"at": "N", "kind": "S"}, LocalSecondaryIndexes=local)
+    with items.batch_writer() as batch:
+        for at in range(20):
+            batch.put_item(Item={"id": "a", "at": at, "kind": f"k{at:02}", "text": "x" * 200_000})
+    query = dict(IndexName="by-kind", KeyConditionExpression=Key("id").eq("a"), Select="ALL_ATTRIBUTES")
+    found, pages = everything(items.query, **query)
+    assert ([int(item["at"]) for item in found], pages) == (list(range(20)), 4)
+    assert items.query(**{**query, "Select": "ALL_PROJECTED_ATTRIBUTES"})["Count"] == 20
+
+
 def test_an_index_that_is_added_takes_in_what_is_there(module_lake):
     client = module_lake.client("dynamodb")
     items = table(module_lake)

@@ -139,7 +139,7 @@ pub(super) struct Read {
 impl Plan {
     /// Reads a page.
     pub(super) fn read(&self, snapshot: &Snapshot) -> Result<Read, DynamoError> {
-        let (mut items, mut count, mut fetched) = (Vec::new(), 0, Vec::new());
+        let (mut items, mut count, mut fetched, mut fetched_bytes) = (Vec::new(), 0, Vec::new(), 0);
         let visit = |record: Record<'_>| -> Result<ControlFlow<()>, StoreError> {
             if self.filter.is_none() && self.counts_only {
                 count += 1;
@@ -149,7 +149,9 @@ impl Plan {
             if self.fetches {
                 let key = self.table.schema.key_of(&item).unwrap_or_default();
                 if let Some(whole) = snapshot.get(self.table.id(), &key)? {
-                    fetched.push(item_size(&whole));
+                    let size = item_size(&whole);
+                    fetched_bytes += size;
+                    fetched.push(size);
                     item = whole;
                 }
             }
@@ -161,7 +163,9 @@ impl Plan {
                     );
                 }
             }
-            Ok(ControlFlow::Continue(()))
+            // Entries of an index may be small, and the items that they stand for large.
+            let full = fetched_bytes >= Limits::PAGE.bytes;
+            Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         };
         let limits = Limits { items: self.limit.unwrap_or(usize::MAX), ..Limits::PAGE };
         let (table, index, after) = (self.table.id(), self.index.as_ref().map(|index| index.name.as_str()), self.start.as_ref());

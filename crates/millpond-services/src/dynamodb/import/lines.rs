@@ -27,6 +27,9 @@ const LINE_MAX: u64 = 4 * 1024 * 1024;
 /// Errors that are told at the most; all are counted.
 const TOLD_MAX: usize = 1_000;
 
+/// A reason may repeat what the line has; more of it is cut.
+const REASON_CHARS_MAX: usize = 1_000;
+
 /// What was read.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
@@ -128,6 +131,7 @@ impl Sink<'_> {
     fn tell(&mut self, line: Option<u64>, reason: &str) {
         self.tally.errors += 1;
         if self.tally.told.len() < TOLD_MAX {
+            let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
             let source = json!({
                 "itemS3Pointer": { "bucket": self.import.transfer.bucket, "key": self.key, "itemIndex": line },
                 "importArn": self.import.transfer.arn,
