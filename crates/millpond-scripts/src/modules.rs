@@ -128,7 +128,7 @@ mod tests {
         ] {
             assert_eq!(is_requirement(text), good, "{text}");
         }
-        assert_eq!(InstallerOptions::parse("--upgrade --only-binary :all:").is_err(), true);
+        assert!(InstallerOptions::parse("--upgrade --only-binary :all:").is_err());
         assert_eq!(InstallerOptions::parse("--upgrade -i https://h/s").unwrap().0, ["--upgrade", "-i", "https://h/s"]);
         for wrong in ["--target=/", "--index-url=file:///x", "--no-binary x", "-e ."] {
             assert!(InstallerOptions::parse(wrong).is_err(), "{wrong}");
