@@ -308,9 +308,6 @@ impl Scripts {
         if script.engine == Engine::PySpark {
             reads.extend(environments::java_settings().into_iter().map(|path| (path.clone(), path)));
         }
-        if script.engine == Engine::PySpark {
-            reads.extend(environments::java_settings().into_iter().map(|path| (path.clone(), path)));
-        }
         let python = text(&paths.environment.join("bin/python"));
         let mut argv = vec![python, "-m".into(), "millpond_job".into(), text(&paths.tmp.join(&script.file))];
         argv.extend(script.arguments.iter().cloned());
