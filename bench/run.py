@@ -2,7 +2,7 @@
 """Measures Millpond against DuckDB, Polars and chDB on this machine, all in one run, and prints one table with ratios.
 
     python3 bench/run.py                      everything (about 15 minutes on two cores)
-    python3 bench/run.py convert whole        some of it: convert whole latency many footprint functions uploads
+    python3 bench/run.py convert whole        some of it: convert whole latency many footprint functions uploads items
     python3 bench/run.py --files 1000 many    smaller
 
 It makes a virtual environment in bench/.venv with the peers, generates TPC-H lineitem at scale 1 into bench/data (tpchgen-cli), and builds
@@ -24,6 +24,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import items
 import links
 from common import BENCH, DATA, REPO, TARGET, VENV, Report, new_lake
 
@@ -41,7 +42,7 @@ def prepare(build):
     if Path(sys.prefix) != VENV:
         os.execv(VENV / "bin" / "python", [str(VENV / "bin" / "python"), __file__, *sys.argv[1:]])
     if build:
-        what = ["-p", "millpond", "-p", "millpond-engine", "--bin", "millpond", "--example", "convert_csv"]
+        what = ["-p", "millpond", "-p", "millpond-engine", "--bin", "millpond", "--example", "convert_csv", "--example", "items_load"]
         subprocess.run(["cargo", "build", "--release", "--quiet", *what], check=True, cwd=REPO)
 
 
@@ -248,12 +249,12 @@ def footprint(report, rounds=20):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="convert whole latency many footprint functions uploads (all)")
+    parser.add_argument("parts", nargs="*", help="convert whole latency many footprint functions uploads items (all)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of convert")
     parser.add_argument("--files", type=int, default=None, help="files of latency and many")
     parser.add_argument("--no-build", action="store_true", help="measure the binaries that are there")
     arguments = parser.parse_args()
-    parts = arguments.parts or ["convert", "whole", "latency", "many", "footprint", "functions", "uploads"]
+    parts = arguments.parts or ["convert", "whole", "latency", "many", "footprint", "functions", "uploads", "items"]
     prepare(not arguments.no_build)
     cores = len(os.sched_getaffinity(0))
     names = json.loads(subprocess.run([VENV / "bin" / "pip", "list", "--format", "json"], capture_output=True, text=True, check=True).stdout)
@@ -274,6 +275,8 @@ def main():
         links.functions(report)
     if "uploads" in parts:
         links.uploads(report)
+    if "items" in parts:
+        items.items(report, lineitem(), ROWS)
     print(f"\n{report.markdown()}")
 
 
