@@ -47,10 +47,11 @@ def by_flow(source):
         run = harness.wait_until(ended, 1800, 0.02, "the end of the run")
         took = time.perf_counter() - began
         assert run["JobRunState"] == "SUCCEEDED" and "ErrorMessage" not in run, run
+        memory = lake.rss_kib("VmHWM") / 1000
         lake.kill9()  # What a run has told is there whatever happens.
         lake.start()
         items = lake.client("dynamodb").describe_table(TableName="lineitem")["Table"]["ItemCount"]
-        return took, items, lake.rss_kib("VmHWM") / 1000
+        return took, items, memory
     finally:
         harness.discard(lake)
 
