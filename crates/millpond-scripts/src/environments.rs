@@ -127,7 +127,8 @@ pub async fn ready(
             let mut jars = Command::new(unfinished.join("bin/python"));
             jars.args(["-I", "-c", bundle::text("millpond_job/jars.py").unwrap_or_default()]);
             let fetched = pip::run(jars, "jars", progress).await;
-            fetched.map_err(|reason| format!("the jars that PySpark needs for S3 cannot be fetched from Maven Central: {reason}"))?;
+            fetched
+                .map_err(|reason| format!("the jars that PySpark needs for S3 cannot be fetched from Maven Central: {reason}"))?;
         }
         Ok(())
     });
@@ -139,7 +140,8 @@ pub async fn ready(
 /// Where a Java of this machine keeps its settings, if not beside its programs: Debian's has links to `/etc/java-17-openjdk` and does not start without.
 pub fn java_settings() -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir("/etc") else { return Vec::new() };
-    let of_java = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("java-")) && path.is_dir();
+    let of_java =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("java-")) && path.is_dir();
     entries.flatten().map(|entry| entry.path()).filter(of_java).collect()
 }
 

@@ -10,10 +10,10 @@ use serde_json::{Map, Value};
 
 use crate::schema::{Kind, Member, Schema};
 use crate::shapes::Side;
-use crate::{Operation, athena, events, glue, iam, lambda, logs, query, sns, sqs, sts, validate, xml};
+use crate::{Operation, athena, dynamodb, events, glue, iam, lambda, logs, query, sns, sqs, sts, validate, xml};
 
 pub(crate) fn sides() -> Vec<Side> {
-    let json = [glue::SIDES, athena::SIDES, events::SIDES, logs::SIDES, sqs::SIDES];
+    let json = [glue::SIDES, athena::SIDES, dynamodb::SIDES, events::SIDES, logs::SIDES, sqs::SIDES];
     [json.concat(), [sns::SIDES, sts::SIDES, iam::SIDES].concat(), lambda::SIDES.to_vec()].concat()
 }
 
@@ -22,6 +22,7 @@ fn inputs() -> Vec<((&'static str, &'static str), &'static Schema)> {
     [
         glue::INPUTS,
         athena::INPUTS,
+        dynamodb::INPUTS,
         events::INPUTS,
         logs::INPUTS,
         sqs::INPUTS,

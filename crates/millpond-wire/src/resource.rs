@@ -168,10 +168,11 @@ mod tests {
 
     #[test]
     fn every_operation_names_an_action_and_a_resource() {
-        use crate::{athena, iam, sts};
+        use crate::{athena, dynamodb, iam, sts};
         let services = [
             ("glue", glue::RIGHTS),
             ("athena", athena::RIGHTS),
+            ("dynamodb", dynamodb::RIGHTS),
             ("events", events::RIGHTS),
             ("logs", logs::RIGHTS),
             ("sqs", sqs::RIGHTS),

@@ -41,7 +41,7 @@ impl State {
 pub fn register(router: &mut Router, dynamodb: DynamoDb) {
     let state = State { dynamodb: dynamodb.clone(), authorizer: router.authorizer().clone() };
     router
-        .service(dynamodb.clone())
+        .service(dynamodb)
         .on(CreateTable, tables::create_table)
         .on(DescribeTable, tables::describe_table)
         .on(ListTables, tables::list_tables)

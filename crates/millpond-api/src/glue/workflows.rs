@@ -174,7 +174,7 @@ fn shown(graph: workflow::Graph) -> Result<WorkflowGraph, GlueError> {
 }
 
 fn node(known: &workflow::Node) -> Result<Node, GlueError> {
-    let unreadable = |error: WireError| GlueError::Internal(error.message.to_string());
+    let unreadable = |error: WireError| GlueError::Internal(error.message);
     let (mut trigger_details, mut job_details, mut crawler_details) = (None, None, None);
     let kind = match &known.details {
         NodeDetails::Trigger(known) => {

@@ -143,8 +143,9 @@ impl DynamoDb {
             return Err(DynamoError::invalid("Too many items requested for the BatchWriteItem call"));
         }
         let (mut seen, mut bytes) = (HashSet::new(), 0);
-        let (mut ops, mut tables, mut collections): (Vec<Op<DynamoError>>, Vec<Arc<Table>>, BTreeMap<String, Vec<Attributes>>) =
-            Default::default();
+        let mut ops: Vec<Op<DynamoError>> = Vec::new();
+        let mut tables: Vec<Arc<Table>> = Vec::new();
+        let mut collections: BTreeMap<String, Vec<Attributes>> = BTreeMap::new();
         for (name, writes) in &batch.tables {
             if writes.is_empty() {
                 let text = "The batch write request list for a table cannot be null or empty";

@@ -227,8 +227,17 @@ const OWN: [&str; 15] = [
 ];
 
 /// Glue's own job parameters (developer guide, "Using job parameters in AWS Glue jobs") that mean nothing to this command and do no harm.
-const GLUES: [&str; 9] =
-    ["--job-language", "--TempDir", "--scriptLocation", "--class", "--conf", "--customer-", "--enable-", "--extra-", "--WORKFLOW_"];
+const GLUES: [&str; 9] = [
+    "--job-language",
+    "--TempDir",
+    "--scriptLocation",
+    "--class",
+    "--conf",
+    "--customer-",
+    "--enable-",
+    "--extra-",
+    "--WORKFLOW_",
+];
 
 impl ConvertArguments {
     /// Checks that all arguments are known, and their values sound.

@@ -413,6 +413,7 @@ async fn a_listing_of_a_run_sorts_nothing() {
 /// `cargo test -p millpond-services publishing_many -- --ignored --nocapture` tells how long writers wait for a large run.
 #[tokio::test]
 #[ignore = "a measurement"]
+#[allow(clippy::print_stdout)] // what is measured is told
 async fn publishing_many_objects_takes_its_time() {
     for (count, told) in [(10_000, false), (10_000, true), (100_000, false), (100_000, true)] {
         let mut pond = Pond::new().await;

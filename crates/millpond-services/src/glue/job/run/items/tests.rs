@@ -81,7 +81,8 @@ impl ItemLoader for Memory {
             }
             Ok(())
         };
-        tokio::task::block_in_place(|| visit_parquet(&spec, || Each(seen))).map_err(|error| LoadError::Input(error.to_string()))?;
+        tokio::task::block_in_place(|| visit_parquet(&spec, || Each(seen)))
+            .map_err(|error| LoadError::Input(error.to_string()))?;
         let mut rows = rows.into_inner().unwrap();
         rows.sort();
         let mut items = self.items.lock().unwrap();
