@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod admin;
+mod answer;
 pub mod athena;
 pub mod authorize;
 mod barrier;

@@ -4,6 +4,7 @@
 //! checked, then their bodies are read whole (up to [`BODY_MAX`]; of what is not signed, little), verified, and handed to the [`Router`].
 //! All bodies that are held at the same time share [`BODIES_BYTES_MAX`].
 
+use crate::answer;
 use crate::authorize::{OWN_ACTION, RUN_ACTION};
 use crate::caller::{Caller, KeyOf, Keys};
 use crate::router::{Call, Context, LARGE_BYTES, Origin, Router, Visit};
@@ -51,6 +52,21 @@ const BODIES_BYTES_MAX: usize = 384 * 1024 * 1024;
 
 /// What bodies are counted in.
 const BODY_UNIT: usize = 64 * 1024;
+
+/// The operations whose answers are large, and how large they can be.
+const LARGE_ANSWERS: &[(&str, &str, usize)] = &[
+    ("dynamodb", "BatchGetItem", 16 * 1024 * 1024),
+    ("dynamodb", "BatchExecuteStatement", 16 * 1024 * 1024),
+    ("dynamodb", "TransactGetItems", 4 * 1024 * 1024),
+    ("dynamodb", "ExecuteTransaction", 4 * 1024 * 1024),
+    ("dynamodb", "Query", 1024 * 1024),
+    ("dynamodb", "Scan", 1024 * 1024),
+    ("dynamodb", "ExecuteStatement", 1024 * 1024),
+];
+
+/// Bytes of all such answers that are made or wait to be read at the same time; further requests wait. Until it is made, an answer counts three times
+/// what it can be.
+const ANSWERS_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// A body that does not come in this time is given up.
 const BODY_PATIENCE: Duration = Duration::from_secs(120);
@@ -104,11 +120,13 @@ pub struct Server {
 pub struct Shared {
     signing_keys: SigningKeys,
     bodies: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { signing_keys: SigningKeys::default(), bodies: Arc::new(Semaphore::new(BODIES_BYTES_MAX / BODY_UNIT)) }
+        let semaphore = |bytes: usize| Arc::new(Semaphore::new(bytes / BODY_UNIT));
+        Self { signing_keys: SigningKeys::default(), bodies: semaphore(BODIES_BYTES_MAX), answers: semaphore(ANSWERS_BYTES_MAX) }
     }
 }
 
@@ -265,8 +283,16 @@ impl Server {
         };
         let context = self.context(caller, &parts, origin);
         let call = Call { protocol: spoken.protocol, parts: Some(parts), body, share };
+        let room = self.room(spoken.service.name, operation).await;
         let response = self.router.answer(spoken, operation, context, call).await.map_err(refused)?;
-        Ok(with_id(response.map(s3s::Body::from), &origin.request_id))
+        Ok(with_id(response.map(|body| answer::held(body, room, BODY_UNIT)), &origin.request_id))
+    }
+
+    /// A share of the memory that large answers have; `None` for operations that have none.
+    async fn room(&self, service: &str, operation: &str) -> Option<OwnedSemaphorePermit> {
+        let large = LARGE_ANSWERS.iter().find(|(of, name, _)| *of == service && *name == operation);
+        let units = large.and_then(|(_, _, bytes)| u32::try_from(bytes * 3 / BODY_UNIT).ok())?;
+        Some(self.shared.answers.clone().acquire_many_owned(units).await.expect("the semaphore is never closed"))
     }
 
     /// What a request says of its signature, and the key that it should be made with.
