@@ -1,4 +1,4 @@
-//! Measures the store of items on this machine: `cargo run --release -p millpond-tables --example items_load -- FOLDER [ITEMS]`.
+//! Measures the store of items on this machine: `cargo run --release -p millpond-tables --example store_rates -- FOLDER [ITEMS]`.
 //!
 //! A load of items with random keys, the same load again over what is there, durable single puts of 1, 64 and 512 callers (with and without reads beside them), single gets,
 //! a scan, an index that is added, many tables, and a restart.
