@@ -367,6 +367,7 @@ impl Services {
             glue: self.glue.clone(),
             scripts: self.scripts,
             identity: self.identity.clone(),
+            logs: Arc::new(self.logs.clone()),
         }));
         handlers.push(Arc::new(s3::UploadSweep));
         handlers.push(Arc::new(events::ScheduleHandler { events: self.events.clone() }));

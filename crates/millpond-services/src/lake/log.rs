@@ -2,6 +2,7 @@
 //! once.
 
 use crate::runtime::Failure;
+use async_trait::async_trait;
 use millpond_core::log::Line;
 use millpond_store::task::{NewTask, Task};
 use millpond_store::{StoreError, Tx};
@@ -9,6 +10,13 @@ use serde::{Deserialize, Serialize};
 
 /// Tasks that write lines.
 pub const WRITE: &str = "logs.write";
+
+/// Logs that gather lines before they write them.
+#[async_trait]
+pub trait Flush: Send + Sync + std::fmt::Debug {
+    /// Waits until all lines that were given so far can be read.
+    async fn flush(&self);
+}
 
 /// The lines of one task.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -33,6 +33,7 @@ pub use streams::{Stream, StreamOrder, StreamQuery};
 
 use crate::lake::Lake;
 use crate::runtime::Workers;
+use async_trait::async_trait;
 use millpond_core::arn::{Arn, Place};
 use millpond_core::env::SharedEnv;
 use millpond_core::log::LogSink;
@@ -53,6 +54,13 @@ pub struct Logs {
     /// The store of the logs, as a lake of its own: what its tasks work on.
     own: Lake,
     sink: Arc<sink::Sink>,
+}
+
+#[async_trait]
+impl crate::lake::log::Flush for Logs {
+    async fn flush(&self) {
+        self.sink.flush().await;
+    }
 }
 
 /// What a listing answers in one page.

@@ -169,7 +169,9 @@ fn overlay(spec: &mut JobSpec, members: Map<String, Value>) {
 /// What is asked for when a run is told to stop, for one that has not begun: it ends at once.
 fn end_waiting(tx: &Tx<'_>, place: &Place, run: &JobRun) -> Result<(), StoreError> {
     rows::end_run(tx, &run.id, RunState::Stopped, Some("stopped before it began"), &run.stats)?;
-    events::ended(tx, place, run, RunState::Stopped, None, &run.stats)
+    events::ended(tx, place, run, RunState::Stopped, None, &run.stats)?;
+    // A run that waited for this one has no task.
+    ending::follow_up(tx, &run.job)
 }
 
 fn some_bookmarks(job: &str, bookmarks: Vec<rows::Bookmark>) -> Result<Vec<rows::Bookmark>, GlueError> {

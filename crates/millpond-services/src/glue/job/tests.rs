@@ -196,3 +196,26 @@ async fn a_run_that_has_not_begun_can_be_stopped() {
     assert_eq!(pond.glue.job_run("j".into(), id).await.unwrap().state, RunState::Stopped);
     assert!(pond.table("processed", "flights").await.is_none());
 }
+
+#[tokio::test]
+async fn a_run_that_waits_gets_its_task_when_those_before_it_are_stopped_before_they_began() {
+    let pond = Pond::new().await;
+    let spec = json!({"Role": "r", "Command": {"Name": "glueetl", "ScriptLocation": "s3://raw/x.py"}, "ExecutionProperty": {"MaxConcurrentRuns": 2}});
+    let spec: JobSpec = serde_json::from_value(spec).unwrap();
+    pond.lake.store.write(move |tx| super::rows::insert(tx, "s", &spec)).await.unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let start = StartRun { queue: Some(true), ..StartRun::default() };
+        ids.push(pond.glue.start_job_run("s".into(), start).await.unwrap());
+    }
+    // The one that waits was looked at, and left.
+    let looked = pond.lake.store.write(|tx| {
+        let tasks = tx.lease_tasks(super::script::SCRIPT, 9)?;
+        tasks.iter().try_for_each(|task| tx.finish_task(task))?;
+        Ok::<_, millpond_store::StoreError>(tasks.len())
+    });
+    assert_eq!(looked.await.unwrap(), 3);
+    pond.glue.stop_job_runs("s".into(), ids[..2].to_vec()).await.unwrap();
+    let left = pond.lake.store.write(|tx| tx.lease_tasks(super::script::SCRIPT, 9)).await.unwrap();
+    assert!(left.iter().any(|task| task.payload["run"] == ids[2].as_str()), "{left:?}");
+}

@@ -172,11 +172,19 @@ pub fn publish(tx: &Tx<'_>, place: &Place, run: &str) -> Result<Published, Stagi
     Ok(published)
 }
 
-fn buckets_of(tx: &Tx<'_>, run: &str) -> Result<HashMap<i64, Bucket>, StagingError> {
+/// Whether the buckets that a run has changed are still there, as [`publish`] needs them.
+///
+/// # Errors
+/// [`StagingError::BucketGone`].
+pub fn check(connection: &Connection, run: &str) -> Result<(), StagingError> {
+    buckets_of(connection, run).map(|_| ())
+}
+
+fn buckets_of(connection: &Connection, run: &str) -> Result<HashMap<i64, Bucket>, StagingError> {
     let mut buckets = HashMap::new();
-    for (id, name) in rows::buckets(tx, run)? {
+    for (id, name) in rows::buckets(connection, run)? {
         // A bucket that was made again under the name is another one.
-        match objects::bucket(tx, &name)?.filter(|bucket| bucket.id == id) {
+        match objects::bucket(connection, &name)?.filter(|bucket| bucket.id == id) {
             Some(bucket) => buckets.insert(id, bucket),
             None => return Err(StagingError::BucketGone { bucket: name, run: run.to_owned() }),
         };
@@ -243,10 +251,11 @@ pub fn files(connection: &Connection, run: &str, bucket: &str, prefix: &str) -> 
     }
 }
 
-/// Keeps the objects that a run has put below `prefix` from being published, whatever the run asks of others meanwhile: they are for a load, which
-/// will [`take`] them. The run itself still sees them.
+/// Keeps the objects that a run has put below `prefix`, and those that it still will put there, from being published, whatever the run asks of others
+/// meanwhile: they are for a load, which will [`take`] them. The run itself still sees them. Nothing happens where the run is not open.
 pub fn hold(tx: &Tx<'_>, run: &str, bucket: &str, prefix: &str) -> Result<(), StoreError> {
     match objects::bucket(tx, bucket)? {
+        Some(_) if !is_open(tx, run)? => Ok(()),
         Some(bucket) => rows::hold(tx, run, bucket.id, prefix),
         None => Ok(()),
     }

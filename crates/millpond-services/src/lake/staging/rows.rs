@@ -74,10 +74,12 @@ pub(super) fn waits(connection: &Connection, run: &str) -> Result<bool, StoreErr
     Ok(connection.prepare_cached("SELECT 1 FROM staged WHERE run = ? AND held = 0 LIMIT 1")?.exists([run])?)
 }
 
-/// Keeps the objects that a run has put below a prefix from being published.
+/// Keeps the objects that a run has put, or will put, below a prefix from being published.
 pub(super) fn hold(tx: &Tx<'_>, run: &str, bucket: i64, prefix: &str) -> Result<(), StoreError> {
     let update = format!("UPDATE staged SET held = 1 WHERE run = ? AND bucket = ? AND key >= ? AND key < ? AND kind = {PUT}");
     tx.prepare_cached(&update)?.execute(params![run, bucket, prefix, end_of(prefix)])?;
+    let insert = "INSERT OR IGNORE INTO staged_hold (run, bucket, prefix, until) VALUES (?, ?, ?, ?)";
+    tx.prepare_cached(insert)?.execute(params![run, bucket, prefix, end_of(prefix)])?;
     Ok(())
 }
 
@@ -206,9 +208,12 @@ pub(super) fn put(tx: &Tx<'_>, run: &str, bucket: &Bucket, change: &Change<'_>, 
         What::Tags(tags) => (TAGS, None, 0, "", serde_json::to_string(tags)?),
     };
     let cause = change.cause;
-    let insert = "INSERT OR REPLACE INTO staged (run, bucket, key, kind, seq, blob, size, etag, modified_ms, meta, bucket_name, base, reason,
-                  requester, source_ip, request_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    tx.prepare_cached(insert)?.execute(params![
+    let insert = format!(
+        "INSERT OR REPLACE INTO staged (run, bucket, key, kind, seq, blob, size, etag, modified_ms, meta, bucket_name, base, reason,
+         requester, source_ip, request_id, held) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?4 = {PUT} AND EXISTS
+         (SELECT 1 FROM staged_hold WHERE run = ?1 AND bucket = ?2 AND prefix <= ?3 AND until > ?3))"
+    );
+    tx.prepare_cached(&insert)?.execute(params![
         run,
         bucket.id,
         change.key,
@@ -277,6 +282,7 @@ pub(super) fn remove_published(tx: &Tx<'_>, run: &str) -> Result<(), StoreError>
 /// Forgets all changes of a run.
 pub(super) fn remove_all(tx: &Tx<'_>, run: &str) -> Result<(), StoreError> {
     tx.prepare_cached("DELETE FROM staged WHERE run = ?")?.execute([run])?;
+    tx.prepare_cached("DELETE FROM staged_hold WHERE run = ?")?.execute([run])?;
     tx.prepare_cached("UPDATE staged_run SET changes = 0 WHERE run = ?")?.execute([run])?;
     Ok(())
 }

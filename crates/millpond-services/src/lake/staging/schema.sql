@@ -36,3 +36,12 @@ CREATE TABLE staged (
     PRIMARY KEY (run, bucket, key)
 ) WITHOUT ROWID;
 CREATE INDEX staged_order ON staged (run, held, seq);
+
+-- Prefixes below which what such a run puts is held. until: text that all keys below it are less than, or an empty blob where there is none.
+CREATE TABLE staged_hold (
+    run TEXT NOT NULL,
+    bucket INTEGER NOT NULL,
+    prefix TEXT NOT NULL,
+    until BLOB NOT NULL,
+    PRIMARY KEY (run, bucket, prefix)
+) WITHOUT ROWID;

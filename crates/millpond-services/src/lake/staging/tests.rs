@@ -231,6 +231,8 @@ async fn a_bucket_that_is_gone_is_named_and_nothing_is_published() {
         Ok(())
     });
     done.await.unwrap();
+    let looked = pond.lake.store.read(|c| check(c, RUN)).await;
+    assert!(matches!(&looked, Err(StagingError::BucketGone { bucket, .. }) if bucket == "mirror"), "{looked:?}");
     let error = pond.tx(|tx, _| publish(tx, &Place::default(), RUN)).await.unwrap_err();
     assert!(matches!(&error, StagingError::BucketGone { bucket, .. } if bucket == "mirror"), "{error}");
     assert_eq!(pond.keys(None).await, "");
@@ -251,9 +253,13 @@ async fn files_of_a_load_are_listed_and_taken_out_of_what_is_published() {
         hold(tx, RUN, "raw", "tmp/")?;
         hold(tx, RUN, "none", "")?;
         put(tx, view, bucket, "before", "before")?;
+        put(tx, view, bucket, "tmp/2", "again")?;
+        put(tx, view, bucket, "tmp/later", "later")?;
+        put(tx, view, bucket, "tmp/gone", "gone")?;
+        delete(tx, view, bucket, "tmp/gone")?;
         assert_eq!(publish(tx, &Place::default(), RUN)?.puts, 3, "tmp0, out and before");
         assert!(view.get(tx, bucket.id, "tmp/1")?.is_some() && objects::get(tx, bucket.id, "tmp/1")?.is_none());
-        assert_eq!((rows::changes(tx, RUN)?, rows::waits(tx, RUN)?), (2, false));
+        assert_eq!((rows::changes(tx, RUN)?, rows::waits(tx, RUN)?), (3, false));
         put(tx, view, bucket, "after", "after")?;
         let listed = files(tx, RUN, "raw", "tmp/")?;
         let taken = take(tx, RUN, "raw", "tmp/")?;
@@ -262,7 +268,7 @@ async fn files_of_a_load_are_listed_and_taken_out_of_what_is_published() {
         Ok(taken)
     });
     let taken = taken.await.unwrap();
-    assert_eq!(taken.iter().map(|object| object.key.as_str()).collect::<Vec<_>>(), ["tmp/1", "tmp/2"]);
+    assert_eq!(taken.iter().map(|object| object.key.as_str()).collect::<Vec<_>>(), ["tmp/1", "tmp/2", "tmp/later"]);
     let published = pond.tx(|tx, _| publish(tx, &Place::default(), RUN)).await.unwrap();
     assert_eq!((published.puts, published.deletes), (1, 0));
     assert_eq!(pond.keys(None).await, "after=after before=before out=out tmp0=tmp0");

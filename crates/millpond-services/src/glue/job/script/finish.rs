@@ -1,6 +1,7 @@
 //! What follows a script that ended well: its items are loaded, then one transaction makes all else that it did the lake's.
 //!
-//! Loads come first and can be done again; a crash at any point goes on here.
+//! Loads come first and can be done again; a crash at any point goes on here. Before them it is looked whether the rest can be committed, since items
+//! that were put stay.
 
 use super::operations::ItemsToLoad;
 use super::rows::{self, Output, ScriptRun};
@@ -15,6 +16,7 @@ use millpond_core::arn::Place;
 use millpond_store::task::Task;
 use millpond_store::{StoreError, Tx};
 use rusqlite::Connection;
+use std::collections::BTreeSet;
 use tokio_util::sync::CancellationToken;
 
 /// Files that one load may have.
@@ -31,6 +33,15 @@ pub(super) async fn finish(
 ) -> Result<(), Failed> {
     let id = run.id.clone();
     let loads: Vec<ItemsToLoad> = lake.store.read(move |connection| rows::steps(connection, &id, "load")).await?;
+    if !loads.is_empty() {
+        // Items stay where they were put: what would keep the rest from being committed is to be found before.
+        let asked = run.clone();
+        let check = move |connection: &Connection| {
+            bookmarks::check(connection, &asked)?;
+            Ok::<_, Failed>(staging::check(connection, &asked.id)?)
+        };
+        lake.store.read(check).await?;
+    }
     let mut loaded = Loaded::default();
     for load in &loads {
         let (of, what) = (script.clone(), load.clone());
@@ -49,8 +60,17 @@ pub(super) async fn finish(
     if stop.is_cancelled() {
         return Err(Failed::Stopped);
     }
+    let items = loaded.rows;
+    let tables = loads.iter().map(|load| load.table.clone()).collect::<BTreeSet<_>>();
     let work = Work { place: lake.place.clone(), task: task.clone(), run: run.clone(), script: script.clone(), loads, loaded };
-    lake.store.write(move |tx| commit(tx, work)).await
+    let committed = lake.store.write(move |tx| commit(tx, work)).await;
+    committed.map_err(|failed| match failed {
+        Failed::Reason(text) if items > 0 => {
+            let tables = tables.into_iter().collect::<Vec<_>>().join(", ");
+            Failed::Reason(format!("{text}; {items} items were put before, and stay (tables: {tables})"))
+        }
+        other => other,
+    })
 }
 
 /// The Parquet files of a load.

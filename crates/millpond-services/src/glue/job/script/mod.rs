@@ -16,6 +16,7 @@ mod fetch;
 mod finish;
 mod operations;
 mod prepare;
+mod roots;
 mod rows;
 mod source;
 mod tables;
@@ -37,6 +38,7 @@ use super::{RUN, ending, events};
 use crate::glue::{Glue, GlueError};
 use crate::lake::identity::{Identity, NewSession, Role, RoleError, SessionRole, assumable_by, role_by_name};
 use crate::lake::items::LoadError;
+use crate::lake::log::Flush;
 use crate::lake::staging::{self, StagingError};
 use crate::lake::{Lake, catalog::CatalogError};
 use crate::runtime::{Failure, Handler};
@@ -49,6 +51,7 @@ use millpond_store::{StoreError, Tx};
 use prepare::{Prepared, Unready};
 use rows::{Phase, ScriptRun};
 use rusqlite::Connection;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -64,6 +67,9 @@ const SESSION: &str = "GlueJobRunnerSession";
 /// A session lives longer than its run may, in seconds: what follows the script's end needs no session.
 const SESSION_MORE_S: i64 = 60 * 60;
 
+/// How long the end of a run waits for its log lines at the most.
+const FLUSH_MAX: Duration = Duration::from_secs(5);
+
 /// Does the tasks [`SCRIPT`].
 #[derive(Debug)]
 pub struct ScriptHandler {
@@ -73,6 +79,8 @@ pub struct ScriptHandler {
     pub scripts: Scripts,
     /// Issues sessions.
     pub identity: Identity,
+    /// Where what scripts print goes: it is there before the run's end is told.
+    pub logs: Arc<dyn Flush>,
 }
 
 /// How a run ends other than well.
@@ -267,7 +275,10 @@ async fn end(lake: &Lake, task: Option<&Task>, id: String, state: RunState, reas
         rows::remove(tx, &id)?;
         temporary::tidy(tx, &place)?;
         // The job may be gone, and one that has not begun has been ended by who stopped it.
-        let Some(run) = jobs::run(tx, &id)?.filter(|run| !run.state.has_ended()) else { return Ok(()) };
+        let Some(run) = jobs::run(tx, &id)? else { return Ok(()) };
+        if run.state.has_ended() {
+            return ending::follow_up(tx, &run.job);
+        }
         let elapsed_ms = run.begun_ms.map_or(0, |begun| (tx.now_ms() - begun).max(0)) as u64;
         let stats = RunStats { elapsed_ms, ..run.stats.clone() };
         ending::end(tx, &place, &run, state, reason.as_deref(), &stats)
@@ -366,7 +377,12 @@ impl ScriptHandler {
         let (desk, script) = prepare::script(prepared, &self.scripts, run, wanted, credentials);
         let memory_bytes = script.memory_bytes;
         let running = self.scripts.start(desk, script).await.map_err(|error| Failed::Reason(error.to_string()))?;
-        let ended = watch(lake, run, running, stop).await?;
+        let ended = watch(lake, run, running, stop).await;
+        // Whoever sees that the run has ended finds the last line that its script printed. Logs that cannot be written must not keep it from ending.
+        if tokio::time::timeout(FLUSH_MAX, self.logs.flush()).await.is_err() {
+            tracing::warn!(run = run.id, "the log lines of a job run take long to be written; the run ends before them");
+        }
+        let ended = ended?;
         let id = run.id.clone();
         let reported = lake.store.read(move |connection| rows::find(connection, &id)).await?.and_then(|script| script.failure);
         let disk_bytes = self.scripts.settings().disk_bytes_max;

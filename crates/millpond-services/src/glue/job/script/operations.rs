@@ -8,8 +8,9 @@ use super::{bookmarks, temporary};
 use crate::glue::job::rows::{self as jobs, JobRun, RunState};
 use crate::glue::{Glue, GlueError};
 use crate::lake::items::ItemShape;
-use crate::lake::objects::split_uri;
+use crate::lake::objects::{self, split_uri};
 use crate::lake::staging;
+use millpond_store::Tx;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,21 @@ const STEPS_MAX: i64 = 10_000;
 
 /// Characters of what a launcher reports.
 const REPORTED_MAX: usize = 16_384;
+
+/// Characters of the path of a file that a launcher reports.
+const FILE_MAX: usize = 1_024;
+
+/// Bytes of all loads and catalog updates that one run registers.
+const STEPS_BYTES_MAX: i64 = 64 * 1024 * 1024;
+
+/// Partitions in all catalog updates of one run.
+const PARTITIONS_MAX: i64 = 200_000;
+
+/// Transformation contexts of one run.
+const CONTEXTS_MAX: i64 = 1_000;
+
+/// Bytes of the name of a transformation context.
+const CONTEXT_BYTES_MAX: usize = 1_024;
 
 /// `Describe`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -59,11 +75,37 @@ fn under_way(connection: &Connection, id: &str) -> Result<(ScriptRun, JobRun), G
     Ok((script, run))
 }
 
-fn register(tx: &millpond_store::Tx<'_>, run: &str, kind: &str, payload: &impl Serialize) -> Result<(), GlueError> {
-    if rows::count_steps(tx, run)? >= STEPS_MAX {
+fn register(tx: &Tx<'_>, run: &str, kind: &str, payload: &impl Serialize, partitions: usize) -> Result<(), GlueError> {
+    let step = rows::Step::new(kind, payload, partitions)?;
+    if rows::has_step(tx, run, &step)? {
+        return Ok(());
+    }
+    let so_far = rows::steps_size(tx, run)?;
+    if so_far.count >= STEPS_MAX {
         return Err(GlueError::ResourceNumberLimitExceeded(format!("A run can register {STEPS_MAX} loads and catalog updates.")));
     }
-    Ok(rows::put_step(tx, run, kind, payload)?)
+    if so_far.bytes + step.bytes() > STEPS_BYTES_MAX {
+        return Err(GlueError::InvalidInput(format!(
+            "The loads and catalog updates that a run registers can have {} MB in all: register fewer columns or partitions, or use several runs.",
+            STEPS_BYTES_MAX / (1024 * 1024)
+        )));
+    }
+    if so_far.partitions + step.partitions > PARTITIONS_MAX {
+        return Err(GlueError::InvalidInput(format!(
+            "The catalog updates of a run can have {PARTITIONS_MAX} partitions in all: let several runs write them."
+        )));
+    }
+    Ok(rows::put_step(tx, run, &step)?)
+}
+
+fn check_context(context: &str) -> Result<(), GlueError> {
+    match context.len() > CONTEXT_BYTES_MAX {
+        true => Err(GlueError::InvalidInput(format!(
+            "A transformation context can have {CONTEXT_BYTES_MAX} bytes; one with {} was given.",
+            context.len()
+        ))),
+        false => Ok(()),
+    }
 }
 
 impl Glue {
@@ -98,6 +140,7 @@ impl Glue {
     /// # Errors
     /// `EntityNotFound` for a table or a bucket that there is not; `InvalidInput` for what cannot be read.
     pub async fn read_source(&self, id: String, request: SourceRequest) -> Result<Source, GlueError> {
+        check_context(&request.transformation_context)?;
         let looked = id.clone();
         let look = self.lake.store.read(move |connection| {
             let (script, run) = under_way(connection, &looked)?;
@@ -108,6 +151,12 @@ impl Glue {
         if let Some(remembered) = remembered {
             let remember = self.lake.store.write(move |tx| {
                 under_way(tx, &id)?;
+                let is_new = rows::source(tx, &id, &remembered.read.context)?.is_none();
+                if is_new && rows::count_sources(tx, &id)? >= CONTEXTS_MAX {
+                    return Err(GlueError::InvalidInput(format!(
+                        "A run can read by {CONTEXTS_MAX} transformation contexts: use fewer, or leave them out where no bookmark is wanted."
+                    )));
+                }
                 rows::put_files(tx, &id, &remembered.read.context, &remembered.entries)?;
                 Ok::<_, GlueError>(rows::put_source(tx, &id, &remembered.read)?)
             });
@@ -145,10 +194,13 @@ impl Glue {
         }
         let registered = self.lake.store.write(move |tx| {
             under_way(tx, &id)?;
-            // What the run asks of others before its end must not publish them.
+            // What the run asks of others before its end must not publish them, nor what it still writes beside them.
             let (bucket, prefix) = split_uri(&load.prefix).unwrap_or_default();
-            staging::hold(tx, &id, bucket, &format!("{}/", prefix.trim_end_matches('/')))?;
-            register(tx, &id, "load", &load)
+            if objects::bucket(tx, bucket)?.is_none() {
+                return Err(GlueError::EntityNotFound(format!("The bucket '{bucket}' of the items to load does not exist.")));
+            }
+            register(tx, &id, "load", &load, 0)?;
+            Ok(staging::hold(tx, &id, bucket, &format!("{}/", prefix.trim_end_matches('/')))?)
         });
         registered.await
     }
@@ -161,7 +213,7 @@ impl Glue {
         let registered = self.lake.store.write(move |tx| {
             under_way(tx, &id)?;
             let change = change.checked(tx)?;
-            register(tx, &id, "table", &change)
+            register(tx, &id, "table", &change, change.partitions.len())
         });
         registered.await
     }
@@ -176,10 +228,46 @@ impl Glue {
                 *text = text.chars().take(REPORTED_MAX).collect();
             }
         }
+        // The end of a path says which file it is.
+        reported.file = reported.file.map(|file| {
+            let before = file.chars().count().saturating_sub(FILE_MAX);
+            file.chars().skip(before).collect()
+        });
         let told = self.lake.store.write(move |tx| {
             under_way(tx, &id)?;
             Ok::<_, GlueError>(rows::set_failure(tx, &id, &reported)?)
         });
         told.await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millpond_core::env::SystemEnv;
+    use millpond_store::Store;
+    use std::sync::Arc;
+
+    fn is_refused(told: Result<(), GlueError>, limit: &str) {
+        assert!(matches!(&told, Err(GlueError::InvalidInput(text)) if text.contains(limit)), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn what_a_run_registers_is_bounded_in_bytes_and_partitions() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), &[rows::COMPONENT], Arc::new(SystemEnv)).unwrap();
+        let done = store.write(|tx| {
+            let long = "x".repeat(STEPS_BYTES_MAX as usize / 2);
+            register(tx, "r", "table", &long, 150_000)?;
+            register(tx, "r", "table", &long, 150_000)?;
+            assert_eq!(rows::steps_size(tx, "r")?.count, 1, "the same thing is done once");
+            is_refused(register(tx, "r", "table", &(long + "y"), 1), "64 MB");
+            is_refused(register(tx, "r", "table", &"z", 50_001), "200000 partitions");
+            register(tx, "r", "table", &"z", 50_000)?;
+            register(tx, "other", "table", &"z", 50_001)
+        });
+        done.await.unwrap();
+        is_refused(check_context(&"c".repeat(1_025)), "1024 bytes");
+        check_context(&"c".repeat(1_024)).unwrap();
     }
 }

@@ -170,6 +170,12 @@ pub fn sources(connection: &Connection, run: &str) -> Result<Vec<ReadSource>, St
     Ok(statement.query_map([run], source_row)?.collect::<Result<_, _>>()?)
 }
 
+/// How many sources a run has read.
+pub fn count_sources(connection: &Connection, run: &str) -> Result<i64, StoreError> {
+    let select = "SELECT count(*) FROM job_script_source WHERE run = ?";
+    Ok(connection.prepare_cached(select)?.query_row([run], |row| row.get(0))?)
+}
+
 /// Remembers how far a run reads a source; where it read that before, less far counts.
 pub fn put_source(tx: &Tx<'_>, run: &str, read: &ReadSource) -> Result<(), StoreError> {
     let insert = "INSERT INTO job_script_source (run, context, generation, found, until) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -211,21 +217,56 @@ pub fn forget_source(tx: &Tx<'_>, run: &str, context: &str) -> Result<(), StoreE
     Ok(())
 }
 
-/// Remembers what is to be done at the end; the same thing twice is done once.
-pub fn put_step(tx: &Tx<'_>, run: &str, kind: &str, payload: &impl Serialize) -> Result<(), StoreError> {
-    let payload = serde_json::to_string(payload)?;
-    let known = "SELECT 1 FROM job_script_step WHERE run = ? AND kind = ? AND payload = ?";
-    if !tx.prepare_cached(known)?.exists(params![run, kind, payload])? {
-        let insert = "INSERT INTO job_script_step (run, kind, payload) VALUES (?, ?, ?)";
-        tx.prepare_cached(insert)?.execute(params![run, kind, payload])?;
+/// Something to be done at the end of a run.
+#[derive(Debug)]
+pub struct Step {
+    kind: String,
+    payload: String,
+    /// Of a catalog update.
+    pub partitions: i64,
+}
+
+impl Step {
+    /// One of a kind.
+    pub fn new(kind: &str, payload: &impl Serialize, partitions: usize) -> Result<Self, StoreError> {
+        Ok(Self { kind: kind.to_owned(), payload: serde_json::to_string(payload)?, partitions: partitions as i64 })
     }
+
+    /// As it is stored.
+    pub fn bytes(&self) -> i64 {
+        self.payload.len() as i64
+    }
+}
+
+/// What the steps of a run come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepsSize {
+    /// How many.
+    pub count: i64,
+    /// As stored.
+    pub bytes: i64,
+    /// Of catalog updates.
+    pub partitions: i64,
+}
+
+/// Whether the same is to be done already.
+pub fn has_step(connection: &Connection, run: &str, step: &Step) -> Result<bool, StoreError> {
+    let known = "SELECT 1 FROM job_script_step WHERE run = ? AND bytes = ? AND kind = ? AND payload = ?";
+    Ok(connection.prepare_cached(known)?.exists(params![run, step.bytes(), step.kind, step.payload])?)
+}
+
+/// Remembers what is to be done at the end.
+pub fn put_step(tx: &Tx<'_>, run: &str, step: &Step) -> Result<(), StoreError> {
+    let insert = "INSERT INTO job_script_step (run, kind, bytes, partitions, payload) VALUES (?, ?, ?, ?, ?)";
+    tx.prepare_cached(insert)?.execute(params![run, step.kind, step.bytes(), step.partitions, step.payload])?;
     Ok(())
 }
 
 /// How much is to be done at the end of a run.
-pub fn count_steps(connection: &Connection, run: &str) -> Result<i64, StoreError> {
-    let select = "SELECT count(*) FROM job_script_step WHERE run = ?";
-    Ok(connection.prepare_cached(select)?.query_row([run], |row| row.get(0))?)
+pub fn steps_size(connection: &Connection, run: &str) -> Result<StepsSize, StoreError> {
+    let select = "SELECT count(*), coalesce(sum(bytes), 0), coalesce(sum(partitions), 0) FROM job_script_step WHERE run = ?";
+    let size = |row: &Row<'_>| Ok(StepsSize { count: row.get(0)?, bytes: row.get(1)?, partitions: row.get(2)? });
+    Ok(connection.prepare_cached(select)?.query_row([run], size)?)
 }
 
 /// What is to be done at the end, in order.

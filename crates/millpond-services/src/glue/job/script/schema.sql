@@ -33,11 +33,14 @@ CREATE TABLE job_script_file (
     PRIMARY KEY (run, context, bucket, key)
 ) WITHOUT ROWID;
 
--- What is to be done when a script has ended well, in order. kind: 'load' or 'table'; payload: what the script asked for, as JSON.
+-- What is to be done when a script has ended well, in order. kind: 'load' or 'table'; payload: what the script asked for, as JSON. bytes: of the
+-- payload; partitions: in it. They stand before it, so that they are read without it.
 CREATE TABLE job_script_step (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     run TEXT NOT NULL,
     kind TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    partitions INTEGER NOT NULL,
     payload TEXT NOT NULL
 );
 CREATE INDEX job_script_step_run ON job_script_step (run, seq);

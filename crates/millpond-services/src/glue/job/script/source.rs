@@ -4,15 +4,15 @@
 //! the transaction of its end. What the run itself has written and nobody else sees yet is read too, and is no concern of a bookmark.
 
 use super::arguments::BookmarkOption;
+use super::roots::{Root, common_prefix, path_root_plain, path_roots};
 use super::rows::{self, ReadSource, ScriptRun};
 use crate::glue::GlueError;
 use crate::glue::crawler::spec::Exclusions;
 use crate::glue::job::rows as jobs;
 use crate::lake::catalog::{self, FileRules, PartitionQuery};
 use crate::lake::ledger::{self, Entry};
-use crate::lake::objects::{self, Bucket, ListSpec, Object, split_uri};
+use crate::lake::objects::{self, Bucket, ListSpec, Object};
 use crate::lake::staging::{self, View};
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use millpond_core::catalog::{Column, Parameters, Table};
 use millpond_core::partition_expr::{BoundExpr, PartitionExpr};
 use rusqlite::Connection;
@@ -22,11 +22,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// Files of one source at the most.
 const FILES_MAX: usize = 1_000_000;
 
+/// Objects that one look visits at the most: roots that overlap make it see objects more than once.
+const VISITED_MAX: usize = 1_000_000;
+
 /// Objects that one look takes from an index.
 const PAGE: usize = 4_096;
-
-/// Paths of one request at the most.
-const PATHS_MAX: usize = 10_000;
 
 /// What a script wants to read: `Source` of the run API.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -114,18 +114,6 @@ pub struct Source {
 pub(super) struct Remembered {
     pub(super) read: ReadSource,
     pub(super) entries: Vec<Entry>,
-}
-
-/// A place that files are read from.
-struct Root {
-    bucket: String,
-    /// Ends with a slash, or is empty.
-    prefix: String,
-    /// An object of this key is read as well.
-    key: Option<String>,
-    /// What keys must be like.
-    like: Option<GlobSet>,
-    values: Option<Vec<String>>,
 }
 
 /// From where to where in the order of changes a source is read.
@@ -292,11 +280,23 @@ fn bound(found: &mut Vec<Found>, request: &SourceRequest, until: i64) -> i64 {
     found.iter().rfind(|one| !one.staged).map_or(until, |one| one.object.seq)
 }
 
+fn visit(visited: &mut usize, more: usize) -> Result<(), GlueError> {
+    *visited += more;
+    match *visited > VISITED_MAX {
+        true => Err(GlueError::ResourceNumberLimitExceeded(format!(
+            "The source has more than {VISITED_MAX} objects below its paths, counted once for each path or partition that they lie below: read \
+             fewer paths or partitions, and none below another."
+        ))),
+        false => Ok(()),
+    }
+}
+
 /// The objects below the roots that came in the span; those that the run has put itself, too.
 fn gather(connection: &Connection, script: &ScriptRun, roots: &[Root], span: &Span) -> Result<Vec<Found>, GlueError> {
     let view = View::of(connection, Some(&script.run))?;
     let open = staging::is_open(connection, &script.run)?;
     let mut found = Vec::new();
+    let mut visited = 0;
     let mut taken: HashSet<(String, String)> = HashSet::new();
     let mut buckets: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (at, root) in roots.iter().enumerate() {
@@ -310,10 +310,12 @@ fn gather(connection: &Connection, script: &ScriptRun, roots: &[Root], span: &Sp
         if open {
             for at in &places {
                 let own = staging::files(connection, &script.run, name, roots[*at].key.as_ref().unwrap_or(&roots[*at].prefix))?;
+                visit(&mut visited, own.len())?;
                 staged.extend(own.into_iter().map(|object| object.key));
             }
         }
         let mut add = |root: usize, object: Object| {
+            visit(&mut visited, 1)?;
             if taken.insert((name.to_owned(), object.key.clone())) {
                 let staged = staged.contains(&object.key);
                 found.push(Found { root, object, staged });
@@ -411,42 +413,6 @@ fn since(
     Ok(())
 }
 
-fn common_prefix<'a>(mut texts: impl Iterator<Item = &'a str>) -> String {
-    let Some(first) = texts.next() else { return String::new() };
-    texts.fold(first.to_owned(), |common, text| {
-        common.chars().zip(text.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect()
-    })
-}
-
-fn path_roots(request: &SourceRequest) -> Result<Vec<Root>, GlueError> {
-    if request.paths.is_empty() {
-        return Err(invalid("A source needs Paths, or a Database and a Table."));
-    }
-    if request.paths.len() > PATHS_MAX {
-        return Err(invalid(format!("A source may have {PATHS_MAX} paths.")));
-    }
-    request.paths.iter().map(|path| path_root(path)).collect()
-}
-
-fn path_root(path: &str) -> Result<Root, GlueError> {
-    let (bucket, key) =
-        split_uri(path).ok_or_else(|| invalid(format!("The path '{path}' cannot be read: it must be s3://bucket/prefix.")))?;
-    let bucket = bucket.to_owned();
-    let trimmed = key.trim_matches('/');
-    if let Some(at) = key.find(['*', '?', '[', '{']) {
-        let prefix = key[..at].rfind('/').map_or("", |slash| &key[..=slash]).to_owned();
-        let wrong = |error: globset::Error| invalid(format!("The path '{path}' is no pattern: {}", error.kind()));
-        let mut set = GlobSetBuilder::new();
-        for pattern in [trimmed.to_owned(), format!("{trimmed}/**")] {
-            set.add(GlobBuilder::new(&pattern).literal_separator(true).backslash_escape(true).build().map_err(wrong)?);
-        }
-        return Ok(Root { bucket, prefix, key: None, like: Some(set.build().map_err(wrong)?), values: None });
-    }
-    let prefix = if trimmed.is_empty() { String::new() } else { format!("{trimmed}/") };
-    let own = (!key.is_empty() && !key.ends_with('/')).then(|| key.to_owned());
-    Ok(Root { bucket, prefix, key: own, like: None, values: None })
-}
-
 fn table_of(connection: &Connection, database: &str, name: &str) -> Result<Table, GlueError> {
     let (database, name) = (database.to_lowercase(), name.to_lowercase());
     catalog::table(connection, &database, &name)?
@@ -495,15 +461,6 @@ fn table_roots(connection: &Connection, table: &Table, request: &SourceRequest) 
         Some(error) => Err(error),
         None => Ok(roots),
     }
-}
-
-/// A location, in which nothing is a pattern.
-fn path_root_plain(location: &str) -> Option<Root> {
-    let (bucket, key) = split_uri(location)?;
-    let trimmed = key.trim_matches('/');
-    let prefix = if trimmed.is_empty() { String::new() } else { format!("{trimmed}/") };
-    let own = (!key.is_empty() && !key.ends_with('/')).then(|| key.to_owned());
-    Some(Root { bucket: bucket.to_owned(), prefix, key: own, like: None, values: None })
 }
 
 fn filter(table: &Table, request: &SourceRequest) -> Result<Option<BoundExpr>, GlueError> {

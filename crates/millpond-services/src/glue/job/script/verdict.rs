@@ -7,6 +7,9 @@ use millpond_scripts::How;
 /// Characters of a message at the most.
 const MESSAGE_MAX: usize = 4_000;
 
+/// Characters of the name of a file in a message at the most.
+const NAME_MAX: usize = 255;
+
 /// What a run says of which nothing is left because the lake was stopped.
 pub const INTERRUPTED: &str = "the lake was stopped while the run was under way; nothing of what it wrote was kept. Start it again, or give the job MaxRetries";
 
@@ -30,20 +33,24 @@ fn category(class: &str) -> &'static str {
 /// The exception that ended a script, with its place.
 fn exception(kind: Kind, reported: &Reported) -> String {
     let Reported { error_class, message, file, line } = reported;
-    let name = file.as_deref().map(|file| file.rsplit('/').next().unwrap_or(file));
+    let name = file.as_deref().map(|file| cut(file.rsplit('/').next().unwrap_or(file), NAME_MAX));
     let place = match (name, line) {
         // Python says it itself of what it cannot parse.
         (Some(name), Some(line)) if !message.contains(&format!("({name}, line {line})")) => format!(" ({name}, line {line})"),
         _ => String::new(),
     };
-    let mut said = format!("{error_class}: {message}");
-    if said.chars().count() > MESSAGE_MAX {
-        said = said.chars().take(MESSAGE_MAX).chain(['…']).collect();
-    }
+    let said = cut(&format!("{error_class}: {message}"), MESSAGE_MAX);
     let at = line.map(|line| format!("Failed Line Number: {line}; ")).unwrap_or_default();
     match kind {
         Kind::Etl => format!("Error Category: {}; {at}{said}{place}", category(error_class)),
         Kind::Shell => format!("{said}{place}"),
+    }
+}
+
+fn cut(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
     }
 }
 
@@ -71,6 +78,9 @@ pub fn reason(kind: Kind, how: &How, reported: Option<&Reported>, memory_bytes: 
             "the script wrote more than {:.1} GiB to /tmp, which is the limit; raise `[jobs] disk` of millpond.toml",
             gib(disk_bytes)
         ),
+        (How::DiskFull, _) => {
+            "the disk that scripts write to was nearly full (less than 1 GiB or 2% of it was free), so the script was ended; make room on it".into()
+        }
         (How::Killed(9), None) => format!("{}, or was killed from outside (signal 9)", out_of_memory("137")),
         (How::Killed(signal), None) => {
             format!("Command failed with exit code {}: signal {signal} ended the script", 128 + signal)
@@ -108,6 +118,10 @@ mod tests {
         ] {
             assert_eq!(reason(kind, &how, reported, 1, 1).as_deref(), Some(expected));
         }
+        let long =
+            Reported { file: Some(format!("/tmp/{}", "é".repeat(1 << 20))), ..reported("E", &"m".repeat(1 << 20), Some(3)) };
+        let said = reason(Kind::Etl, &How::Exited(1), Some(&long), 1, 1).unwrap();
+        assert!(said.chars().count() < MESSAGE_MAX + NAME_MAX + 200 && said.ends_with("…, line 3)"), "{}", said.len());
         assert_eq!(reason(Kind::Etl, &How::Exited(0), None, 1, 1), None);
         assert!(reason(Kind::Etl, &How::OutOfMemory, Some(&name), 3 << 30, 1).unwrap().contains("3.0 GiB"));
     }
