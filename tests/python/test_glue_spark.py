@@ -5,6 +5,7 @@ How scripts behave in runs (bookmarks, what is visible when, the reason of a fai
 
 import gzip
 import json
+import re
 import subprocess
 import textwrap
 
@@ -316,6 +317,125 @@ def test_plain_spark_works_as_spark_does(filled, tmp_path):
     assert told[14] == [3, [[1], [2], [None]], ["a", "p"]]
     assert told[15] == [True, "9"]
     assert told[16] == [[5], [6]]
+
+
+def test_values_that_do_not_fit_are_null_as_in_spark(filled, tmp_path):
+    lake = filled
+    lake.put("raw", "unfit/a.csv", "id,v,s\n1,2,x\n2,n/a,y\n3\n4,5,z,more,more\nn/a,7,w\n")
+    table(lake, "unfit", "s3://raw/unfit/", [("id", "bigint"), ("v", "int"), ("s", "string")])
+    told = start(
+        lake,
+        tmp_path,
+        """
+        df = spark.createDataFrame([("n/a",), ("5",)], "s string")
+        tell([rows(df.select(F.col("s").cast(kind).cast("string"))) for kind in ("double", "long", "boolean", "decimal(10,2)", "int")])
+        tell(rows(spark.sql("select cast('n/a' as double), 'cast(1 as double)', cast(cast('7' as bigint) as string) -- cast(\\n")))
+        tell(rows(df.selectExpr("cast(s as bigint) as n")))
+        spark.conf.set("spark.sql.ansi.enabled", "true")
+        try:
+            tell(rows(df.select(F.col("s").cast("double"))))
+        except Exception as error:
+            tell("n/a" in str(error))
+        spark.sql("set spark.sql.ansi.enabled=false")
+        tell(rows(spark.table("sales.unfit")))
+        frame = glueContext.create_dynamic_frame.from_catalog("sales", "unfit")
+        tell([str(field.dataType.typeName()) for field in frame.schema()])
+        tell(rows(frame.resolveChoice(specs=[("id", "cast:long"), ("v", "cast:int")])))
+        tell(rows(spark.read.csv("s3://raw/unfit/", header=True)))
+        tell(rows(spark.read.schema("id bigint, v int, s string").option("header", True).csv("s3://raw/unfit/")))
+        """,
+    ).told
+    assert told[0] == [[["5.0"], [None]], [["5"], [None]], [[None], [None]], [["5.00"], [None]], [["5"], [None]]]
+    assert told[1] == [[None, "cast(1 as double)", "7"]]
+    assert told[2] == [[5], [None]]
+    assert told[3] is True, "with ANSI on, such a cast fails"
+    typed = [[1, 2, "x"], [2, None, "y"], [3, None, ""], [4, 5, "z"], [None, 7, "w"]]
+    assert told[4] == typed
+    assert told[5] == ["choice", "choice", "string"]
+    assert told[6] == typed
+    assert told[7] == [["1", "2", "x"], ["2", "n/a", "y"], ["3", None, None], ["4", "5", "z"], ["n/a", "7", "w"]]
+    assert told[8] == [[1, 2, "x"], [2, None, "y"], [3, None, None], [4, 5, "z"], [None, 7, "w"]]
+
+
+def test_files_and_partitions_are_as_spark_leaves_them(filled, tmp_path):
+    lake = filled
+    lake.client("glue").create_database(DatabaseInput={"Name": "placed", "LocationUri": "s3://out/placed/"})
+    told = start(
+        lake,
+        tmp_path,
+        """
+        df = spark.createDataFrame([(1, "5"), (2, None)], "id int, p string")
+        for kind in ("parquet", "csv", "json"):
+            df.write.format(kind).save(f"s3://out/names/{kind}")
+            df.write.mode("append").format(kind).save(f"s3://out/names/{kind}/")
+        boto3.client("s3").put_object(Bucket="out", Key="names/frame/AAAAAAAAAAAAAAAA_0.parquet", Body=b"")
+        glueContext.write_dynamic_frame.from_options(DynamicFrame.fromDF(df, glueContext, "f"), "s3", {"path": "s3://out/names/frame", "partitionKeys": ["p"]}, format="parquet")
+        tell(rows(spark.read.parquet("s3://out/names/frame/")))
+        df.write.format("parquet").partitionBy("p").saveAsTable("placed.t")
+        spark.createDataFrame([(3, "6")], "id int, p string").write.insertInto("placed.t")
+        tell(rows(spark.table("placed.t")))
+        tell(rows(spark.sql("show partitions placed.t")))
+        try:
+            df.write.saveAsTable("sales.without_a_place")
+        except Exception as error:
+            tell(str(error))
+        """,
+    ).told
+    keys = [entry["Key"] for entry in lake.client("s3").list_objects_v2(Bucket="out", Prefix="names/")["Contents"]]
+    own = "names/frame/AAAAAAAAAAAAAAAA_0.parquet"
+    number = r"part-\d{5}-[0-9a-f-]{36}"
+    forms = [rf"names/parquet/{number}-c000\.snappy\.parquet", rf"names/(csv|json)/{number}-c000\.(csv|json)", rf"names/frame/p=\w+/{number}\.c000\.snappy\.parquet"]
+    assert own in keys and len(keys) == 9, keys
+    assert [key for key in keys if key != own and not any(re.fullmatch(form, key) for form in forms)] == []
+    assert told[0] == [[1, 5], [2, None]]
+    assert told[1] == [[1, "5"], [2, None], [3, "6"]]
+    assert told[2] == [["p=5"], ["p=6"], ["p=__HIVE_DEFAULT_PARTITION__"]]
+    assert "sales has no LocationUri" in told[3]
+    assert lake.sql("select count(*) from t where p in ('5', '6')", "placed") == [["2"]]
+
+
+def test_json_over_several_lines_is_read_with_multiline(filled, tmp_path):
+    filled.put("raw", "indented/a.json", json.dumps([{"a": number, "b": {"c": str(number)}} for number in range(3)], indent=1))
+    filled.put("raw", "indented/b.json", json.dumps({"a": 9, "b": {"c": "x"}}, indent=1))
+    told = start(
+        filled,
+        tmp_path,
+        """
+        def indented(name, **options):
+            return rows(read(f"s3://raw/indented/{name}", "json", options).toDF().select("a", "b.c"))
+        tell(indented("", multiline=True))
+        tell(indented("a.json", multiline=True, jsonPath="$[*]"))
+        try:
+            indented("a.json")
+        except ValueError as error:
+            tell(str(error))
+        """,
+    ).told
+    each = [[0, "0"], [1, "1"], [2, "2"]]
+    assert told[0] == [*each, [9, "x"]] and told[1] == each
+    assert 's3://raw/indented/a.json: no line of it is a JSON document' in told[2] and '"multiline": True' in told[2]
+
+
+def test_old_names_and_statements_about_caches_work(filled, tmp_path):
+    told = start(
+        filled,
+        tmp_path,
+        """
+        from pyspark.sql.functions import *
+        df = spark.createDataFrame([(1, 2), (1, 3)], "a int, b int")
+        tell(rows(df.agg(countDistinct("a"), sumDistinct("b"), approxCountDistinct("b"), max(shiftLeft("a", 2)), max(shiftRight("b", 1)), max(bitwiseNOT("a")))))
+        tell([one.__name__ for one in (Column, DataFrame, StringType, ArrayType, StructType, DataType, SparkContext, sys, functools, toDegrees, toRadians)])
+        df.createOrReplaceTempView("v")
+        spark.catalog.clearCache()
+        spark.catalog.refreshTable("v")
+        for text in ("cache table v", "CACHE LAZY TABLE w AS SELECT a FROM v", "uncache table v", "clear cache", "refresh table v", "set hive.exec.dynamic.partition.mode=nonstrict"):
+            spark.sql(text)
+        tell([spark.sql("select count(*) from w").collect()[0][0], rows(spark.sql("SET hive.exec.dynamic.partition.mode"))])
+        """,
+    ).told
+    assert told[0] == [[1, 5, 2, 4, 1, -2]]
+    assert told[1][2:6] == ["StringType", "ArrayType", "StructType", "DataType"] and told[1][7:] == ["sys", "functools", "toDegrees", "toRadians"]
+    assert told[2] == [2, [["hive.exec.dynamic.partition.mode", "nonstrict"]]]
 
 
 @pytest.mark.parametrize(

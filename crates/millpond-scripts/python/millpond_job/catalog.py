@@ -42,6 +42,11 @@ def _remembering(made):
     return call
 
 
+def tokens(sql):
+    """A statement in its parts, blanks and comments among them; joined they are the statement."""
+    return _TOKEN.findall(sql)
+
+
 def statement(session, sql):
     """A statement with temporary views in the place of tables that the engine cannot read."""
     if not isinstance(sql, str):
@@ -96,21 +101,22 @@ def _references(tokens):
         while index + 1 < len(tokens) and tokens[index] == "." and _WORD.match(tokens[index + 1]):
             parts.append(_bare(tokens[index + 1]))
             index += 2
-        end, following = index, _next(tokens, index)
+        end, following = index, next_token(tokens, index)
         word = tokens[following].lower() if following < len(tokens) else ""
         if word == "(":
             continue
         aliased = bool(_WORD.match(word)) and word not in _NO_ALIAS
         yield start, end, parts, aliased
         if aliased:
-            following = _next(tokens, following + 1)
+            following = next_token(tokens, following + 1)
             if word == "as":
-                following = _next(tokens, following + 1)
+                following = next_token(tokens, following + 1)
         if following < len(tokens) and tokens[following] == ",":
             index, expected = following + 1, True
 
 
-def _next(tokens, index):
+def next_token(tokens, index):
+    """The index of the first token from `index` on that is no blank and no comment."""
     while index < len(tokens) and _is_blank(tokens[index]):
         index += 1
     return index
@@ -152,6 +158,8 @@ def _readable(glue, database, found):
     page = glue.get_partitions(DatabaseName=database, TableName=found["Name"], MaxResults=50)
     for one in page["Partitions"]:
         location = one["StorageDescriptor"]["Location"]
+        if storage.NULL_PARTITION in one["Values"]:
+            return False
         directories = location[len(base) :].strip("/").split("/") if location.startswith(base) else []
         if [part.split("=", 1)[0].lower() for part in directories if "=" in part] != keys:
             return False

@@ -15,7 +15,7 @@ _SUFFIXES = {".gz": "gzip", ".gzip": "gzip", ".bz2": "bz2", ".zst": "zstd", ".zs
 
 
 def frame(session, kind, files, schema=None, options=None, partition_keys=()):
-    """A DataFrame of `files` ({Path, Partition}), read as `kind` (`csv`, `orc`, `avro`, `parquet`).
+    """A DataFrame of `files` ({Path, Partition}), read as `kind` (`csv`, `orc`, `avro`, `parquet`, or `whole`: a file is one text, `value`).
 
     `schema` is a Spark struct or its DDL; without it the first file's is taken (CSV needs one). `partition_keys` are (name, Spark type) of the
     values in each file's `Partition`; they become columns at the end.
@@ -172,6 +172,13 @@ class Reader:
                 if not chunk:
                     return
                 yield pyarrow.RecordBatch.from_pylist(chunk, schema=target)
+
+    def _whole(self, filesystem, path):
+        import pyarrow
+
+        with stream(filesystem, path) as file:
+            text = file.read().decode("utf-8-sig", "replace")
+        yield pyarrow.RecordBatch.from_pydict({"value": [text]}, schema=self.schema)
 
     def _csv(self, filesystem, path):
         import pyarrow

@@ -6,10 +6,9 @@ All of it works on the Connect client's plans, before they are sent; nothing run
 import re
 from urllib.parse import quote
 
-from millpond_job import catalog, engine, storage
+from millpond_job import casts, catalog, csv_rows, directories, engine, outputs, statements, storage
+from millpond_job.storage import NULL_PARTITION
 
-#: Spark's name of the directory of rows whose partition column is NULL or empty (Hive's `hive.exec.default.partition.name`).
-NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 #: Files of a write that asks for no number; small ones are fewer.
 FILES = 4
 #: Plans whose rows stay in the partitions that they come in.
@@ -40,6 +39,8 @@ def install():
     from pyspark.sql.connect.dataframe import DataFrame
     from pyspark.sql.connect.readwriter import DataFrameReader, DataFrameWriter
 
+    casts.install()
+    statements.install()
     _install_partitions(DataFrame)
     _install_duplicates(DataFrame)
     _install_reader(DataFrameReader)
@@ -47,8 +48,8 @@ def install():
 
 
 def statement(sql):
-    """`USE name`, which Sail knows only as `USE DATABASE name`."""
-    return _USE.sub("USE DATABASE ", sql, count=1) if isinstance(sql, str) else sql
+    """`USE name`, which Sail knows only as `USE DATABASE name`, and casts (`millpond_job.casts`)."""
+    return casts.statement(_USE.sub("USE DATABASE ", sql, count=1)) if isinstance(sql, str) else sql
 
 
 def _install_partitions(frames):
@@ -104,6 +105,8 @@ def _install_reader(readers):
         given = [path] if isinstance(path, str) else list(path or ())
         if not given and "path" in self._options:
             given = [self._options["path"]]
+        # Names of files that were listed (`awsglue.connections.s3_source`) are read as they are.
+        listed = any(type(one) is not str for one in given)
         paths = [found for one in given for found in _expanded(one)]
         if kind in ("orc", "avro") and paths:
             from millpond_job import readers as python_readers
@@ -113,7 +116,14 @@ def _install_reader(readers):
             )
         if kind == "csv" and not schema and not self._schema and _option(self._options, "inferschema") is None:
             self.option("inferSchema", False)
+        if kind == "csv" and paths and not listed and csv_rows.applies(self._options):
+            frame = csv_rows.frame(self, load, paths, schema or self._schema or None)
+            if frame is not None:
+                _existing(frame, paths)
+                return frame
         frame = load(self, paths if paths else path, format, schema)
+        if kind in ("csv", "parquet", "json", "text") and paths and not listed:
+            frame = directories.with_nulls(frame, directories.keys_of(paths))
         if kind in ("csv", "parquet", "json", "text") and paths and not schema and not self._schema:
             _existing(frame, paths)
         return frame
@@ -159,7 +169,7 @@ def _expanded(path):
 def _install_writer(writers):
     """Partition columns are named as Spark names them, `partitionOverwriteMode=dynamic` replaces only the partitions that are written, a table that exists can be
     overwritten by `saveAsTable`, and formats that Sail cannot write are written here."""
-    save, save_as_table = writers.save, writers.saveAsTable
+    save, save_as_table, insert_into = writers.save, writers.saveAsTable, writers.insertInto
 
     def save_files(self, path=None, format=None, mode=None, partitionBy=None, **options):
         self.mode(mode).options(**options)
@@ -182,7 +192,11 @@ def _install_writer(writers):
                     storage.delete_below(prefix)
                 self.mode("append")
         _files(self)
+        renamed = outputs.is_in_s3(target) and kind in ("parquet", "csv", "json", "text")
+        before = outputs.made_by_sail(target) if renamed and self._write.mode == "append" else ()
         save(self, path)
+        if renamed:
+            outputs.rename(target, before)
 
     def save_table(self, name, format=None, mode=None, partitionBy=None, **options):
         self.mode(mode).options(**options)
@@ -200,11 +214,20 @@ def _install_writer(writers):
             self.mode("append")
         if keys:
             self._write._child = named_partitions(frame_of(self), keys)._plan
+        if not self._write.options.get("path"):
+            outputs.placed(name)
         _files(self)
         save_as_table(self, name)
+        if keys:
+            outputs.register_partitions(name)
+
+    def insert(self, tableName, overwrite=None):
+        insert_into(self, tableName, overwrite)
+        outputs.register_partitions(tableName)
 
     writers.save = save_files
     writers.saveAsTable = save_table
+    writers.insertInto = insert
 
 
 def frame_of(writer):

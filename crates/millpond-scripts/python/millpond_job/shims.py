@@ -7,6 +7,7 @@ raises `EngineLacks`, which names the setting to change. `millpond_job.sail` add
 
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import sys
 import types
 
@@ -87,6 +88,7 @@ def _patch(module):
     _patch_sessions(context)
     _patch_frames()
     _patch_types()
+    _patch_functions()
     if engine.is_sail():
         from millpond_job import sail
 
@@ -143,15 +145,20 @@ def _patch_sessions(context):
 
 def _patch_tables(sessions, frames):
     """Statements and `table` see all tables of the catalog (`millpond_job.catalog`)."""
-    from millpond_job import catalog, sail
+    from millpond_job import catalog, sail, statements
 
     sql, table = sessions.sql, sessions.table
     frames._millpond_view = frames.createOrReplaceTempView
     catalog.install(frames)
 
     def sql_of(self, sqlQuery, args=None, **kwargs):
-        text = sail.statement(sqlQuery) if engine.is_sail() else sqlQuery
-        return sql(self, catalog.statement(self, text), args, **kwargs)
+        if not engine.is_sail():
+            return sql(self, catalog.statement(self, sqlQuery), args, **kwargs)
+        answer = statements.answered(self, sqlQuery)
+        if answer is None:
+            answer = sql(self, catalog.statement(self, sail.statement(sqlQuery)), args, **kwargs)
+            statements.done(sqlQuery)
+        return answer
 
     def table_of(self, tableName):
         return table(self, catalog.table(self, tableName))
@@ -192,3 +199,20 @@ def _patch_types():
         return made() if made else known(at, *args, **kwargs)
 
     arrow_types.from_arrow_type = from_arrow_type
+
+
+def _patch_functions():
+    """`from pyspark.sql.functions import *` gives what it gave in Spark 3, where the module had no `__all__`: old names of functions, and what it imported itself."""
+    import functools
+
+    import pyspark.sql.functions as functions
+    from pyspark.sql import Column, DataFrame, types
+
+    brought = {"sys": sys, "functools": functools, "Column": Column, "DataFrame": DataFrame, "SparkContext": sys.modules["pyspark"].SparkContext}
+    brought.update({name: getattr(types, name) for name in ("ArrayType", "DataType", "StringType", "StructType")})
+    old = ("approxCountDistinct", "bitwiseNOT", "countDistinct", "shiftLeft", "shiftRight", "shiftRightUnsigned", "sumDistinct", "toDegrees", "toRadians")
+    for name, value in brought.items():
+        if not hasattr(functions, name):
+            setattr(functions, name, value)
+    names = [name for name in (*old, *brought) if hasattr(functions, name)]
+    functions.__all__ = [*functions.__all__, *(name for name in names if name not in functions.__all__)]

@@ -8,6 +8,9 @@ import re
 import threading
 from urllib.parse import quote, unquote
 
+#: Spark's name of the directory of rows whose partition column is NULL or empty (Hive's `hive.exec.default.partition.name`).
+NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+
 _lock = threading.Lock()
 
 
@@ -51,6 +54,11 @@ def quoted(path):
     if not found:
         return path
     return found.group(1) + quote(found.group(2) or "", safe="/=:,+@&$!'()~;-._ ")
+
+
+def unquoted(path):
+    """The path that `quoted` made its argument of."""
+    return unquote(path)
 
 
 def pages(bucket, prefix, delimiter=None):

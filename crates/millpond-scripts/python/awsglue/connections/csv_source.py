@@ -6,6 +6,7 @@ Glue's DynamicFrames; an empty number is NULL. A value that is not of its column
 
 import csv
 import io
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from awsglue.connections import flag
@@ -201,12 +202,13 @@ def _typed(source, dialect, fields):
         choices = {field.name for index, field in enumerate(typed) if found[index]}
         columns = [_column(field, field.name in choices) for field in fields]
     else:
-        # The crawler has seen every value: the engine reads the types itself, and a value that does not fit ends the run with its line.
-        raw = _read(source, dialect, fields)
-        columns = [
-            F.coalesce(F.col(quoted(f.name)), F.lit("")).alias(f.name) if isinstance(f.dataType, StringType) else F.col(quoted(f.name))
-            for f in fields
-        ]
+        # Looking for choices would read it all twice: as in SQL, a value that does not fit is NULL.
+        if typed:
+            sys.stderr.write(
+                f"WARNING: {source.name} has {source.size_bytes >> 20} MB of CSV, too much to look for choices in: values that do not fit their columns' types are NULL\n"
+            )
+        raw = _read(source, dialect, [StructField(field.name, StringType()) for field in fields])
+        columns = [_column(field, False) for field in fields]
     df = raw.select(*columns, *[F.col(quoted(key)) for key in keys])
     if not choices:
         return DynamicFrame.fromDF(df, source.context, source.name)
@@ -229,8 +231,9 @@ def _filled(field):
 def _cast(field):
     from pyspark.sql import functions as F
 
-    # With spark.sql.ansi.enabled=false a cast that fails is NULL.
-    return F.trim(F.col(quoted(field.name))).cast(field.dataType)
+    # Where there is no `try_cast` (Spark 3) a cast that fails is NULL.
+    text = F.trim(F.col(quoted(field.name)))
+    return (getattr(text, "try_cast", None) or text.cast)(field.dataType)
 
 
 def _column(field, is_choice):

@@ -3,15 +3,19 @@
 Files are read as the listing named them. Those that share a format, a compression and a partition are one read; reads are joined by name.
 """
 
+import json
 import re
 
 from awsglue.connections import Unsupported, csv_source, flag, listed
 from awsglue.connections.types import quoted, spark_fields
 from millpond_job import engine, readers, run, storage
+from millpond_job.storage import NULL_PARTITION
 
 FORMATS = ("csv", "json", "parquet", "glueparquet", "orc", "avro")
 #: Reads that one plan joins; more partitions than that are read by one pass in Python (`millpond_job.readers`), whose plan does not grow.
 READS_MAX = 64
+#: How much of a JSON file is looked at for whether its lines are documents, bytes.
+LOOKED_AT_BYTES = 1 << 20
 _NAMES = {"glueparquet": "parquet", "parquetfile": "parquet", "tsv": "csv"}
 
 
@@ -21,7 +25,7 @@ class Source:
     def __init__(self, glue_context, answer, kind, options, name, catalog=False):
         self.context = glue_context
         self.session = glue_context.spark_session
-        self.files = [one for one in answer.get("Files", []) if one.get("Size", 1) > 0]
+        self.files = [_with_nulls(one) for one in answer.get("Files", []) if one.get("Size", 1) > 0]
         self.kind = _NAMES.get(kind, kind)
         self.options = options
         self.name = name
@@ -41,6 +45,12 @@ class Source:
     @property
     def size_bytes(self):
         return sum(one.get("Size", 0) for one in self.files)
+
+
+def _with_nulls(one):
+    """A file whose partition has NULL where its directory has Hive's name for it."""
+    values = one.get("Partition")
+    return {**one, "Partition": [None if value == NULL_PARTITION else value for value in values]} if values and NULL_PARTITION in values else one
 
 
 def from_options(glue_context, options, kind, format_options, transformation_ctx):
@@ -149,10 +159,34 @@ def _json(source):
             reader = reader.option("wholetext", True)
         return reader.text(locations(files))
 
-    df = joined(source, read)
+    if multiline and engine.is_sail():
+        # Sail splits texts at line ends, `wholetext` or not.
+        df = readers.frame(source.session, "whole", source.files, "value string", {}, [(field.name, field.dataType) for field in source.key_fields])
+    else:
+        if not multiline:
+            _of_lines(source.files[0]["Path"])
+        df = joined(source, read)
     return DynamicFrame._from_json_text(
         df, source.context, source.name, column="value", json_path=path, keep=[field.name for field in source.key_fields]
     )
+
+
+def _of_lines(path):
+    """Raises ValueError where no line at the beginning of a file is a JSON document: the file is one document over several lines."""
+    with readers.stream(storage.filesystem(), path) as file:
+        lines = file.read(LOOKED_AT_BYTES + 1)
+    lines, cut = lines[:LOOKED_AT_BYTES], len(lines) > LOOKED_AT_BYTES
+    lines = lines.decode("utf-8-sig", "replace").split("\n")
+    # What was cut off says nothing.
+    lines = [line for line in (lines[:-1] if cut else lines) if line.strip()]
+    for line in lines:
+        try:
+            if isinstance(json.loads(line), (dict, list)):
+                return
+        except ValueError:
+            continue
+    if lines:
+        raise ValueError(f'{path}: no line of it is a JSON document; for documents over several lines give format_options={{"multiline": True}}')
 
 
 def _columnar(source):
@@ -231,8 +265,6 @@ def _widened(frames):
 
 def _hive_partitions(source, paths):
     """Partitions by directories `key=value` below the paths, as Spark finds them: a column is of whole numbers where all its values are."""
-    from millpond_job.sail import NULL_PARTITION
-
     roots = sorted((re.sub(r"^s3[an]://", "s3://", path).rstrip("/") + "/" for path in paths), key=len, reverse=True)
     found = []
     for one in source.files:

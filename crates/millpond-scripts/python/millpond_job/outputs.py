@@ -1,0 +1,109 @@
+"""What Spark leaves behind after a write and Sail does not: files named `part-…`, and partitions of tables in the catalog."""
+
+import os
+import re
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+from millpond_job import engine, storage
+
+#: Objects above this size, bytes, are not copied in one request (S3's limit for CopyObject).
+COPY_BYTES_MAX = 5 << 30
+#: Files that are renamed at once.
+RENAMES_AT_ONCE = 16
+#: Names that Sail gives to files of a write: its own number, and the task's where there are several.
+_MADE = re.compile(r"[A-Za-z0-9]{16}(?:_(\d+))?(\.(?:.*\.)?(?:parquet|csv|json|txt|text)(?:\.\w+)?)\Z")
+
+
+def made_by_sail(target):
+    """Keys of files below a target that have names of Sail's."""
+    bucket, prefix = storage.split(target.rstrip("/") + "/")
+    return {
+        entry["Key"]: entry["Size"] for contents, _ in storage.pages(bucket, prefix) for entry in contents if _MADE.match(os.path.basename(entry["Key"]))
+    }
+
+
+def rename(target, before):
+    """Gives the files that Sail just made below a target names of Spark's; `before` are those that were there (`made_by_sail`).
+
+    A file is copied, then deleted, by the run's own session; scripts look for `part-`, and see nothing else.
+    """
+    bucket, _ = storage.split(target)
+    s3 = storage.client("s3")
+    write = uuid.uuid4()
+
+    def one(numbered):
+        number, (key, size) = numbered
+        directory, name = os.path.split(key)
+        found = _MADE.match(name)
+        mark = "." if re.search(r"(^|/)[^/=]+=[^/]*$", directory) else "-"
+        to = f"{directory}/part-{number:05}-{write}{mark}c000{found.group(2)}".lstrip("/")
+        source = {"Bucket": bucket, "Key": key}
+        if size < COPY_BYTES_MAX:
+            s3.copy_object(Bucket=bucket, Key=to, CopySource=source)
+        else:
+            s3.copy(source, bucket, to)
+        s3.delete_object(**source)
+
+    made = sorted((key, size) for key, size in made_by_sail(target).items() if key not in before)
+    with ThreadPoolExecutor(RENAMES_AT_ONCE) as pool:
+        list(pool.map(one, enumerate(made)))
+
+
+def is_in_s3(target):
+    """Whether a target is one whose files can be renamed."""
+    return bool(target) and target.startswith(("s3://", "s3a://", "s3n://"))
+
+
+def placed(name):
+    """Raises AnalysisException for a table that would be made in a database without a place in S3: its files would be lost with this process."""
+    database, table = storage.table_of(name, engine.session().catalog.currentDatabase())
+    glue = storage.client("glue")
+    try:
+        glue.get_table(DatabaseName=database, Name=table)
+        return
+    except glue.exceptions.EntityNotFoundException:
+        pass
+    try:
+        location = glue.get_database(Name=database)["Database"].get("LocationUri")
+    except glue.exceptions.EntityNotFoundException:
+        return
+    if not location:
+        from pyspark.errors import AnalysisException
+
+        raise AnalysisException(
+            f"The database {database} has no LocationUri, so there is no place for the table {table}: "
+            f'give one, .option("path", "s3://…").saveAsTable("{database}.{table}"), or set the database\'s LocationUri.'
+        )
+
+
+def register_partitions(name):
+    """Puts the partitions that have files below a table's location into the catalog, with the end of the run; Sail writes their files only."""
+    from awsglue.connections import s3_sink
+    from millpond_job import run
+
+    database, table = storage.table_of(name, engine.session().catalog.currentDatabase())
+    glue = storage.client("glue")
+    try:
+        found = glue.get_table(DatabaseName=database, Name=table)["Table"]
+    except glue.exceptions.EntityNotFoundException:
+        return
+    descriptor = found.get("StorageDescriptor", {})
+    location, keys = descriptor.get("Location") or "", found.get("PartitionKeys", [])
+    parameters = {key.lower(): str(value).lower() for key, value in found.get("Parameters", {}).items()}
+    if not keys or not is_in_s3(location) or parameters.get("table_type") == "iceberg" or "delta" in (parameters.get("spark.sql.sources.provider"), parameters.get("table_type")):
+        return
+    kind = (parameters.get("classification") or s3_sink.format_of(descriptor) or "parquet").lower()
+    location = re.sub(r"^s3[an]://", "s3://", location).rstrip("/") + "/"
+    run.current().update_table(
+        Database=database,
+        Table=table,
+        Columns=descriptor.get("Columns", []),
+        PartitionKeys=keys,
+        Partitions=s3_sink.partitions(location, [key["Name"] for key in keys]),
+        Location=location,
+        Format=kind,
+        SerdeParameters=descriptor.get("SerdeInfo", {}).get("Parameters", {}),
+        Behavior="UPDATE_IN_DATABASE",
+        Create=False,
+    )

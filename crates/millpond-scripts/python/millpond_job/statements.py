@@ -1,0 +1,81 @@
+"""Statements of Spark's SQL that Sail does not know: those about caches mean nothing here, settings are taken, partitions are the catalog's."""
+
+import re
+
+from millpond_job import casts, engine, outputs, storage
+
+_NAME = r"((?:`[^`]+`|[\w.])+)"
+_NOTHING = re.compile(r"(?:uncache\s+table|clear\s+cache|refresh(?:\s+table|\s+function)?|analyze\s+tables?)\b", re.IGNORECASE)
+_CACHE = re.compile(rf"cache\s+(?:lazy\s+)?table\s+{_NAME}\s*(?:options\s*\([^)]*\)\s*)?(?:(?:as\s+)?((?:select|with)\b.*))?\Z", re.IGNORECASE | re.DOTALL)
+_SET = re.compile(r"set\s+([A-Za-z_][\w.\-]*)\s*(?:=\s*(.*))?\Z", re.IGNORECASE | re.DOTALL)
+_REPAIR = re.compile(rf"(?:msck\s+)?repair\s+table\s+{_NAME}(?:\s+(?:add|sync)\s+partitions)?\Z|alter\s+table\s+{_NAME}\s+recover\s+partitions\Z", re.IGNORECASE)
+_SHOW = re.compile(rf"show\s+partitions\s+{_NAME}\Z", re.IGNORECASE)
+_INSERT = re.compile(rf"insert\s+(?:into|overwrite)\s+(?:table\s+)?{_NAME}", re.IGNORECASE)
+
+
+def install():
+    """Methods of `spark.catalog` that mean nothing here."""
+    from pyspark.sql.connect.catalog import Catalog
+
+    def nothing(self, *args, **kwargs):
+        """Nothing to do: Sail reads again each time."""
+
+    for name in ("clearCache", "refreshTable", "refreshByPath", "cacheTable", "uncacheTable"):
+        setattr(Catalog, name, nothing)
+    Catalog.isCached = lambda self, tableName: False
+    Catalog.recoverPartitions = lambda self, tableName: outputs.register_partitions(tableName)
+
+
+def answered(session, sql):
+    """The answer of a statement that Sail does not know, or None for all others."""
+    if not isinstance(sql, str):
+        return None
+    text = sql.strip().rstrip(";").rstrip()
+    if _NOTHING.match(text):
+        return _none(session)
+    found = _CACHE.match(text)
+    if found:
+        if found.group(2):
+            session.sql(f"CREATE OR REPLACE TEMPORARY VIEW {found.group(1)} AS {found.group(2)}")
+        return _none(session)
+    found = _SET.match(text)
+    if found and not found.group(1).lower().startswith("datafusion.") and found.group(1).lower() not in ("time", "catalog", "role", "variable", "var"):
+        return _setting(session, found.group(1), found.group(2))
+    found = _REPAIR.match(text)
+    if found:
+        outputs.register_partitions(found.group(1) or found.group(2))
+        return _none(session)
+    found = _SHOW.match(text)
+    if found:
+        return _partitions(session, found.group(1))
+    return None
+
+
+def done(sql):
+    """What follows a statement that ran: an insert may have made partitions."""
+    found = _INSERT.match(sql.strip()) if isinstance(sql, str) else None
+    if found and found.group(1).lower() != "directory":
+        outputs.register_partitions(found.group(1))
+
+
+def _none(session):
+    return session.createDataFrame([], "result string").limit(0)
+
+
+def _setting(session, key, value):
+    if value is None:
+        value = session.conf.get(key, None) or engine.settings().get(key, "<undefined>")
+    else:
+        value = value.strip()
+        engine.configure(key, value)
+        casts.remember(key, value)
+    return session.createDataFrame([(key, value)], "key string, value string")
+
+
+def _partitions(session, name):
+    database, table = storage.table_of(name, session.catalog.currentDatabase())
+    glue = storage.client("glue")
+    keys = [key["Name"] for key in glue.get_table(DatabaseName=database, Name=table)["Table"].get("PartitionKeys", [])]
+    pages = glue.get_paginator("get_partitions").paginate(DatabaseName=database, TableName=table)
+    rows = [("/".join(f"{key}={value}" for key, value in zip(keys, one["Values"])),) for page in pages for one in page["Partitions"]]
+    return session.createDataFrame(sorted(rows), "partition string")
