@@ -148,3 +148,108 @@ pub fn open_to_all(path: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// The room of a file system, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// All of it.
+    pub total_bytes: u64,
+    /// What who is not root may still write.
+    pub free_bytes: u64,
+}
+
+impl Space {
+    /// Whether less is free than 1 GiB or 2% of it.
+    pub fn is_nearly_full(self) -> bool {
+        self.free_bytes < (self.total_bytes / 50).max(1 << 30)
+    }
+}
+
+/// The room of the file system that `path` lies in; none where it does not say.
+pub fn space(path: &Path) -> Option<Space> {
+    let found = nix::sys::statvfs::statvfs(path).ok()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.fragment_size());
+    (found.blocks() > 0).then(|| Space { total_bytes: bytes(found.blocks()), free_bytes: bytes(found.blocks_available()) })
+}
+
+/// Copies a tree that somebody made who is not trusted: as this program's own files, readable by all. `to` is a directory, or is made.
+///
+/// # Errors
+/// There is anything but directories and ordinary files, or more than `bytes_max` bytes (an entry counts as 256 besides what is in it).
+pub fn copy_plain_tree(from: &Path, to: &Path, bytes_max: u64) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let refused =
+        |path: &Path, why: &str| Err(io::Error::other(format!("{} {why}", path.strip_prefix(from).unwrap_or(path).display())));
+    if !std::fs::symlink_metadata(from)?.is_dir() {
+        return refused(from, "what was made is no directory");
+    }
+    // Followed nowhere and waited for nowhere, whatever lies there by now.
+    let careful = (nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK).bits();
+    let mut left = bytes_max;
+    let mut found = vec![(from.to_owned(), to.to_owned())];
+    while let Some((from, to)) = found.pop() {
+        match std::fs::create_dir(&to) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o755))?,
+        }
+        for entry in std::fs::read_dir(&from)? {
+            let entry = entry?;
+            let (source, target) = (entry.path(), to.join(entry.file_name()));
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                found.push((source.clone(), target));
+                left = left.saturating_sub(256);
+            } else if kind.is_file() {
+                let mut file = std::fs::File::options().read(true).custom_flags(careful).open(&source)?;
+                let metadata = file.metadata()?;
+                if !metadata.is_file() {
+                    return refused(&source, "is no ordinary file");
+                }
+                let mode = if metadata.permissions().mode() & 0o111 == 0 { 0o644 } else { 0o755 };
+                let mut copy = std::fs::File::create_new(&target)?;
+                let copied = io::copy(&mut io::Read::take(&mut file, left.saturating_add(1)), &mut copy)?;
+                copy.set_permissions(std::fs::Permissions::from_mode(mode))?;
+                left = left.saturating_sub(copied.saturating_add(256));
+            } else {
+                return refused(&source, "is neither a directory nor an ordinary file");
+            }
+            if left == 0 {
+                return refused(&source, "is where it gets larger than it may be");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_tree_only_directories_and_ordinary_files_are_copied() {
+        let directory = tempfile::tempdir().unwrap();
+        let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+        std::fs::create_dir_all(from.join("a/b")).unwrap();
+        std::fs::write(from.join("a/b/x"), "text").unwrap();
+        std::fs::set_permissions(from.join("a/b/x"), std::fs::Permissions::from_mode(0o6700)).unwrap();
+        copy_plain_tree(&from, &to, 1 << 20).unwrap();
+        assert_eq!(std::fs::read(to.join("a/b/x")).unwrap(), b"text");
+        assert_eq!(std::fs::metadata(to.join("a/b/x")).unwrap().permissions().mode() & 0o7777, 0o755);
+        // A file with a hole takes nothing where it lies, and would here.
+        std::fs::File::create(from.join("a/hole")).unwrap().set_len(2 << 20).unwrap();
+        assert!(copy_plain_tree(&from, &directory.path().join("large"), 1 << 20).unwrap_err().to_string().contains("a/hole"));
+        std::fs::remove_file(from.join("a/hole")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", from.join("a/link")).unwrap();
+        assert!(copy_plain_tree(&from, &directory.path().join("linked"), 1 << 20).unwrap_err().to_string().contains("a/link"));
+        assert!(copy_plain_tree(&from.join("a/link"), &directory.path().join("no"), 1 << 20).is_err());
+    }
+
+    #[test]
+    fn a_file_system_is_nearly_full_below_a_gibibyte_or_two_percent() {
+        let (total_bytes, gib) = (100u64 << 30, 1u64 << 30);
+        assert!(Space { total_bytes, free_bytes: 2 * gib - 1 }.is_nearly_full());
+        assert!(!Space { total_bytes, free_bytes: 2 * gib }.is_nearly_full());
+        assert!(Space { total_bytes: 8 * gib, free_bytes: gib - 1 }.is_nearly_full());
+        assert!(space(Path::new("/")).is_some_and(|space| space.total_bytes >= space.free_bytes));
+    }
+}

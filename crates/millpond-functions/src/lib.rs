@@ -29,7 +29,7 @@ pub mod sandbox;
 mod spec;
 
 pub use error::{HostError, HostErrorKind, RuntimeMissing};
-pub use files::{open_to_all, remove_tree};
+pub use files::{Space, copy_plain_tree, open_to_all, remove_tree, space};
 pub use host::Host;
 pub use isolation::inspect;
 pub use life::End;

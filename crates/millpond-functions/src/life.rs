@@ -29,6 +29,8 @@ pub enum End {
     OutOfMemory,
     /// It wrote more to `/tmp` than it may.
     OutOfDisk,
+    /// The file system of its `/tmp` was about to be full, by whomever.
+    DiskFull,
     /// Its program could not be run.
     NotRun(String),
     /// It could not be shut in.
@@ -44,7 +46,7 @@ impl End {
             Self::Exited(0) | Self::Ended => "Runtime exited without providing a reason".into(),
             Self::Exited(code) => format!("Runtime exited with error: exit status {code}"),
             Self::Killed(signal) => format!("Runtime exited with error: signal: {}", signal_name(*signal)),
-            Self::OutOfMemory | Self::OutOfDisk => "Runtime exited with error: signal: killed".into(),
+            Self::OutOfMemory | Self::OutOfDisk | Self::DiskFull => "Runtime exited with error: signal: killed".into(),
             Self::NotRun(reason) | Self::Failed(reason) => reason.clone(),
         }
     }

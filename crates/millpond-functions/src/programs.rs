@@ -5,7 +5,7 @@
 
 use crate::cgroups::Cgroup;
 use crate::error::{HostError, RuntimeMissing};
-use crate::files::Directories;
+use crate::files::{Directories, space};
 use crate::host::{LOOK_TIME, LOOKS_A_SWEEP, look_at_disk, make_own};
 use crate::isolation::{self, Found, USERS, USERS_FIRST};
 use crate::layout::{NOBODY, SEEN_USER, system_files};
@@ -62,6 +62,8 @@ pub struct Program {
     pub memory_bytes_max: u64,
     /// What may lie in its `/tmp`, bytes.
     pub disk_bytes_max: u64,
+    /// Whether its `/tmp` stays until [`Running`] is dropped; else it goes as soon as the program has ended.
+    pub keeps_tmp: bool,
 }
 
 /// A place for a program that is to be started, and its directory; removed when dropped.
@@ -108,6 +110,7 @@ pub struct Running {
     pub stdout: Option<OwnedFd>,
     /// What it says of errors.
     pub stderr: Option<OwnedFd>,
+    kept: Option<Desk>,
 }
 
 impl Running {
@@ -124,6 +127,11 @@ impl Running {
     /// Waits until nothing of it is left.
     pub async fn is_gone(&self) {
         self.life.is_gone().await;
+    }
+
+    /// Its `/tmp`, as this program sees it, where [`Program::keeps_tmp`] says so.
+    pub fn tmp(&self) -> Option<PathBuf> {
+        self.kept.as_ref().map(Desk::tmp)
     }
 
     /// The most memory that it was seen to take, bytes.
@@ -222,14 +230,15 @@ impl Programs {
             writer,
             errors: Some(errors),
             cgroup,
-            own: Some(desk.own.clone()),
+            own: (!program.keeps_tmp).then(|| desk.own.clone()),
             memory_bytes_max: program.memory_bytes_max,
         };
         let begun = life::begin(birth);
-        desk.used = begun.is_ok();
+        desk.used = begun.is_ok() && !program.keeps_tmp;
         let life = begun?;
         inner.lives().push(Arc::clone(&life));
-        Ok(Running { life, stdout: Some(stdout.into()), stderr: Some(stderr.into()) })
+        let kept = program.keeps_tmp.then_some(desk);
+        Ok(Running { life, stdout: Some(stdout.into()), stderr: Some(stderr.into()), kept })
     }
 
     /// Ends all programs.
@@ -302,6 +311,16 @@ fn binds(reads: &[(PathBuf, PathBuf)], system: &[Bind]) -> Vec<Bind> {
     kept
 }
 
+/// Ends a program while the file system of its `/tmp` still has room for others. Files that are open and have no name any more are in no directory: only
+/// the file system counts them.
+fn look_at_file_system(life: &Life) {
+    if let Some((directory, _)) = &life.disk
+        && space(directory).is_some_and(|space| space.is_nearly_full())
+    {
+        life.kill(Some(End::DiskFull));
+    }
+}
+
 /// Looks at memory and disks, and ends what takes too much, until nobody runs programs any more.
 async fn watch(inner: Weak<Inner>) {
     let mut looks = 0u32;
@@ -316,7 +335,10 @@ async fn watch(inner: Weak<Inner>) {
         lives.iter().for_each(|life| life.look_at_memory());
         looks = looks.wrapping_add(1);
         if looks.is_multiple_of(LOOKS_A_SWEEP) && !lives.is_empty() {
-            let measure = move || lives.iter().for_each(|life| look_at_disk(life));
+            let measure = move || {
+                lives.iter().for_each(|life| look_at_disk(life));
+                lives.iter().for_each(|life| look_at_file_system(life));
+            };
             let _ = tokio::task::spawn_blocking(measure).await;
         }
     }

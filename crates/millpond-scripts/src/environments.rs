@@ -11,6 +11,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
+/// In the names of directories that are not whole yet.
+const UNFINISHED: &str = ".unfinished";
+
+/// No installation takes so long, milliseconds.
+const UNFINISHED_MS: i64 = 24 * 60 * 60 * 1_000;
+
 /// What runs the Spark of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Engine {
@@ -155,7 +161,31 @@ pub fn digest(texts: &[&str]) -> String {
     hex::encode(&hasher.finalize()[..6])
 }
 
-/// Makes the directory `name` by `make`, which gets another path for it, unless it is there; by one process at a time.
+/// Removes, behind everybody's back, what installations of servers that were killed left long ago. `now_ms`: milliseconds since 1970.
+pub fn remove_unfinished(directory: PathBuf, now_ms: i64) {
+    std::thread::spawn(move || {
+        for path in unfinished_before(&directory, now_ms.saturating_sub(UNFINISHED_MS)) {
+            if let Err(error) = millpond_functions::remove_tree(&path) {
+                tracing::warn!(directory = %path.display(), %error, "what an installation left cannot be removed");
+            }
+        }
+    });
+}
+
+/// Unfinished directories that were last changed before.
+fn unfinished_before(directory: &Path, before_ms: i64) -> Vec<PathBuf> {
+    let changed_ms = |path: &Path| {
+        let since = std::fs::symlink_metadata(path).ok()?.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_millis()).ok()
+    };
+    let is_old = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with('.') && name.contains(UNFINISHED) && changed_ms(path).is_some_and(|changed| changed < before_ms)
+    };
+    std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).filter(is_old).collect()
+}
+
+/// Makes the directory `name` by `make`, which gets another, empty directory to fill, unless it is there; by one process at a time.
 pub async fn made_once(
     directory: &Path,
     name: &str,
@@ -169,17 +199,14 @@ pub async fn made_once(
     if place.is_dir() {
         return Ok(());
     }
-    let unfinished = directory.join(format!(".{name}.unfinished"));
-    let _ = std::fs::remove_dir_all(&unfinished);
-    let made = make(unfinished.clone()).await;
-    if let Err(reason) = made {
-        let _ = std::fs::remove_dir_all(&unfinished);
-        return Err(reason);
-    }
-    let (from, to) = (unfinished, place);
+    // A name of its own each time: an installation can outlive a server that was killed, and must not write into the next one. Removed when dropped.
+    let unfinished =
+        tempfile::Builder::new().prefix(&format!(".{name}{UNFINISHED}-{}-", std::process::id())).tempdir_in(directory);
+    let unfinished = unfinished.map_err(said)?;
+    make(unfinished.path().to_owned()).await?;
     let moved = tokio::task::spawn_blocking(move || {
-        millpond_functions::open_to_all(&from)?;
-        std::fs::rename(&from, &to)
+        millpond_functions::open_to_all(unfinished.path())?;
+        std::fs::rename(unfinished.path(), &place)
     });
     moved.await.map_err(|error| error.to_string())?.map_err(said)
 }
@@ -208,18 +235,28 @@ mod tests {
             made_once(directory.path(), "x", &|_| {}, async |unfinished: PathBuf| {
                 count.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                std::fs::create_dir(unfinished).map_err(|error| error.to_string())
+                std::fs::write(unfinished.join("file"), "").map_err(|error| error.to_string())
             })
         };
         let (one, two) = tokio::join!(make(), make());
         assert_eq!((one, two, count.load(Ordering::Relaxed)), (Ok(()), Ok(()), 1));
         let failed = made_once(directory.path(), "y", &|_| {}, async |unfinished: PathBuf| {
-            std::fs::create_dir(unfinished).unwrap();
+            std::fs::write(unfinished.join("file"), "").unwrap();
             Err("no network".into())
         });
         assert_eq!(failed.await, Err("no network".into()));
         let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().flatten().filter(|entry| entry.path().is_dir()).collect();
         assert_eq!(left.len(), 1, "{left:?}");
+    }
+
+    #[test]
+    fn only_old_unfinished_directories_are_left_overs() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in [".x.unfinished-1-abc", "x", ".x.lock"] {
+            std::fs::create_dir(directory.path().join(name)).unwrap();
+        }
+        assert_eq!(unfinished_before(directory.path(), 0), Vec::<PathBuf>::new());
+        assert_eq!(unfinished_before(directory.path(), i64::MAX), [directory.path().join(".x.unfinished-1-abc")]);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod bundle;
 mod environments;
 mod error;
+mod installer;
 mod modules;
 mod output;
 mod pip;

@@ -1,11 +1,12 @@
 //! What a job wants besides its environment: `--additional-python-modules`, as a directory that is cached by the list.
 //!
-//! Only wheels are taken: to build a source distribution is to run its code, outside of the sandbox.
+//! Only wheels are asked for. A wheel can still ask for a source distribution by its address, and to build one is to run its code: so pip itself runs in
+//! the sandbox (see [`crate::installer`]).
 
-use crate::environments::{Environment, digest, made_once};
-use crate::{Progress, ScriptError, pip};
+use crate::environments::{digest, made_once};
+use crate::installer::Installer;
+use crate::{Progress, ScriptError};
 use std::path::{Path, PathBuf};
-use tokio::process::Command;
 
 /// Modules of one job at the most.
 const MODULES_MAX: usize = 200;
@@ -61,7 +62,7 @@ fn is_requirement(text: &str) -> bool {
 /// Installs modules (names with versions, and wheels by path), unless that list is there; answers the directory to import from.
 pub async fn ready(
     directory: &Path,
-    environment: &Environment,
+    installer: &Installer<'_>,
     modules: &[String],
     wheels: &[PathBuf],
     options: &InstallerOptions,
@@ -75,6 +76,7 @@ pub async fn ready(
             "--additional-python-modules: '{wrong}' is not taken; write names with versions (`scikit-learn==1.5.1`) or s3:// addresses of wheels."
         )));
     }
+    let environment = installer.environment;
     let mut key: Vec<String> = vec![environment.directory.to_string_lossy().into_owned(), options.0.join(" ")];
     key.extend(modules.iter().cloned());
     for wheel in wheels {
@@ -88,10 +90,7 @@ pub async fn ready(
     let names: Vec<String> = modules.iter().cloned().chain(wheels.iter().map(|wheel| wheel.display().to_string())).collect();
     progress(&format!("Installing {}", names.join(", ")));
     let made = made_once(directory, &name, progress, async |unfinished: PathBuf| {
-        let mut install = Command::new(environment.program());
-        install.args(["-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--only-binary=:all:"]);
-        install.args(&options.0).arg("--target").arg(&unfinished).args(modules).args(wheels);
-        pip::run(install, "additional modules", progress).await
+        installer.install(&options.0, modules, wheels, &unfinished, progress).await
     });
     made.await.map_err(|reason| {
         ScriptError::Setup(format!(

@@ -1,6 +1,7 @@
 //! Scripts: started in the sandbox, listened to, and ended.
 
 use crate::environments::{self, Engine, Environment};
+use crate::installer::Installer;
 use crate::modules::{self, InstallerOptions};
 use crate::output::{Stream, pump};
 use crate::{Progress, ScriptError, bundle};
@@ -120,6 +121,8 @@ pub enum How {
     OutOfMemory,
     /// It wrote more to `/tmp` than it may.
     OutOfDisk,
+    /// The file system of its `/tmp` was about to be full.
+    DiskFull,
     /// It was told to end.
     Stopped,
     /// It could not be started.
@@ -155,6 +158,7 @@ impl Running {
             End::Killed(signal) => How::Killed(signal),
             End::OutOfMemory => How::OutOfMemory,
             End::OutOfDisk => How::OutOfDisk,
+            End::DiskFull => How::DiskFull,
             End::Ended => How::Stopped,
             End::NotRun(reason) | End::Failed(reason) => How::NotRun(reason),
         }
@@ -183,6 +187,7 @@ impl Scripts {
     /// Nothing is made or started yet; what scripts of a former server left in their `/tmp` begins to be removed.
     pub fn new(settings: ScriptSettings) -> Self {
         remove_left_overs(&settings.host.directory);
+        environments::remove_unfinished(settings.environments.clone(), settings.host.env.now_ms());
         let inner = Inner { settings, programs: OnceCell::new(), compiled: tokio::sync::Mutex::default() };
         Self { inner: Arc::new(inner) }
     }
@@ -237,7 +242,14 @@ impl Scripts {
             tracing::info!("{line}");
             progress(line);
         };
-        modules::ready(&self.inner.settings.environments, environment, names, wheels, options, &told).await
+        let settings = &self.inner.settings;
+        let installer = Installer {
+            programs: self.programs().await?,
+            environment,
+            memory_bytes: settings.share_bytes(),
+            disk_bytes: settings.disk_bytes_max,
+        };
+        modules::ready(&settings.environments, &installer, names, wheels, options, &told).await
     }
 
     /// A place for a script.
@@ -317,6 +329,7 @@ impl Scripts {
             reads,
             memory_bytes_max: script.memory_bytes,
             disk_bytes_max: self.inner.settings.disk_bytes_max,
+            keeps_tmp: false,
         }
     }
 

@@ -3,10 +3,10 @@
 use crate::config::{Config, ENVIRONMENTS};
 use anyhow::{Context, Result};
 use millpond_core::log::LogSink;
-use millpond_functions::{HostSettings, IsolationWanted};
+use millpond_functions::{HostSettings, IsolationWanted, space};
 use millpond_scripts::{Engine, ScriptSettings, Scripts};
 use millpond_services::lake::Lake;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// In the lake's directory: what scripts' processes need, our packages, and environments that no setting puts elsewhere.
@@ -15,8 +15,13 @@ const DIRECTORY: &str = "scripts";
 /// How many scripts run at a time, where the configuration does not say.
 const CONCURRENCY: usize = 2;
 
-/// What one script may write to its `/tmp`, where the configuration does not say, bytes.
+/// What one script may write to its `/tmp` at the most, where the configuration does not say, bytes.
 const DISK_BYTES: u64 = 64 << 30;
+
+/// Where the configuration does not say: a quarter of what is free now, so that scripts do not fill the disk of their lake.
+fn disk_bytes(directory: &Path) -> u64 {
+    space(directory).map_or(DISK_BYTES, |space| DISK_BYTES.min(space.free_bytes / 4))
+}
 
 /// The runner. Nothing is made or started before the first script.
 pub fn over(lake: &Lake, config: &Config, endpoint: &str, logs: Arc<dyn LogSink>) -> Result<Scripts> {
@@ -40,7 +45,7 @@ pub fn over(lake: &Lake, config: &Config, endpoint: &str, logs: Arc<dyn LogSink>
         engine: wanted.engine.clone().unwrap_or(Engine::Sail),
         concurrency: wanted.concurrency.unwrap_or(CONCURRENCY),
         memory_bytes_max: host.memory_bytes_max,
-        disk_bytes_max: wanted.disk_bytes.unwrap_or(DISK_BYTES),
+        disk_bytes_max: wanted.disk_bytes.unwrap_or_else(|| disk_bytes(lake.store.directory())),
         spark_jars: wanted.spark_jars.clone(),
         directory,
         host,

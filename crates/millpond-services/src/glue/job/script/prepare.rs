@@ -66,6 +66,29 @@ fn plain_name(uri: &str) -> String {
     }
 }
 
+/// Directories of ours beside the script.
+const OURS: [&str; 2] = [".python", ".modules"];
+
+/// The files that lie beside the script, each by another name than the script, the others and what is ours.
+fn extra_files<'a>(script: &str, uris: &'a [String]) -> Result<Vec<(&'a str, String)>, String> {
+    let mut files: Vec<(&str, String)> = Vec::new();
+    for uri in uris {
+        let name = plain_name(uri);
+        let taken = if name == script {
+            "the script has that name, too".to_owned()
+        } else if OURS.contains(&name.as_str()) {
+            "Millpond keeps its own files by that name".to_owned()
+        } else if let Some((other, _)) = files.iter().find(|(_, of)| *of == name) {
+            format!("{other} has that name, too")
+        } else {
+            files.push((uri, name));
+            continue;
+        };
+        return Err(format!("--extra-files: {uri} would lie beside the script as '{name}', and {taken}; give it another name"));
+    }
+    Ok(files)
+}
+
 /// Makes all ready. The first run of an engine takes as long as its installation.
 pub(super) async fn prepare(lake: &Lake, scripts: &Scripts, run: &JobRun, wanted: &ScriptArguments) -> Result<Prepared, Unready> {
     let (output, _) = streams(run, wanted);
@@ -77,10 +100,13 @@ pub(super) async fn prepare(lake: &Lake, scripts: &Scripts, run: &JobRun, wanted
     };
     let desk = scripts.desk().await?;
     let tmp = desk.tmp();
-    let file = plain_name(&wanted.location);
+    let file = match plain_name(&wanted.location) {
+        ours if OURS.contains(&ours.as_str()) => "script.py".to_owned(),
+        name => name,
+    };
     fetch(lake, "Python script", &wanted.location, &tmp.join(&file)).await?;
-    for uri in &wanted.files {
-        fetch(lake, "--extra-files:", uri, &tmp.join(plain_name(uri))).await?;
+    for (uri, name) in extra_files(&file, &wanted.files).map_err(Unready::Lasting)? {
+        fetch(lake, "--extra-files:", uri, &tmp.join(name)).await?;
     }
     let environment = scripts.environment(&wanted.engine(scripts.settings()), PYTHON, &progress).await?;
     let (libraries, mut wheels) = libraries(lake, wanted, &tmp).await?;
@@ -144,4 +170,27 @@ pub(super) fn script(
         stderr,
     };
     (desk, script)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extra_files_have_names_that_nothing_else_has() {
+        let check = |uris: &[&str]| {
+            let uris: Vec<String> = uris.iter().map(|uri| (*uri).to_owned()).collect();
+            extra_files("job.py", &uris).map(|files| files.len())
+        };
+        assert_eq!(check(&["s3://b/a.json", "s3://b/x/b.json"]), Ok(2));
+        for (uris, why) in [
+            (&["s3://b/lib/job.py"][..], "the script has"),
+            (&["s3://b/.python"], "Millpond keeps"),
+            (&["s3://b/.modules"], "Millpond keeps"),
+            (&["s3://b/x/a", "s3://b/y/a"], "s3://b/x/a has"),
+        ] {
+            let refused = check(uris).unwrap_err();
+            assert!(refused.contains(why), "{refused}");
+        }
+    }
 }
