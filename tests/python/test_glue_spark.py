@@ -372,7 +372,8 @@ def test_files_and_partitions_are_as_spark_leaves_them(filled, tmp_path):
         glueContext.write_dynamic_frame.from_options(DynamicFrame.fromDF(df, glueContext, "f"), "s3", {"path": "s3://out/names/frame", "partitionKeys": ["p"]}, format="parquet")
         tell(rows(spark.read.parquet("s3://out/names/frame/")))
         df.write.format("parquet").partitionBy("p").saveAsTable("placed.t")
-        spark.createDataFrame([(3, "6")], "id int, p string").write.insertInto("placed.t")
+        spark.createDataFrame([(3, "6"), (4, None)], "id int, p string").write.insertInto("placed.t")
+        spark.sql("insert into placed.t select 5 as id, '7' as p")
         tell(rows(spark.table("placed.t")))
         tell(rows(spark.sql("show partitions placed.t")))
         try:
@@ -388,8 +389,8 @@ def test_files_and_partitions_are_as_spark_leaves_them(filled, tmp_path):
     assert own in keys and len(keys) == 9, keys
     assert [key for key in keys if key != own and not any(re.fullmatch(form, key) for form in forms)] == []
     assert told[0] == [[1, 5], [2, None]]
-    assert told[1] == [[1, "5"], [2, None], [3, "6"]]
-    assert told[2] == [["p=5"], ["p=6"], ["p=__HIVE_DEFAULT_PARTITION__"]]
+    assert told[1] == [[1, "5"], [2, None], [3, "6"], [4, None], [5, "7"]]
+    assert told[2] == [["p=5"], ["p=6"], ["p=7"], ["p=__HIVE_DEFAULT_PARTITION__"]]
     assert "sales has no LocationUri" in told[3]
     assert lake.sql("select count(*) from t where p in ('5', '6')", "placed") == [["2"]]
 

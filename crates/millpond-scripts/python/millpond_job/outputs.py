@@ -29,15 +29,23 @@ def rename(target, before):
     A file is copied, then deleted, by the run's own session; scripts look for `part-`, and see nothing else.
     """
     bucket, _ = storage.split(target)
-    s3 = storage.client("s3")
     write = uuid.uuid4()
 
-    def one(numbered):
-        number, (key, size) = numbered
+    made = sorted((key, size) for key, size in made_by_sail(target).items() if key not in before)
+    moves = []
+    for number, (key, size) in enumerate(made):
         directory, name = os.path.split(key)
-        found = _MADE.match(name)
         mark = "." if re.search(r"(^|/)[^/=]+=[^/]*$", directory) else "-"
-        to = f"{directory}/part-{number:05}-{write}{mark}c000{found.group(2)}".lstrip("/")
+        moves.append((key, size, f"{directory}/part-{number:05}-{write}{mark}c000{_MADE.match(name).group(2)}".lstrip("/")))
+    _move(bucket, moves)
+
+
+def _move(bucket, moves):
+    """Moves objects: (key, size, new key)."""
+    s3 = storage.client("s3")
+
+    def one(move):
+        key, size, to = move
         source = {"Bucket": bucket, "Key": key}
         if size < COPY_BYTES_MAX:
             s3.copy_object(Bucket=bucket, Key=to, CopySource=source)
@@ -45,9 +53,21 @@ def rename(target, before):
             s3.copy(source, bucket, to)
         s3.delete_object(**source)
 
-    made = sorted((key, size) for key, size in made_by_sail(target).items() if key not in before)
     with ThreadPoolExecutor(RENAMES_AT_ONCE) as pool:
-        list(pool.map(one, enumerate(made)))
+        list(pool.map(one, moves))
+
+
+def _name_nulls(location, keys):
+    """Inserts of Sail's leave the name of NULL's directory empty (`key=`): it gets Spark's."""
+    bucket, prefix = storage.split(location)
+    empty = {f"{key}=": f"{key}={storage.NULL_PARTITION}" for key in keys}
+    moves = []
+    for contents, _ in storage.pages(bucket, prefix):
+        for entry in contents:
+            parts = entry["Key"][len(prefix) :].split("/")
+            if any(part in empty for part in parts[:-1]):
+                moves.append((entry["Key"], entry["Size"], prefix + "/".join([*(empty.get(part, part) for part in parts[:-1]), parts[-1]])))
+    _move(bucket, moves)
 
 
 def is_in_s3(target):
@@ -95,6 +115,7 @@ def register_partitions(name):
         return
     kind = (parameters.get("classification") or s3_sink.format_of(descriptor) or "parquet").lower()
     location = re.sub(r"^s3[an]://", "s3://", location).rstrip("/") + "/"
+    _name_nulls(location, [key["Name"] for key in keys])
     run.current().update_table(
         Database=database,
         Table=table,

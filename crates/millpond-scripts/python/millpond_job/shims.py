@@ -215,4 +215,5 @@ def _patch_functions():
         if not hasattr(functions, name):
             setattr(functions, name, value)
     names = [name for name in (*old, *brought) if hasattr(functions, name)]
-    functions.__all__ = [*functions.__all__, *(name for name in names if name not in functions.__all__)]
+    if hasattr(functions, "__all__"):
+        functions.__all__ = [*functions.__all__, *(name for name in names if name not in functions.__all__)]
