@@ -254,6 +254,13 @@ impl FromStr for Number {
             return Err(NumberError::Precision);
         }
         let exponent = exponent + digits.zeros - fraction.unwrap_or(0);
+        // A zero has its exponent checked, too: DynamoDB refuses 0e126.
+        match exponent {
+            _ if digits.digits != 0 => {}
+            exponent if exponent > MAGNITUDE_MAX => return Err(NumberError::Overflow),
+            exponent if exponent < MAGNITUDE_MIN => return Err(NumberError::Underflow),
+            _ => {}
+        }
         Self::normal(negative, digits.digits, exponent, NumberError::Precision)
     }
 }
@@ -374,6 +381,7 @@ pub(crate) mod tests {
             (".5", "0.5"),
             ("5.", "5"),
             ("0e5", "0"),
+            ("0e125", "0"),
             ("-56.789", "-56.789"),
             ("-0015.789e6", "-15789000"),
             ("9007199254740993", "9007199254740993"),
@@ -409,6 +417,8 @@ pub(crate) mod tests {
                 "1e100000000000000000000",
                 "Number overflow. Attempting to store a number with magnitude larger than supported range",
             ),
+            ("0e126", "Number overflow. Attempting to store a number with magnitude larger than supported range"),
+            ("0e-131", "Number underflow. Attempting to store a number with magnitude smaller than supported range"),
             ("-1e-131", "Number underflow. Attempting to store a number with magnitude smaller than supported range"),
         ] {
             assert_eq!(text.parse::<Number>().unwrap_err().to_string(), message, "{text}");

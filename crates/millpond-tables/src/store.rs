@@ -88,7 +88,7 @@ impl Handle {
     fn start(core: Core) -> Result<Self, StoreError> {
         let core = Arc::new(core);
         let (sender, messages) = std::sync::mpsc::channel();
-        let mut handle = Self { core, writer: WriterHandle(sender), bell: Arc::default(), threads: Vec::new() };
+        let mut handle = Self { core, writer: WriterHandle::new(sender), bell: Arc::default(), threads: Vec::new() };
         let core = Arc::clone(&handle.core);
         handle.spawn("items-writer", move || Writer::new(core).run(&messages))?;
         let (core, writer, bell) = (Arc::clone(&handle.core), handle.writer.clone(), Arc::clone(&handle.bell));
@@ -309,9 +309,21 @@ impl Items {
 
     /// As [`Self::change`], without blocking: `done` is called on the writer thread (or at once, where it is clear that nothing can be done), and must not block
     /// either. If it is dropped without being called, the store was closed or a function of an operation panicked.
+    ///
+    /// Beyond about 64 MB of changes that wait, `done` gets [`StoreError::Busy`].
     pub fn submit<E: Send + 'static>(
         &self,
         ops: Vec<Op<E>>,
+        done: impl FnOnce(Result<Vec<Changed>, ChangeError<E>>) + Send + 'static,
+    ) {
+        self.submit_while(ops, || true, done);
+    }
+
+    /// As [`Self::submit`]; where `wanted` says no when the change's turn comes, nothing is done, and `done` is dropped.
+    pub fn submit_while<E: Send + 'static>(
+        &self,
+        ops: Vec<Op<E>>,
+        wanted: impl Fn() -> bool + Send + 'static,
         done: impl FnOnce(Result<Vec<Changed>, ChangeError<E>>) + Send + 'static,
     ) {
         let Some(first) = ops.first() else { return done(Ok(Vec::new())) };
@@ -321,8 +333,14 @@ impl Items {
         };
         let mut tables: Vec<TableId> = ops.iter().map(|op| op.table).collect();
         tables.dedup();
+        let bytes = ops.iter().map(Op::waiting_bytes).fold(0, usize::saturating_add);
+        let share = match handle.writer.share(bytes) {
+            Ok(share) => share,
+            Err(error) => return done(Err(error.into())),
+        };
+        let wanted = Box::new(wanted);
         // If the thread is gone, `done` is dropped with the message.
-        let _ = handle.writer.send(Message::Change { tables, evaluate: change::evaluate(ops, done) });
+        let _ = handle.writer.send(Message::Change { tables, wanted, evaluate: change::evaluate(ops, done), share });
     }
 
     /// All tables as they are now: for reads that must agree, and for exports.

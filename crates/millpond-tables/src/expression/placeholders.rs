@@ -14,6 +14,7 @@ pub struct Placeholders {
     names: Option<BTreeMap<String, Given<String>>>,
     values: Option<BTreeMap<String, Given<Value>>>,
     parsed: Vec<Kind>,
+    taken_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -34,7 +35,7 @@ impl Placeholders {
         let names =
             names.map(|names| read("ExpressionAttributeNames", b'#', names, |key, name| read_name(key, name))).transpose()?;
         let values = values.map(|values| read("ExpressionAttributeValues", b':', values, read_value)).transpose()?;
-        Ok(Self { names, values, parsed: Vec::new() })
+        Ok(Self { names, values, parsed: Vec::new(), taken_bytes: 0 })
     }
 
     /// To be called once all expressions are parsed.
@@ -74,7 +75,13 @@ impl Placeholders {
     pub(super) fn value(&mut self, placeholder: &str) -> Option<Value> {
         let given = self.values.as_mut()?.get_mut(placeholder)?;
         given.used = true;
+        self.taken_bytes = self.taken_bytes.saturating_add(given.content.size());
         Some(given.content.clone())
+    }
+
+    /// What expressions took of values, in bytes: each time that they name one it is copied.
+    pub fn taken_bytes(&self) -> usize {
+        self.taken_bytes
     }
 }
 

@@ -330,7 +330,9 @@ impl<'p> Resolver<'p> {
         if !allowed {
             self.file(
                 Check::Operand,
-                format!("Incorrect operand type for operator or function; operator: {operator}, operand type: {long}"),
+                format!(
+                    "Incorrect operand type for operator or function; operator: {operator}, operand type: {long}, typeSet: ALLOWED_FOR_{operator}_OPERAND"
+                ),
             );
         }
     }

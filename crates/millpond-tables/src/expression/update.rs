@@ -153,7 +153,19 @@ impl Update {
     /// # Errors
     /// See [`UpdateError`].
     pub fn apply(&self, item: &mut Item) -> Result<Touched, UpdateError> {
-        let new = self.changed(item)?;
+        self.apply_to(item, true)
+    }
+
+    /// As [`Self::apply`], where there is no item yet and this is its key: `REMOVE` of whatever path is ignored, as DynamoDB does.
+    ///
+    /// # Errors
+    /// See [`UpdateError`].
+    pub fn apply_to_none(&self, key: &mut Item) -> Result<Touched, UpdateError> {
+        self.apply_to(key, false)
+    }
+
+    fn apply_to(&self, item: &mut Item, exists: bool) -> Result<Touched, UpdateError> {
+        let new = self.changed(item, exists)?;
         let projection = Projection::of_paths(self.actions.iter().map(Action::path));
         let touched = Touched { old: projection.apply(item), new: projection.apply(&new) };
         *item = new;
@@ -166,14 +178,15 @@ impl Update {
     }
 
     /// The item after it.
-    fn changed(&self, item: &Item) -> Result<Item, UpdateError> {
+    fn changed(&self, item: &Item, exists: bool) -> Result<Item, UpdateError> {
         let mut puts: Vec<(&Path, Value)> = Vec::new();
         let mut removals: Vec<&Path> = Vec::new();
         for action in &self.actions {
             let path = action.path();
             match action {
                 Action::Set(_, term) => puts.push((path, term.value(item)?)),
-                Action::Remove(_) => removals.push(path),
+                Action::Remove(_) if exists => removals.push(path),
+                Action::Remove(_) => {}
                 Action::Add(_, value) => puts.push((path, self.added(path.get(item), value)?)),
                 Action::Delete(_, value) => match self.without(path.get(item), value)? {
                     Some(left) => puts.push((path, left)),

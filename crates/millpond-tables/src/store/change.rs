@@ -4,7 +4,7 @@ use super::stage::{Kept, Stage, Writes};
 use super::table::Table;
 use super::writer::{Done, Evaluate};
 use super::{ChangeError, ItemError, Refusal, StoreError, TableId, keys};
-use crate::value::Item;
+use crate::value::{Item, item_size};
 use fjall::Slice;
 use std::fmt;
 use std::sync::Arc;
@@ -25,10 +25,14 @@ type Decide<E> = Box<dyn FnOnce(Option<&Item>) -> Result<Change, E> + Send>;
 /// Says whether an item may take the place of the one that is there now.
 type Check<E> = Box<dyn FnOnce(Option<&Item>) -> Result<(), E> + Send>;
 
+/// What an operation takes in memory beside its item and what its function holds, in bytes, about.
+const OP_BYTES: usize = 512;
+
 /// One operation of a change.
 pub struct Op<E> {
     pub(super) table: TableId,
     action: Action<E>,
+    held_bytes: usize,
 }
 
 enum Action<E> {
@@ -43,22 +47,35 @@ impl<E> Op<E> {
     /// Decides what becomes of the item with this key (its key attributes) by looking at it. The function runs on the store's writer thread: it
     /// must not block.
     pub fn new(table: TableId, key: Item, decide: impl FnOnce(Option<&Item>) -> Result<Change, E> + Send + 'static) -> Self {
-        Self { table, action: Action::Decide(key, Box::new(decide)) }
+        Self { table, action: Action::Decide(key, Box::new(decide)), held_bytes: 0 }
     }
 
     /// As [`Self::new`], at the key of an item that will be put if the function says so (by `Ok(())`): no second copy of the key is needed.
     pub fn put_if(table: TableId, item: Item, check: impl FnOnce(Option<&Item>) -> Result<(), E> + Send + 'static) -> Self {
-        Self { table, action: Action::PutIf(item, Box::new(check)) }
+        Self { table, action: Action::PutIf(item, Box::new(check)), held_bytes: 0 }
     }
 
     /// Puts the item whatever was there, without looking at it: [`Changed::old`] stays empty.
     pub fn put(table: TableId, item: Item) -> Self {
-        Self { table, action: Action::Put(item) }
+        Self { table, action: Action::Put(item), held_bytes: 0 }
     }
 
     /// Deletes the item with this key if there is one, without looking at it: [`Changed::old`] stays empty.
     pub fn delete(table: TableId, key: Item) -> Self {
-        Self { table, action: Action::Delete(key) }
+        Self { table, action: Action::Delete(key), held_bytes: 0 }
+    }
+
+    /// Says what its function holds in memory, in bytes: it counts towards the bound of what may wait ([`StoreError::Busy`]).
+    #[must_use]
+    pub fn holding(mut self, bytes: usize) -> Self {
+        self.held_bytes = bytes;
+        self
+    }
+
+    /// What it takes in memory, in bytes, about.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        let (Action::Decide(item, _) | Action::PutIf(item, _) | Action::Put(item) | Action::Delete(item)) = &self.action;
+        OP_BYTES.saturating_add(item_size(item)).saturating_add(self.held_bytes)
     }
 }
 

@@ -23,6 +23,9 @@ pub enum StoreError {
     /// The key, or the position to go on from, does not fit the table or index.
     #[error(transparent)]
     Key(#[from] ItemError),
+    /// More changes wait than may: this one was not taken, and may be tried again.
+    #[error("too many changes of items wait: try again later")]
+    Busy,
     /// The disk is full. Whether this change was kept is not known; the store takes changes again after a restart.
     #[error("no space left on the disk of the item store {0}: free some, then restart")]
     DiskFull(PathBuf),

@@ -3,7 +3,8 @@
 //! fjall makes a batch durable before it makes it visible, under its journal's lock; readers need no lock of those. So nobody reads what a crash could take back, and nobody
 //! who reads waits for a sync. A change sees those before it in the same commit through [`Writes`].
 //!
-//! A load *holds* its table: messages for it are put aside until it lets go, while other tables go on.
+//! A load *holds* its table: messages for it are put aside until it lets go, while other tables go on. What waits, put aside or not, is bounded ([`WAITING_BYTES_MAX`]), and
+//! a change whose caller gave up is not done.
 
 use super::core::Core;
 use super::stage::{Stage, Writes};
@@ -13,6 +14,7 @@ use fjall::{AbstractTree, OwnedWriteBatch, PersistMode};
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 
 /// A commit takes no more changes than this, so that those who wait first need not wait for all.
@@ -20,19 +22,37 @@ const COMMIT_CHANGES_MAX: usize = 2048;
 /// Nor more bytes.
 const COMMIT_BYTES_MAX: usize = 16 << 20;
 
+/// Changes that wait may have so many bytes together; one always may.
+const WAITING_BYTES_MAX: usize = 64 << 20;
+
 /// Tells a caller what came of its change; gets the error if the commit failed.
 pub(super) type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// A change that was decided: what it writes, and whom to tell.
 pub(super) type Evaluate = Box<dyn for<'a> FnOnce(Stage<'a>) -> (Writes, Done) + Send>;
 
+/// Whether somebody still waits for a change.
+pub(super) type Wanted = Box<dyn Fn() -> bool + Send>;
+
+/// Bytes of what may wait; given back when dropped.
+pub(super) struct Share {
+    waiting: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// Something that needs the writer thread for itself.
 pub(super) type Run = Box<dyn FnOnce(&mut Writer) + Send>;
 
 /// What the writer thread is told.
 pub(super) enum Message {
-    /// Decide a change of these tables, and commit it.
-    Change { tables: Vec<TableId>, evaluate: Evaluate },
+    /// Decide a change of these tables, and commit it, if it is still wanted.
+    Change { tables: Vec<TableId>, wanted: Wanted, evaluate: Evaluate, share: Share },
     /// Do something about a table.
     Run { table: TableId, run: Run },
     /// Let go of a table that is held.
@@ -86,7 +106,10 @@ impl Writer {
                     self.held.entry(table).or_default().push(message);
                 } else {
                     match message {
-                        Message::Change { evaluate, .. } => {
+                        // Nobody would be told.
+                        Message::Change { wanted, .. } if !wanted() => {}
+                        Message::Change { evaluate, share, .. } => {
+                            drop(share);
                             if let Some((writes, done)) = decide(&self.core, &group, evaluate) {
                                 group.extend(writes);
                                 waiting.push(done);
@@ -210,11 +233,29 @@ fn decide(core: &Core, group: &Writes, evaluate: Evaluate) -> Option<(Writes, Do
 
 /// How others reach the writer thread.
 #[derive(Clone)]
-pub(super) struct WriterHandle(pub(super) Sender<Message>);
+pub(super) struct WriterHandle {
+    sender: Sender<Message>,
+    /// The bytes of changes that wait.
+    waiting: Arc<AtomicUsize>,
+}
 
 impl WriterHandle {
+    pub(super) fn new(sender: Sender<Message>) -> Self {
+        Self { sender, waiting: Arc::default() }
+    }
+
     pub(super) fn send(&self, message: Message) -> Result<(), StoreError> {
-        self.0.send(message).map_err(|_| closed())
+        self.sender.send(message).map_err(|_| closed())
+    }
+
+    /// For a change that will wait.
+    pub(super) fn share(&self, bytes: usize) -> Result<Share, StoreError> {
+        let fits = |waiting: usize| match waiting {
+            0 => Some(bytes),
+            _ => waiting.checked_add(bytes).filter(|sum| *sum <= WAITING_BYTES_MAX),
+        };
+        let taken = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
+        taken.map(|_| Share { waiting: Arc::clone(&self.waiting), bytes }).map_err(|_| StoreError::Busy)
     }
 
     /// Does something about a table on the writer thread, and waits for it.

@@ -14,6 +14,18 @@ fn updated(text: &str, before: &Json, values: Json) -> Result<(Item, Touched), U
     Ok((item, touched?))
 }
 
+#[test]
+fn removals_from_an_item_that_is_not_there_are_ignored() {
+    for (text, after) in [("REMOVE a.b, c[0], d", json!({"id": "x"})), ("SET n = :1 REMOVE a.b", json!({"id": "x", "n": 1}))] {
+        let values = if text.contains(":1") { json!({":1": {"N": "1"}}) } else { json!({":x": {"S": "unused"}}) };
+        let update = Update::parse(text, &mut placeholders(&json!({"#s": "status"}), &values)).unwrap();
+        let mut item = plain_item(&json!({"id": "x"}));
+        assert_eq!(update.apply(&mut item.clone()).unwrap_err(), UpdateError::Path, "{text}");
+        update.apply_to_none(&mut item).unwrap();
+        assert_eq!(item, plain_item(&after), "{text}");
+    }
+}
+
 fn values() -> Json {
     json!({":1": {"N": "1"}, ":2": {"N": "2.5"}, ":s": {"S": "new"}, ":l": {"L": [{"N": "8"}, {"N": "9"}]}, ":m": {"M": {"k": {"N": "1"}}}, ":x": {"S": "x"}})
 }
@@ -159,7 +171,9 @@ fn faults_have_the_texts_of_dynamodb() {
         format!("Incorrect operand type for operator or function; operator or function: {function}, operand type: {kind}")
     };
     let short = |operator: &str, kind: &str| {
-        format!("Incorrect operand type for operator or function; operator: {operator}, operand type: {kind}")
+        format!(
+            "Incorrect operand type for operator or function; operator: {operator}, operand type: {kind}, typeSet: ALLOWED_FOR_{operator}_OPERAND"
+        )
     };
     let paths = |how: &str, one: &str, two: &str| {
         format!(

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// Items of a piece, where others wait for the table, in bytes.
 const PIECE_BYTES: usize = 128 << 20;
+/// Of the first piece, where the table has no items yet, and of those after it.
+const FIRST_PIECES_BYTES: usize = 512 << 20;
 /// Entries of indexes are sorted in memory: those of a piece, in bytes.
 const ENTRIES_BYTES: usize = 64 << 20;
 /// Progress is told every so many items.
@@ -89,30 +91,29 @@ impl Ingest<'_> {
     /// All of it. `progress` is told the items done and their total, and says whether to go on.
     pub(super) fn run(mut self, mut progress: impl FnMut(u64, u64) -> bool) -> Result<LoadCounts, LoadError> {
         let mut held = Some(hold(self.writer, self.table)?);
-        let alone = self.table.counts().items == 0;
+        // Then nothing of the table is read, or what others put meanwhile.
+        let piece_bytes = if self.table.counts().items == 0 { FIRST_PIECES_BYTES } else { PIECE_BYTES };
         loop {
-            let holding = match held.take() {
+            // Dropped after each piece: changes that wait have their turn.
+            let _holding = match held.take() {
                 Some(holding) => holding,
                 None => hold(self.writer, self.table)?,
             };
-            let (more, go_on) = self.piece(alone, &mut progress)?;
+            let (more, go_on) = self.piece(piece_bytes, &mut progress)?;
             if !go_on {
                 return Err(LoadError::Stopped);
             }
             if !more {
                 break;
             }
-            if alone {
-                held = Some(holding);
-            }
         }
         self.counts.duplicates += self.merge.duplicates;
         Ok(self.counts)
     }
 
-    fn present(&self, alone: bool, first: &[u8]) -> Present {
+    fn present(&self, first: &[u8]) -> Present {
         let items = self.table.counts().items;
-        if alone || items == 0 {
+        if items == 0 {
             Present::Nothing
         } else if self.total.saturating_mul(GET_COST) < items {
             Present::Get
@@ -124,7 +125,7 @@ impl Ingest<'_> {
     }
 
     /// Puts a piece; answers whether there is more, and whether to go on.
-    fn piece(&mut self, alone: bool, progress: &mut impl FnMut(u64, u64) -> bool) -> Result<(bool, bool), LoadError> {
+    fn piece(&mut self, piece_bytes: usize, progress: &mut impl FnMut(u64, u64) -> bool) -> Result<(bool, bool), LoadError> {
         let io = |error: std::io::Error| self.core.io(&error);
         let indexes = self.table.indexes();
         let mut entries: BTreeMap<Slice, Option<Slice>> = BTreeMap::new();
@@ -132,14 +133,14 @@ impl Ingest<'_> {
         let (mut bytes, mut entries_bytes, mut more, mut go_on) = (0usize, 0usize, true, true);
         let mut present: Option<Present> = None;
         let mut ingestion = None;
-        while go_on && (alone || bytes < PIECE_BYTES) && entries_bytes < ENTRIES_BYTES {
+        while go_on && bytes < piece_bytes && entries_bytes < ENTRIES_BYTES {
             let Some(row) = self.merge.next().map_err(io)? else {
                 more = false;
                 break;
             };
             let (key, item) = (Slice::from(row.key), Slice::from(row.item));
             if present.is_none() {
-                present = Some(self.present(alone, &key));
+                present = Some(self.present(&key));
             }
             let old = match &mut present {
                 Some(present) => self.old(present, &key)?,

@@ -126,6 +126,57 @@ fn changes_of_the_table_wait_for_the_load_and_then_see_it() {
 }
 
 #[test]
+fn changes_that_wait_for_a_load_are_bounded_and_those_given_up_are_not_done() {
+    let fixture = Fixture::new(&[table(1, None), table(2, None)]);
+    let items = &fixture.items;
+    let loader = items.loader(TABLE, LoadOptions::default()).unwrap();
+    let mut writer = loader.writer();
+    writer.put(0, &key("loaded")).unwrap();
+    writer.finish().unwrap();
+    let (answer, answers) = std::sync::mpsc::channel();
+    let mut once = Some(());
+    let counts = loader.finish(|_, _| {
+        if once.take().is_none() {
+            return true;
+        }
+        let submit = |id: &str, bytes: usize| {
+            let (answer, name) = (answer.clone(), id.to_owned());
+            let op = Op::<()>::put(TABLE, key(id)).holding(bytes);
+            items.submit(vec![op], move |result| answer.send((name, result)).unwrap());
+        };
+        submit("one that is larger than all that may wait", 100 << 20);
+        submit("too much", 1);
+        let (name, result) = answers.recv().unwrap();
+        assert_eq!(name, "too much");
+        assert!(matches!(result, Err(ChangeError::Store(StoreError::Busy))));
+        assert!(matches!(items.change::<()>(vec![Op::put(TableId(2), key("other"))]), Err(ChangeError::Store(StoreError::Busy))));
+        true
+    });
+    assert_eq!(counts.unwrap().created, 1);
+    assert!(answers.recv().unwrap().1.is_ok());
+    // Given up while the table is held.
+    let loader = items.loader(TABLE, LoadOptions::default()).unwrap();
+    let mut writer = loader.writer();
+    writer.put(0, &key("loaded")).unwrap();
+    writer.finish().unwrap();
+    let mut wanted = Some(Arc::new(()));
+    let counts = loader.finish(|_, _| {
+        if let Some(wanted) = wanted.take() {
+            let still = Arc::downgrade(&wanted);
+            let op = Op::<()>::put(TABLE, key("given up")).holding(40 << 20);
+            items.submit_while(vec![op], move || still.strong_count() > 0, |_| panic!("nobody waits"));
+            drop(wanted);
+        }
+        true
+    });
+    assert_eq!(counts.unwrap().replaced, 1);
+    put(items, key("after"));
+    items.change::<()>(vec![Op::put(TABLE, key("again")).holding(60 << 20)]).unwrap();
+    assert_eq!(items.get(TABLE, &key("given up")).unwrap(), None);
+    assert_eq!(items.counts(TABLE).unwrap().items, 4);
+}
+
+#[test]
 fn load_that_is_stopped_or_given_up_leaves_a_sound_table() {
     let fixture = Fixture::new(&[spec()]);
     let items = &fixture.items;
