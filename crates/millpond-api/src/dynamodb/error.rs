@@ -29,6 +29,7 @@ pub(super) fn refused(error: DynamoError) -> WireError {
             &shape::RESOURCE_NOT_FOUND_EXCEPTION
         }
         DynamoError::InUse(_) => &shape::RESOURCE_IN_USE_EXCEPTION,
+        DynamoError::Busy => &shape::PROVISIONED_THROUGHPUT_EXCEEDED_EXCEPTION,
         DynamoError::Limit(_) => &shape::LIMIT_EXCEEDED_EXCEPTION,
         DynamoError::TokenMismatch => &shape::IDEMPOTENT_PARAMETER_MISMATCH_EXCEPTION,
         DynamoError::Duplicate => &shape::DUPLICATE_ITEM_EXCEPTION,

@@ -57,10 +57,13 @@ pub(super) fn encryption(given: SSESpecification) -> Option<Encryption> {
 }
 
 pub(super) async fn create_table(dynamodb: DynamoDb, _: Context, input: CreateTableInput) -> Answer<CreateTableOutput> {
+    let indexes_warm = input.global_secondary_indexes.iter().flatten().any(|index| index.warm_throughput.is_some());
     let unsupported = [
         (input.vector_indexes.is_some(), "VectorIndexes"),
         (input.global_table_source_arn.is_some(), "GlobalTableSourceArn"),
         (input.resource_policy.is_some(), "ResourcePolicy"),
+        (input.global_table_settings_replication_mode.is_some(), "GlobalTableSettingsReplicationMode"),
+        (input.warm_throughput.is_some() || indexes_warm, "WarmThroughput"),
     ];
     let new = NewTable {
         name: input.table_name,
@@ -120,11 +123,17 @@ fn index_changes(given: GlobalSecondaryIndexUpdate) -> Vec<IndexChange> {
 }
 
 pub(super) async fn update_table(dynamodb: DynamoDb, _: Context, input: UpdateTableInput) -> Answer<UpdateTableOutput> {
+    let indexes_warm = input.global_secondary_index_updates.iter().flatten().any(|index| {
+        let created = index.create.as_ref().is_some_and(|create| create.warm_throughput.is_some());
+        created || index.update.as_ref().is_some_and(|update| update.warm_throughput.is_some())
+    });
     let unsupported = [
         (input.vector_index_updates.is_some(), "VectorIndexUpdates"),
         (input.replica_updates.is_some(), "ReplicaUpdates"),
         (input.global_table_witness_updates.is_some(), "GlobalTableWitnessUpdates"),
         (input.multi_region_consistency.is_some(), "MultiRegionConsistency"),
+        (input.global_table_settings_replication_mode.is_some(), "GlobalTableSettingsReplicationMode"),
+        (input.warm_throughput.is_some() || indexes_warm, "WarmThroughput"),
     ];
     let change = TableChange {
         name: input.table_name,

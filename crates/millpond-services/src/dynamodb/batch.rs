@@ -106,7 +106,7 @@ impl DynamoDb {
     pub async fn batch_get(&self, batch: BatchGet) -> Result<BatchGot, DynamoError> {
         let ready = self.ready(&batch.tables)?;
         let BatchGet { mut tables, report } = batch;
-        let (mut got, rest) = self.look(move |items| read(items, ready, report)).await?;
+        let (mut got, rest) = self.look_at_many(move |items| read(items, ready, report)).await?;
         for (name, done) in rest {
             if let Some(mut keys) = tables.remove(&name) {
                 keys.keys.drain(..done);

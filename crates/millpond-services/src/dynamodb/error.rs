@@ -20,6 +20,11 @@ pub enum DynamoError {
     /// A table of that name is there already, or is being changed.
     #[error("{0}")]
     InUse(String),
+    /// Too many changes wait, for a load of their table or for the disk. Clients try again by themselves.
+    #[error(
+        "The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API."
+    )]
+    Busy,
     /// A limit of the account or of a table is reached.
     #[error("{0}")]
     Limit(String),
@@ -127,6 +132,7 @@ impl DynamoError {
             | Self::ImportConflict(_)
             | Self::ExportConflict(_) => ErrorKind::Conflict,
             Self::Limit(_) => ErrorKind::Limit,
+            Self::Busy => ErrorKind::Retry,
             Self::Items(_) => ErrorKind::Bug,
             Self::Store(error) => error.kind(),
         }

@@ -109,6 +109,8 @@ pub struct Written {
 pub(super) struct Guard {
     pub(super) condition: Option<expression::Condition>,
     pub(super) item_on_failure: bool,
+    /// What the condition, and the update that goes with it, hold in memory, in bytes, about.
+    pub(super) held_bytes: usize,
 }
 
 impl Guard {
@@ -128,26 +130,30 @@ impl Guard {
 
 /// Puts a checked item.
 pub(super) fn put_op(table: &Table, item: Item, guard: Guard, look: bool) -> Op<DynamoError> {
+    let held_bytes = guard.held_bytes;
     match guard.condition.is_some() || look {
-        true => Op::put_if(table.id(), item, move |old| guard.check(old)),
+        true => Op::put_if(table.id(), item, move |old| guard.check(old)).holding(held_bytes),
         false => Op::put(table.id(), item),
     }
 }
 
 /// Deletes the item of a checked key.
 pub(super) fn delete_op(table: &Table, key: Item, guard: Guard, look: bool) -> Op<DynamoError> {
+    let held_bytes = guard.held_bytes;
     match guard.condition.is_some() || look {
         true => Op::new(table.id(), key, move |old| {
             guard.check(old)?;
             Ok(if old.is_some() { Change::Delete } else { Change::Keep })
-        }),
+        })
+        .holding(held_bytes),
         false => Op::delete(table.id(), key),
     }
 }
 
 /// Checks the item of a checked key.
 pub(super) fn check_op(table: &Table, key: Item, guard: Guard) -> Op<DynamoError> {
-    Op::new(table.id(), key, move |old| guard.check(old).map(|()| Change::Keep))
+    let held_bytes = guard.held_bytes;
+    Op::new(table.id(), key, move |old| guard.check(old).map(|()| Change::Keep)).holding(held_bytes)
 }
 
 /// Updates the item of a checked key; what it touched is left in `touched`.
@@ -161,12 +167,13 @@ pub(super) fn update_op(
     if let Some(update) = &update {
         check_untouched_key(table, update)?;
     }
-    let (table_then, at) = (table.clone(), key.clone());
-    Ok(Op::new(table.id(), key, move |old| {
+    let (table_then, at, held_bytes) = (table.clone(), key.clone(), guard.held_bytes);
+    let op = Op::new(table.id(), key, move |old| {
         guard.check(old)?;
         let mut item = old.cloned().unwrap_or_else(|| at.clone());
         if let Some(update) = &update {
-            let done = update.apply(&mut item).map_err(|error| DynamoError::Validation(error.to_string()))?;
+            let applied = if old.is_some() { update.apply(&mut item) } else { update.apply_to_none(&mut item) };
+            let done = applied.map_err(|error| DynamoError::Validation(error.to_string()))?;
             // Removing from an item that is not there makes none.
             if old.is_none() && item.len() == at.len() && !update.changed_names().is_empty() {
                 return Ok(Change::Keep);
@@ -175,7 +182,8 @@ pub(super) fn update_op(
         }
         keys::check_updated(&table_then, &item)?;
         Ok(if old == Some(&item) { Change::Keep } else { Change::Put(item) })
-    }))
+    });
+    Ok(op.holding(held_bytes))
 }
 
 fn check_untouched_key(table: &Table, update: &Update) -> Result<(), DynamoError> {
@@ -231,7 +239,8 @@ impl DynamoDb {
         let table = self.table(&put.table)?;
         keys::check_item(&table, &item)?;
         let collection = put.collection.then(|| collection(&table, &item)).flatten();
-        let guard = Guard { condition, item_on_failure: put.item_on_failure };
+        let held_bytes = placeholders.taken_bytes() + put.condition.held_bytes();
+        let guard = Guard { condition, item_on_failure: put.item_on_failure, held_bytes };
         let changed = self.change_one(put_op(&table, item, guard, look)).await?;
         let attributes = changed.old.as_ref().filter(|_| look).map(written);
         Ok(Written { attributes, consumed: consumed(&table, &changed, put.report), collection })
@@ -248,7 +257,8 @@ impl DynamoDb {
         let table = self.table(&delete.table)?;
         keys::check_key(&table.schema, &key)?;
         let collection = delete.collection.then(|| collection(&table, &key)).flatten();
-        let guard = Guard { condition, item_on_failure: delete.item_on_failure };
+        let held_bytes = placeholders.taken_bytes() + delete.condition.held_bytes();
+        let guard = Guard { condition, item_on_failure: delete.item_on_failure, held_bytes };
         let changed = self.change_one(delete_op(&table, key, guard, look)).await?;
         let attributes = changed.old.as_ref().filter(|_| look).map(written);
         Ok(Written { attributes, consumed: consumed(&table, &changed, delete.report), collection })
@@ -277,7 +287,9 @@ impl DynamoDb {
         let table = self.table(&input.table)?;
         keys::check_key(&table.schema, &key)?;
         let collection = input.collection.then(|| collection(&table, &key)).flatten();
-        let guard = Guard { condition, item_on_failure: input.item_on_failure };
+        let legacy_bytes = input.updates.as_ref().map_or(0, |updates| request::held_bytes(updates.values()));
+        let held_bytes = placeholders.taken_bytes() + input.condition.held_bytes() + legacy_bytes;
+        let guard = Guard { condition, item_on_failure: input.item_on_failure, held_bytes };
         let touched = Arc::new(Mutex::new(Touched::default()));
         let changed = self.change_one(update_op(&table, key, update, guard, touched.clone())?).await?;
         let consumed = consumed(&table, &changed, input.report);

@@ -57,7 +57,7 @@ pub use ttl::TimeToLive;
 use crate::lake::Lake;
 use crate::runtime::Handler;
 use millpond_store::Component;
-use millpond_tables::store::{ChangeError, Changed, Items, Op, Options, Refusal, StoreError as ItemsError, TableSpec};
+use millpond_tables::store::{ChangeError, Changed, ItemError, Items, Op, Options, Refusal, StoreError as ItemsError, TableSpec};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
 use table::Table;
@@ -81,6 +81,8 @@ pub struct DynamoDb {
 #[derive(Debug)]
 struct Shared {
     items: Items,
+    /// For whoever reads more than one item: those who wait for the disk must leave threads to others.
+    reads: tokio::sync::Semaphore,
     /// By name. Changed only by whoever holds `changes`.
     tables: RwLock<HashMap<String, Arc<Table>>>,
     changes: tokio::sync::Mutex<()>,
@@ -102,7 +104,9 @@ impl DynamoDb {
         let folder = lake.store.directory().join(FOLDER);
         let items = Items::open(&folder, Options::default(), lake.store.env().clone(), &specs).map_err(items_error)?;
         let tables = tables.into_iter().map(|table| (table.name.clone(), Arc::new(table))).collect();
-        let shared = Shared { items, tables: RwLock::new(tables), changes: tokio::sync::Mutex::default() };
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let reads = tokio::sync::Semaphore::new(2 * cores + 6);
+        let shared = Shared { items, reads, tables: RwLock::new(tables), changes: tokio::sync::Mutex::default() };
         Ok(Self { lake: lake.clone(), shared: Arc::new(shared) })
     }
 
@@ -126,8 +130,13 @@ impl DynamoDb {
     /// Changes items: all operations or none. Answers after the sync.
     async fn change(&self, ops: Vec<Op<DynamoError>>) -> Result<Vec<Changed>, ChangeError<DynamoError>> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        self.items().submit(ops, move |done| drop(sender.send(done)));
-        receiver.await.unwrap_or_else(|_| Err(ItemsError::Internal("the store of items is closed".into()).into()))
+        // Goes with this future: a change whose caller went away before its turn is not done.
+        let caller = Arc::new(());
+        let waits = Arc::downgrade(&caller);
+        self.items().submit_while(ops, move || waits.strong_count() > 0, move |done| drop(sender.send(done)));
+        let answer = receiver.await;
+        drop(caller);
+        answer.unwrap_or_else(|_| Err(ItemsError::Internal("the store of items is closed".into()).into()))
     }
 
     /// Changes one item.
@@ -140,6 +149,15 @@ impl DynamoDb {
                 Err(refusal.map_or_else(|| DynamoError::Items("a refusal without a reason".into()), refused))
             }
         }
+    }
+
+    /// As [`Self::look`], of many items; few do that at once.
+    async fn look_at_many<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Items) -> Result<T, DynamoError> + Send + 'static,
+    ) -> Result<T, DynamoError> {
+        let _turn = self.shared.reads.acquire().await;
+        self.look(look).await
     }
 
     /// Looks at the items, on a thread where blocking is fine.
@@ -164,11 +182,13 @@ fn refused(refusal: Refusal<DynamoError>) -> DynamoError {
 /// The failure of the store of items, as the caller is told.
 fn items_error(error: ItemsError) -> DynamoError {
     match error {
+        ItemsError::Busy => DynamoError::Busy,
         ItemsError::NoTable(_) => DynamoError::NotFound,
         ItemsError::NoIndex(_, index) => DynamoError::invalid(format!("The table does not have the specified index: {index}")),
         ItemsError::IndexBuilding(_, index) => {
             DynamoError::invalid(format!("Cannot read from backfilling global secondary index: {index}"))
         }
+        ItemsError::Key(ItemError::Position) => DynamoError::invalid("The provided starting key is invalid"),
         ItemsError::Key(_) => DynamoError::invalid("The provided key element does not match the schema"),
         other => DynamoError::Items(other.to_string()),
     }

@@ -7,7 +7,7 @@ use super::request::{self, Expressions, Filter, Projection, written};
 use super::table::{Table, TableIndex};
 use super::{Attributes, DynamoDb, DynamoError, items_error, keys};
 use millpond_tables::expression::{self, KeyCondition, Kind, legacy};
-use millpond_tables::store::{Limits, Page, Query, Record, Scan, Snapshot, StoreError};
+use millpond_tables::store::{ItemError, Limits, Page, Query, Record, Scan, Snapshot, StoreError};
 use millpond_tables::value::item_size;
 use millpond_tables::value::key::{KeyRange, KeySchema};
 use millpond_tables::{Item, Value};
@@ -175,7 +175,14 @@ impl Plan {
             }
             Way::Scan { segment } => snapshot.scan(&Scan { table, index, segment: *segment, after, limits }, visit),
         };
-        let page = page.map_err(items_error)?;
+        let page = page.map_err(|error| match (&self.way, error) {
+            (Way::Scan { segment: (segment, total) }, StoreError::Key(ItemError::Position)) => {
+                DynamoError::invalid(format!(
+                    "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment. TotalSegments: {total} Segment: {segment}"
+                ))
+            }
+            (_, error) => items_error(error),
+        })?;
         Ok(Read { items, count, page, fetched })
     }
 
@@ -311,6 +318,25 @@ fn check_filter(schema: &KeySchema, request: &Filter, filter: Option<&expression
     Err(DynamoError::invalid(format!("{what} can only contain non-primary key attributes: Primary key attribute: {name}")))
 }
 
+/// A filter looks at what the entries of an index have, unless they are completed from the table.
+pub(super) fn check_filter_of_index(
+    table: &Table,
+    index: Option<&TableIndex>,
+    filter: Option<&expression::Condition>,
+    fetches: bool,
+) -> Result<(), DynamoError> {
+    let (Some(index), Some(filter), false) = (index, filter, fetches) else { return Ok(()) };
+    let missing: Vec<&str> = filter.top_level_names().into_iter().filter(|name| !index.holds(&table.schema, name)).collect();
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(DynamoError::parameter(format!(
+            "Secondary index {} does not project one or more filter attributes: [{}]",
+            index.name,
+            missing.join(", ")
+        ))),
+    }
+}
+
 impl DynamoDb {
     /// `Query`.
     pub async fn query(&self, input: QueryRequest) -> Result<ReadPage, DynamoError> {
@@ -336,12 +362,13 @@ impl DynamoDb {
         check_filter(&schema, &input.filter, filter.as_ref())?;
         let (counts_only, fetches) =
             selection(&table, index.as_ref(), input.select, &input.projection, projection.as_ref(), "Querying")?;
+        check_filter_of_index(&table, index.as_ref(), filter.as_ref(), fetches)?;
         let start = check_start(&table, index.as_ref(), input.start.as_ref())?;
         check_boundaries(&schema, &range, start.as_ref())?;
         let way = Way::Range { range, forward: !input.backward };
         let (limit, consistent, report) = (input.limit, input.consistent, input.report);
         let plan = Plan { table, index, filter, projection, counts_only, fetches, start, limit, consistent, way };
-        self.look(move |items| plan.into_page(&items.snapshot().map_err(items_error)?, report)).await
+        self.look_at_many(move |items| plan.into_page(&items.snapshot().map_err(items_error)?, report)).await
     }
 
     /// `Scan`.
@@ -356,11 +383,12 @@ impl DynamoDb {
         placeholders.finish(&[Kind::Filter, Kind::Projection]).map_err(request::refused)?;
         let (counts_only, fetches) =
             selection(&table, index.as_ref(), input.select, &input.projection, projection.as_ref(), "Scanning")?;
+        check_filter_of_index(&table, index.as_ref(), filter.as_ref(), fetches)?;
         let start = check_start(&table, index.as_ref(), input.start.as_ref())?;
         let (limit, consistent, report) = (input.limit, input.consistent, input.report);
         let way = Way::Scan { segment };
         let plan = Plan { table, index, filter, projection, counts_only, fetches, start, limit, consistent, way };
-        self.look(move |items| plan.into_page(&items.snapshot().map_err(items_error)?, report)).await
+        self.look_at_many(move |items| plan.into_page(&items.snapshot().map_err(items_error)?, report)).await
     }
 }
 

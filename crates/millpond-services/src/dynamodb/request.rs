@@ -16,6 +16,27 @@ pub struct Expressions {
     pub values: Option<Attributes>,
 }
 
+/// What JSON takes in memory, in bytes, about.
+pub(super) fn held_bytes<'a>(values: impl IntoIterator<Item = &'a Json>) -> usize {
+    const EACH: usize = 32;
+    let of = |json: &Json| match json {
+        Json::String(text) => EACH + text.len(),
+        Json::Array(elements) => EACH + held_bytes(elements),
+        Json::Object(members) => {
+            EACH + members.keys().map(|name| EACH + name.len()).sum::<usize>() + held_bytes(members.values())
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) => EACH,
+    };
+    values.into_iter().map(of).sum()
+}
+
+impl Condition {
+    /// What it holds of values by itself, in bytes, about.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.legacy.given.as_ref().map_or(0, |given| held_bytes(given.values()))
+    }
+}
+
 impl Expressions {
     pub(super) fn placeholders(&self) -> Result<Placeholders, DynamoError> {
         Placeholders::new(self.names.as_ref(), self.values.as_ref()).map_err(refused)
@@ -138,9 +159,9 @@ impl Projection {
         match (&self.expression, &self.attributes) {
             (Some(text), _) => expression::Projection::parse(text, placeholders).map(Some).map_err(refused),
             (None, Some(names)) => {
-                let distinct: std::collections::BTreeSet<_> = names.iter().collect();
-                if distinct.len() != names.len() {
-                    return Err(DynamoError::parameter("Duplicate value in attribute name"));
+                let mut seen = std::collections::BTreeSet::new();
+                if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
+                    return Err(DynamoError::parameter(format!("Duplicate value in attribute name: {twice}")));
                 }
                 Ok(Some(expression::Projection::of_names(names.iter().map(String::as_str))))
             }

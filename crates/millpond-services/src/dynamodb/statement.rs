@@ -2,7 +2,7 @@
 
 use super::capacity::{Consumed, Report, merge, read_units};
 use super::item::{Guard, Returned, check_op, returned, update_op};
-use super::query::{Plan, Read, Way};
+use super::query::{Plan, Read, Way, check_filter_of_index};
 use super::request::written;
 use super::table::Table;
 use super::transact::{ACTIONS_MAX, Prepared, all_or_reasons, consumed, digest};
@@ -47,6 +47,8 @@ pub struct StatementRequest {
 pub struct BatchStatement {
     statement: Statement,
     request: StatementRequest,
+    /// What its values hold in memory, in bytes, about.
+    held_bytes: usize,
 }
 
 /// The statements of a transaction.
@@ -84,7 +86,8 @@ impl BatchStatement {
         let parameters: Result<Vec<Value>, _> = request.parameters.iter().map(read_value).collect();
         let parameters = parameters.map_err(|error| DynamoError::Validation(error.to_string()))?;
         let statement = partiql::parse(&request.statement, &parameters).map_err(refused)?;
-        Ok(Self { statement, request })
+        let held_bytes = request.statement.len() + parameters.iter().map(Value::size).sum::<usize>();
+        Ok(Self { statement, request, held_bytes })
     }
 
     /// The table that it names.
@@ -147,12 +150,12 @@ fn of_token(token: &str) -> Result<(usize, Item), DynamoError> {
 impl DynamoDb {
     /// `ExecuteStatement`.
     pub async fn execute(&self, statement: BatchStatement) -> Result<StatementAnswer, DynamoError> {
-        let BatchStatement { statement, request } = statement;
+        let BatchStatement { statement, request, held_bytes } = statement;
         match statement {
             Statement::Select(select) => self.select(select, &request).await,
             Statement::Exists(_) => Err(DynamoError::invalid("EXISTS is only supported in ExecuteTransaction")),
             write => {
-                let Write { prepared, returning, touched } = self.write_of(write, request.item_on_failure)?;
+                let Write { prepared, returning, touched } = self.write_of(write, request.item_on_failure, held_bytes)?;
                 let table = prepared.table;
                 let changed = self.change_one(prepared.op).await?;
                 let consumed = (request.report != Report::None).then(|| {
@@ -166,7 +169,7 @@ impl DynamoDb {
         }
     }
 
-    fn write_of(&self, statement: Statement, item_on_failure: bool) -> Result<Write, DynamoError> {
+    fn write_of(&self, statement: Statement, item_on_failure: bool, held_bytes: usize) -> Result<Write, DynamoError> {
         let touched = Arc::<Mutex<Touched>>::default();
         let (prepared, returning) = match statement {
             Statement::Insert { table, item } => {
@@ -180,7 +183,7 @@ impl DynamoDb {
                 let table = self.table(&table)?;
                 let key = partiql::key_of(filter.as_ref(), &table.schema).map_err(refused)?;
                 keys::check_key(&table.schema, &key)?;
-                let guard = Guard { condition: filter, item_on_failure };
+                let guard = Guard { condition: filter, item_on_failure, held_bytes };
                 let op = update_op(&table, key.clone(), Some(update), guard, touched.clone())?;
                 (Prepared { table, key, op, size: 0, checks: false }, returned_of(returning))
             }
@@ -188,19 +191,20 @@ impl DynamoDb {
                 let table = self.table(&table)?;
                 let key = partiql::key_of(filter.as_ref(), &table.schema).map_err(refused)?;
                 keys::check_key(&table.schema, &key)?;
-                let guard = Guard { condition: filter, item_on_failure };
+                let guard = Guard { condition: filter, item_on_failure, held_bytes };
                 // An item that is not there is deleted already.
                 let op = Op::new(table.id(), key.clone(), move |old| match old {
                     None => Ok(Change::Keep),
                     Some(item) => guard.check(Some(item)).map(|()| Change::Delete),
-                });
+                })
+                .holding(held_bytes);
                 (Prepared { table, key, op, size: 0, checks: false }, returned_of(returning))
             }
             Statement::Exists(select) => {
                 let table = self.table(&select.table)?;
                 let key = partiql::key_of(select.filter.as_ref(), &table.schema).map_err(refused)?;
                 keys::check_key(&table.schema, &key)?;
-                let op = check_op(&table, key.clone(), Guard { condition: select.filter, item_on_failure });
+                let op = check_op(&table, key.clone(), Guard { condition: select.filter, item_on_failure, held_bytes });
                 (Prepared { table, key, op, size: 0, checks: true }, Returned::None)
             }
             Statement::Select(_) => return Err(DynamoError::invalid("A SELECT cannot be among statements that write")),
@@ -233,20 +237,26 @@ impl DynamoDb {
             Access::Ranges(ranges) => ranges.into_iter().map(Some).collect(),
             Access::Scan => vec![None],
         };
+        if at > 0 && at >= ranges.len() {
+            return Err(DynamoError::invalid("The NextToken is not one that this statement gave"));
+        }
+        let fetches = missing && local;
+        check_filter_of_index(&table, index.as_ref(), select.filter.as_ref(), fetches)?;
         let plan = Plan {
             table: table.clone(),
             index,
             filter: select.filter,
             projection: select.projection,
             counts_only: false,
-            fetches: missing && local,
+            fetches,
             start: Some(start).filter(|start| !start.is_empty()),
             limit: request.limit,
             consistent: request.consistent,
             way: Way::Scan { segment: (0, 1) },
         };
         let report = request.report;
-        let answer = self.look(move |items| pages(plan, &ranges, at, forward, &items.snapshot().map_err(items_error)?)).await?;
+        let answer =
+            self.look_at_many(move |items| pages(plan, &ranges, at, forward, &items.snapshot().map_err(items_error)?)).await?;
         let (items, last, consumed) = answer;
         Ok(StatementAnswer {
             items,
@@ -310,7 +320,8 @@ impl DynamoDb {
         for statement in &statements {
             self.table(statement.table())?;
         }
-        let writes = statements.into_iter().map(|one| self.write_of(one.statement, one.request.item_on_failure)).collect();
+        let write = |one: BatchStatement| self.write_of(one.statement, one.request.item_on_failure, one.held_bytes);
+        let writes = statements.into_iter().map(write).collect();
         let writes: Vec<Write> = all_or_reasons(writes)?;
         let tables: Vec<_> = writes.iter().map(|write| write.prepared.table.clone()).collect();
         let count = writes.len();
@@ -339,7 +350,7 @@ impl DynamoDb {
             Some(_) => Err(DynamoError::invalid(text)),
         });
         let keys = all_or_reasons(keys.collect())?;
-        self.look(move |items| {
+        self.look_at_many(move |items| {
             let snapshot = items.snapshot().map_err(items_error)?;
             let (mut found, mut all) = (Vec::new(), Vec::new());
             for ((table, select), key) in ready.iter().zip(&keys) {

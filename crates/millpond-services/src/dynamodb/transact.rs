@@ -168,7 +168,8 @@ impl DynamoDb {
                 let parsed = parsed.transpose().map_err(request::refused)?;
                 let condition = update.condition.parse(&mut placeholders)?;
                 placeholders.finish(&[Kind::Update, Kind::Condition]).map_err(request::refused)?;
-                let guard = Guard { condition, item_on_failure: update.item_on_failure };
+                let held_bytes = placeholders.taken_bytes();
+                let guard = Guard { condition, item_on_failure: update.item_on_failure, held_bytes };
                 (update.table, guard, Work::Update(keys::read(&update.key)?, parsed))
             }
         };
@@ -193,7 +194,7 @@ impl DynamoDb {
         if !ready.iter().all(|(table, key, _)| seen.insert((table.id, key.clone()))) {
             return Err(DynamoError::invalid("Transaction request cannot include multiple operations on one item"));
         }
-        self.look(move |items| {
+        self.look_at_many(move |items| {
             let snapshot = items.snapshot().map_err(items_error)?;
             let (mut found, mut consumed, mut bytes) = (Vec::new(), Vec::new(), 0);
             for (table, key, projection) in &ready {
@@ -263,7 +264,7 @@ fn guard(condition: &Condition, expressions: &Expressions, item_on_failure: bool
     let mut placeholders = expressions.placeholders()?;
     let condition = condition.parse(&mut placeholders)?;
     placeholders.finish(&[Kind::Condition]).map_err(request::refused)?;
-    Ok(Guard { condition, item_on_failure })
+    Ok(Guard { condition, item_on_failure, held_bytes: placeholders.taken_bytes() })
 }
 
 /// What the action of that place consumed: twice what it would alone. One that had been done before counts as a read.

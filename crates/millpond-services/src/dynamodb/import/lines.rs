@@ -91,8 +91,49 @@ impl<R: Read> Read for Budgeted<R> {
         let count = self.inner.read(out)?;
         match self.left.get().checked_sub(count as u64) {
             Some(left) => self.left.set(left),
-            None => return Err(std::io::Error::other(format!("a line has more than {LINE_MAX} bytes"))),
+            None => return Err(std::io::Error::other(format!("a line, or blank lines, have more than {LINE_MAX} bytes"))),
         }
+        Ok(count)
+    }
+}
+
+/// Where CSV is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quotes {
+    FieldStart,
+    Plain,
+    Inside,
+    /// After a quote inside: it ends the field, or is the first of two that are one.
+    Closing,
+    /// The file ended inside of quotes.
+    EndedInside,
+}
+
+/// Follows quotes, since the CSV reader takes a file that ends inside of them as if they were closed. It reads the end only once it needs more for the last record.
+struct Quoted<R> {
+    inner: R,
+    delimiter: u8,
+    state: Rc<Cell<Quotes>>,
+}
+
+impl<R: Read> Read for Quoted<R> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(out)?;
+        let mut state = self.state.get();
+        if count == 0 && !out.is_empty() && state == Quotes::Inside {
+            state = Quotes::EndedInside;
+        }
+        for &byte in out.iter().take(count) {
+            state = match (state, byte) {
+                (Quotes::FieldStart | Quotes::Closing, b'"') => Quotes::Inside,
+                (Quotes::Inside, b'"') => Quotes::Closing,
+                (Quotes::Inside, _) => Quotes::Inside,
+                (_, b'\n' | b'\r') => Quotes::FieldStart,
+                (_, byte) if byte == self.delimiter => Quotes::FieldStart,
+                _ => Quotes::Plain,
+            };
+        }
+        self.state.set(state);
         Ok(count)
     }
 }
@@ -188,16 +229,18 @@ fn json_lines(plain: impl Read, left: &Cell<u64>, sink: &mut Sink<'_>) -> Result
     let mut reader = BufReader::new(plain);
     let mut line = Vec::new();
     let mut number = 0;
+    left.set(LINE_MAX);
     loop {
         line.clear();
-        left.set(LINE_MAX);
         if reader.read_until(b'\n', &mut line).map_err(|error| Fault::File(error.to_string()))? == 0 {
             return Ok(());
         }
         number += 1;
+        // Blank lines have the bytes of one line together: little compressed may be endless ones.
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
+        left.set(LINE_MAX);
         sink.take(number, json_item(&line)).map_err(Fault::Import)?;
     }
 }
@@ -212,6 +255,8 @@ fn json_item(line: &[u8]) -> Result<Item, Fault> {
 fn csv_lines(plain: impl Read, left: &Cell<u64>, sink: &mut Sink<'_>) -> Result<(), Fault> {
     let options = sink.import.csv.clone().unwrap_or_default();
     let delimiter = options.delimiter.as_deref().and_then(|text| text.bytes().next()).unwrap_or(b',');
+    let quotes = Rc::new(Cell::new(Quotes::FieldStart));
+    let plain = Quoted { inner: plain, delimiter, state: quotes.clone() };
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
         .has_headers(false)
@@ -233,6 +278,9 @@ fn csv_lines(plain: impl Read, left: &Cell<u64>, sink: &mut Sink<'_>) -> Result<
             Err(error) => return Err(Fault::File(error.to_string())),
         }
         let number = record.position().map_or(0, csv::Position::line);
+        if quotes.get() == Quotes::EndedInside {
+            return Err(Fault::File(format!("the quote that begins in line {number} or after it does not end")));
+        }
         let Some(names) = &header else {
             let names: Vec<String> = record.iter().map(str::to_owned).collect();
             let distinct: std::collections::HashSet<_> = names.iter().collect();
