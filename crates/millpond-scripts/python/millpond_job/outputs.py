@@ -111,7 +111,8 @@ def register_partitions(name):
     descriptor = found.get("StorageDescriptor", {})
     location, keys = descriptor.get("Location") or "", found.get("PartitionKeys", [])
     parameters = {key.lower(): str(value).lower() for key, value in found.get("Parameters", {}).items()}
-    if not keys or not is_in_s3(location) or parameters.get("table_type") == "iceberg" or "delta" in (parameters.get("spark.sql.sources.provider"), parameters.get("table_type")):
+    kinds = {parameters.get("table_type"), parameters.get("spark.sql.sources.provider")}
+    if not keys or not is_in_s3(location) or kinds & {"iceberg", "delta"}:
         return
     kind = (parameters.get("classification") or s3_sink.format_of(descriptor) or "parquet").lower()
     location = re.sub(r"^s3[an]://", "s3://", location).rstrip("/") + "/"
