@@ -1,4 +1,5 @@
 //! Additional modules with the real sandbox. This program is its own launcher, so it has no harness.
+#![allow(clippy::print_stdout)] // its own test runner: printing is its output
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use millpond_core::env::SystemEnv;

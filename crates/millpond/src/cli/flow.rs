@@ -45,7 +45,7 @@ enum Action {
     #[command(
         after_help = "Example: millpond flow add flights --from s3://raw/flights/ --to processed.flights --partition-by year,month"
     )]
-    Add(Add),
+    Add(Box<Add>),
     /// Crawl and convert what is there now
     #[command(after_help = "Example: millpond flow run flights --wait")]
     Run {
