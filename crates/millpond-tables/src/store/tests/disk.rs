@@ -20,13 +20,11 @@ fn full_disk_stops_changes_and_loses_none() {
     let change = |n| items.change::<()>(vec![Op::put(TABLE, row(n))]);
     let (full, error) = (0..).find_map(|n| change(n).err().map(|error| (n, error))).unwrap();
     let ChangeError::Store(error) = error else { panic!("{error:?}") };
-    println!("after {full} items: {error}");
     assert!(matches!(error, StoreError::DiskFull(_)), "{error:?}");
     let again = change(full);
     assert!(matches!(again, Err(ChangeError::Store(StoreError::DiskFull(_) | StoreError::Stopped(_)))), "{again:?}");
     assert_eq!(items.get(TABLE, &key("id0")).unwrap(), Some(row(0)), "it can be read still");
     let loader = items.loader(TABLE, LoadOptions::default());
-    println!("a loader: {:?}", loader.as_ref().err());
     drop((loader, items));
     std::fs::remove_file(&ballast).unwrap();
     let items = open(folder, &Arc::default(), &[table(1, None)]);
