@@ -2,6 +2,7 @@
 
 import json
 
+import lambdas
 import pytest
 from botocore.exceptions import ClientError
 from conftest import wait_until
@@ -200,19 +201,22 @@ def test_rows_that_do_not_fit_are_in_the_quarantine(pond, module_lake):
     assert "t_parquet_quarantine" in pond.tables()
 
 
-def test_job_errors_are_aws(pond):
+def test_job_errors_are_aws(pond, module_lake):
     glue = pond.glue
     assert code(glue.get_job, JobName="none") == "EntityNotFoundException"
     assert code(glue.start_job_run, JobName="none") == "EntityNotFoundException"
     assert glue.delete_job(JobName="none") is not None
-    glue.create_job(Name=pond.name, Role="r", Command={"Name": "glueetl", "ScriptLocation": "s3://a/b.py"}, GlueVersion="4.0")
-    assert code(glue.create_job, Name=pond.name, Role="r", Command={"Name": "glueetl"}) == "AlreadyExistsException"
+    script = {"Command": {"Name": "glueetl", "ScriptLocation": "s3://a/b.py"}, "GlueVersion": "4.0"}
+    with pytest.raises(ClientError, match="Role r cannot be found"):
+        glue.create_job(Name=pond.name, Role="r", **script)
+    trust = {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    role = lambdas.role(module_lake, f"{pond.name}-scripts", {"Version": "2012-10-17", "Statement": [trust]})
+    glue.create_job(Name=pond.name, Role=role, **script)
+    assert code(glue.create_job, Name=pond.name, Role=role, **script) == "AlreadyExistsException"
     job = glue.get_job(JobName=pond.name)["Job"]
     assert (job["GlueVersion"], job["Command"]["ScriptLocation"], job["Timeout"]) == ("4.0", "s3://a/b.py", 2880)
-    with pytest.raises(ClientError, match="glueetl"):
-        glue.start_job_run(JobName=pond.name)
     glue.update_job(JobName=pond.name, JobUpdate={"Role": "r", "Command": {"Name": "millpond"}})
-    with pytest.raises(ClientError, match="--source-database must be given"):
+    with pytest.raises(ClientError, match="--target-database must be given"):
         glue.start_job_run(JobName=pond.name)
     wrong = {"--partition_by": "a"}
     with pytest.raises(ClientError, match="--partition_by is not known"):
