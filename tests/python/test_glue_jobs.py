@@ -1,13 +1,16 @@
 """Scripts of Glue jobs: the commands `pythonshell` and `glueetl`, as boto3 and the AWS CLI start them."""
 
 import json
+import os
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
 from glue_jobs import define, log, put_script, role, run
-from harness import wait_until
+from harness import REPO, wait_until
 
 
 def failed(run_):
@@ -239,29 +242,48 @@ def test_an_environment_that_cannot_be_installed_is_a_reason(tmp_path, monkeypat
         harness.discard(lake)
 
 
-def test_a_script_is_shut_in(module_lake):
-    text = """
-        import os
-        def reads(path):
-            try:
-                os.listdir(path) if os.path.isdir(path) else open(path).read(1)
-                return "seen"
-            except OSError as error:
-                return type(error).__name__
-        print(reads("/root/.ssh"), reads("/root/.cache"), reads("/etc/shadow"), reads("/home"), reads("/proc/1/environ"))
-        for path in ("/usr/x", "/x", "/etc/x", "/var/x"):
-            try:
-                open(path, "w")
-                print("WRITTEN", path)
-            except OSError:
-                pass
-        print(len(os.listdir("/proc")) < 200, os.getuid() != 0)
-    """
-    done = run(module_lake, "shut-in", text)
+def test_a_script_is_shut_in(module_lake, tmp_path):
+    lake = module_lake
+    environments = Path(os.environ.get("MILLPOND_ENVIRONMENTS", REPO / "target" / "environments"))
+    run(lake, "before-shut-in", "print(1)\n")  # From here on the environments are there.
+    at_home, for_all = (tempfile.TemporaryDirectory(prefix=".canary", dir=where) for where in (Path.home(), "/var/tmp"))
+    with at_home as home, for_all as public, tempfile.NamedTemporaryFile(dir=environments) as beside:
+        # A directory that leads to what the script may see is seen itself, empty but for that: it is what lies in it that must not be.
+        canaries = [path / "canary" for path in (tmp_path, Path(home), Path(public))]
+        for canary in canaries:
+            canary.write_text("x")
+        os.chmod(public, 0o755)
+        directories = [lake.data, *(canary.parent for canary in canaries)]
+        files = [lake.data / "lake.sqlite3", lake.data / "credentials", Path(beside.name), *canaries]
+        files += [Path("/etc/shadow"), Path("/proc/1/environ"), Path(f"/proc/{lake.process.pid}/cmdline")]
+        assert all(path.is_file() for path in files) and all(os.listdir(path) for path in directories)
+        text = f"""
+            import os
+            def seen(look, path):
+                try:
+                    look(path)
+                    return [path]
+                except OSError:
+                    return []
+            print("READ", sum((seen(lambda path: open(path, "rb").read(1), path) for path in {[str(path) for path in files]}), []))
+            print("LISTED", sum((seen(os.listdir, path) for path in {[str(path) for path in directories]}), []))
+            print("CANARY", [name for path in {[str(Path.home()), str(environments)]} if os.path.isdir(path) for name in os.listdir(path)])
+            texts = []
+            for process in os.listdir("/proc"):
+                for name in ("environ", "cmdline"):
+                    seen(lambda path: texts.append(open(path).read()), f"/proc/{{process}}/{{name}}")
+            print("SERVER", any({str(lake.data)!r} in text for text in texts), not texts or any("millpond_job" in text for text in texts))
+            for path in ("/usr/x", "/x", "/etc/x", "/var/x", "/opt/x"):
+                seen(lambda path: print("WRITTEN", path, open(path, "w")), path)
+            print("USER", os.getuid() != 0)
+        """
+        done = run(lake, "shut-in", text)
     assert done["JobRunState"] == "SUCCEEDED", done
-    lines = wait_until(lambda: log(module_lake, done["Id"]))
-    assert not any("WRITTEN" in line for line in lines)
-    assert "seen" not in " ".join(lines[-2:]), lines
+    lines = wait_until(lambda: log(lake, done["Id"]))
+    assert "READ []" in lines and "LISTED []" in lines and "SERVER False True" in lines and "USER True" in lines, lines
+    assert not any("WRITTEN" in line for line in lines), lines
+    beside_home = next(line for line in lines if line.startswith("CANARY"))
+    assert "canary" not in beside_home and Path(beside.name).name not in beside_home, lines
 
 
 def test_every_line_of_a_long_log_is_kept(module_lake):
