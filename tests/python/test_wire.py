@@ -1,6 +1,7 @@
 """What all services share on the wire: signatures, protocols, limits. Requests are made by hand where a client would not make them."""
 
 import base64
+import contextlib
 import datetime
 import hashlib
 import json
@@ -132,6 +133,34 @@ def test_a_client_that_is_refused_early_still_reads_why(lake):
     body = form(Action="Publish", Version="2010-03-31", Message="m" * 8_000_000)
     refused = signed(lake, "sns", data=body, headers=FORM, keys=keys)
     assert refused.status_code == 403 and "InvalidClientTokenId" in refused.text
+
+
+def signed_head(lake, service, method, path, headers, data=b""):
+    """The head of a signed request, as bytes."""
+    hashed = {"x-amz-content-sha256": hashlib.sha256(data).hexdigest()}
+    request = botocore.awsrequest.AWSRequest(method=method, url=lake.endpoint + path, data=data, headers={**headers, **hashed})
+    botocore.auth.SigV4Auth(credentials(lake), service, "us-east-1").add_auth(request)
+    lines = [f"{name}: {value}" for name, value in request.prepare().headers.items()]
+    host = urllib.parse.urlsplit(lake.endpoint).netloc
+    return "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {host}", *lines, "", ""]).encode()
+
+
+def test_what_follows_a_body_that_nobody_asked_for_is_not_taken_for_it(lake):
+    """boto3 sends no body when the answer comes before "100 Continue", and would send its next request in the body's place."""
+    lake.bucket("expecting")
+    lake.put("expecting", "there", b"x")
+    waits = signed_head(lake, "s3", "PUT", "/expecting/there", {"Content-Length": "1", "Expect": "100-continue", "If-None-Match": "*"}, b"x")
+    following = signed_head(lake, "s3", "GET", "/expecting?list-type=2", {})
+    at = urllib.parse.urlsplit(lake.endpoint)
+    with socket.create_connection((at.hostname, at.port), timeout=10) as connection:
+        connection.sendall(waits + following)
+        answer = b""
+        with contextlib.suppress(TimeoutError):
+            while chunk := connection.recv(65536):
+                answer += chunk
+    head = answer.partition(b"\r\n\r\n")[0].decode().lower()
+    assert head.startswith("http/1.1 412 ") and "connection: close" in head, answer
+    assert answer.count(b"HTTP/1.1 ") == 1 and b"SignatureDoesNotMatch" not in answer, answer
 
 
 def test_a_body_of_fifty_megabytes_reaches_its_operation(lake):

@@ -9,12 +9,12 @@ use crate::authorize::{OWN_ACTION, RUN_ACTION};
 use crate::caller::{Caller, KeyOf, Keys};
 use crate::router::{Call, Context, LARGE_BYTES, Origin, Router, Visit};
 use crate::s3::S3Endpoint;
-use crate::s3::drain::Drained;
+use crate::s3::drain::{Drained, Leave};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Either, LengthLimitError, Limited};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -139,7 +139,7 @@ impl std::fmt::Debug for Server {
 type Answer = Response<s3s::Body>;
 
 /// A request's body, of which what nobody reads is read and thrown away.
-type Body = Either<Drained<Incoming>, Incoming>;
+type Body = Drained<Incoming>;
 
 impl Server {
     /// Serves until `stop`, then waits a little for requests under way.
@@ -183,6 +183,17 @@ impl Server {
     }
 
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+        let waits = request.headers().contains_key(header::EXPECT).then(Leave::default);
+        // Streams of version 2 end by themselves.
+        let closes = waits.clone().filter(|_| request.version() < Version::HTTP_2);
+        let mut answer = self.answer_to(request.map(|body| Drained::new(body, waits)), peer).await;
+        if closes.is_some_and(|leave| !leave.is_given()) {
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+
+    async fn answer_to(&self, request: Request<Body>, peer: SocketAddr) -> Answer {
         let origin = Origin { source_ip: peer.ip().to_string(), request_id: self.env.uuid() };
         let path = request.uri().path();
         if path == "/_millpond/health" {
@@ -199,11 +210,6 @@ impl Server {
             request.extensions_mut().insert(origin);
             return self.answer_s3(request).await;
         }
-        // A client that waits for leave to send is not sending.
-        let body: Body = match parts.headers.contains_key(header::EXPECT) {
-            true => Either::Right(body),
-            false => Either::Left(Drained::new(body)),
-        };
         let answered = match own {
             Some(internal) => self.answer_own(internal, parts, body, &origin).await.map_err(|error| (None, error)),
             None => self.answer_small(parts, body, &origin).await,
@@ -211,7 +217,7 @@ impl Server {
         answered.unwrap_or_else(|(spoken, error)| refusal(spoken, error, &origin.request_id))
     }
 
-    async fn visit(&self, request: &Request<Incoming>, origin: &Origin) -> Answer {
+    async fn visit(&self, request: &Request<Body>, origin: &Origin) -> Answer {
         let visit = Visit {
             path: request.uri().path().to_owned(),
             query: request.uri().query().unwrap_or_default().to_owned(),
@@ -223,7 +229,7 @@ impl Server {
         }
     }
 
-    async fn answer_s3(&self, request: Request<Incoming>) -> Answer {
+    async fn answer_s3(&self, request: Request<Body>) -> Answer {
         match hyper::service::Service::call(&self.s3, request).await {
             Ok(response) => response,
             Err(error) => {

@@ -2,7 +2,6 @@
 
 use super::auth::{SESSION, Session};
 use super::chunked::{self, Kind};
-use super::drain::Drained;
 use super::range::OddRange;
 use super::version2;
 use crate::router::Origin;
@@ -101,15 +100,11 @@ where
     B::Error: Into<StdError> + Send,
 {
     let kind = request.headers().get("x-amz-content-sha256").and_then(|value| Kind::of(value.to_str().ok()?));
-    // A client that waits for leave to send is not sending.
-    let waits = request.headers().contains_key(header::EXPECT);
     request.map(|body| {
         let body = body.map_err(|error| -> StdError { error.into() });
-        match (kind, waits) {
-            (None, true) => Body::http_body_unsync(body),
-            (None, false) => Body::http_body_unsync(Drained::new(body)),
-            (Some(kind), true) => in_frames(chunked::bounded(body.into_data_stream(), kind)),
-            (Some(kind), false) => in_frames(chunked::bounded(Drained::new(body).into_data_stream(), kind)),
+        match kind {
+            None => Body::http_body_unsync(body),
+            Some(kind) => in_frames(chunked::bounded(body.into_data_stream(), kind)),
         }
     })
 }
