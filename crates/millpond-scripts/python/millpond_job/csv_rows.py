@@ -2,7 +2,7 @@
 the query. Columns are read as text, with room for more fields, and cast; a file is read once, by the engine.
 """
 
-from millpond_job import directories
+from millpond_job import directories, parsing
 
 #: Fields that a row may have beyond the last column.
 EXTRA_FIELDS = 16
@@ -43,7 +43,7 @@ def frame(reader, load, paths, schema):
     for field in [*schema.fields, *missing]:
         column = F.col("`" + field.name.replace("`", "``") + "`")
         if field.name in schema.names and field.name not in keys and not isinstance(field.dataType, StringType):
-            column = F.trim(column).try_cast(field.dataType).alias(field.name)
+            column = parsing.try_cast(column, field.dataType).alias(field.name)
         elif field.name in schema.names and field.name in keys and typed:
             column = column.try_cast(field.dataType).alias(field.name)
         columns.append(column)

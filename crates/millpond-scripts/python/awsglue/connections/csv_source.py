@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from awsglue.connections import flag
 from awsglue.connections.types import quoted, spark_fields
-from millpond_job import engine, readers, storage
+from millpond_job import engine, parsing, readers, storage
 
 #: Fields that a row may have beyond the last column. A further one ends the run, with file and line.
 EXTRA_FIELDS = 16
@@ -231,9 +231,7 @@ def _filled(field):
 def _cast(field):
     from pyspark.sql import functions as F
 
-    # Where there is no `try_cast` (Spark 3) a cast that fails is NULL.
-    text = F.trim(F.col(quoted(field.name)))
-    return (getattr(text, "try_cast", None) or text.cast)(field.dataType)
+    return parsing.try_cast(F.col(quoted(field.name)), field.dataType)
 
 
 def _column(field, is_choice):
