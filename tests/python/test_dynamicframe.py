@@ -14,7 +14,7 @@ import pytest
 from glue_env import scripts_environment, scripts_python
 
 HERE = Path(__file__).parent
-MODULES = ("frames", "rows", "relations", "quality", "parsing")
+MODULES = ("frames", "nulls", "rows", "relations", "quality", "parsing")
 
 
 def checks_of(module):

@@ -124,6 +124,22 @@ def apply_mapping_casts():
         assert found == [{"b": expected}], (source, value, target, found)
 
 
+def every_type_is_cast_to_every_other_or_null():
+    import datetime
+    import decimal
+
+    from awsglue.frames import columns
+
+    day = datetime.datetime(2024, 1, 1)
+    row = (True, 1, 1, 1, 1, 1.0, 1.0, decimal.Decimal("1.00"), "1", day.date(), day, b"1")
+    kinds = "boolean tinyint smallint int bigint float double decimal(10,2) string date timestamp binary".split()
+    one = frame([row], ", ".join(f"c{number} {kind}" for number, kind in enumerate(kinds)))
+    fields = list(one.schema())
+    made = [columns.cast(columns.col(f.name), f.dataType, to.dataType).alias(f"{f.name}{to.name}") for f in fields for to in fields]
+    found = one.toDF().select(*made).collect()[0]
+    assert (found["c0c7"], found["c7c0"], found["c10c1"], found["c10c7"], found["c9c1"]) == (1, True, None, None, None), found
+
+
 def apply_mapping_of_a_missing_column_of_a_table_fails_with_its_name():
     one = frame([(1, "x")], "order_id int, customer string")
     with raises(ValueError, "'customr'", "is 'customer' meant?", "order_id, customer", "--millpond-missing-columns"):

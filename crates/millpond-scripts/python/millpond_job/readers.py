@@ -161,6 +161,7 @@ class Reader:
         import fastavro
         import pyarrow
 
+        from awsglue.frames.arrays import masked_table
         from millpond_job import avro
 
         with stream(filesystem, path) as file:
@@ -171,7 +172,7 @@ class Reader:
                 chunk = list(itertools.islice(records, BATCH_ROWS))
                 if not chunk:
                     return
-                yield pyarrow.RecordBatch.from_pylist(chunk, schema=target)
+                yield masked_table(pyarrow.RecordBatch.from_pylist(chunk, schema=target))
 
     def _whole(self, filesystem, path):
         import pyarrow
@@ -253,8 +254,23 @@ def _random_access(filesystem, path):
 
 def stream(filesystem, path):
     """A buffered stream of a file's decompressed bytes."""
-    suffix = next((name for name in _SUFFIXES if path.lower().endswith(name)), None)
-    return io.BufferedReader(_Raw(filesystem.open_input_stream(_located(path), compression=_SUFFIXES.get(suffix), buffer_size=1 << 20)), 1 << 20)
+    return io.BufferedReader(_Raw(filesystem.open_input_stream(_located(path), compression=_compression(path), buffer_size=1 << 20)), 1 << 20)
+
+
+def _compression(path):
+    return next((name for suffix, name in _SUFFIXES.items() if path.lower().endswith(suffix)), None)
+
+
+def whole(filesystem, path):
+    """As `stream`, for who reads it to the end at once: what is not compressed comes in one request, at a third of the cost of many."""
+    from contextlib import closing
+
+    from millpond_job import storage
+
+    if _compression(path):
+        return stream(filesystem, path)
+    bucket, key = storage.split(path)
+    return closing(storage.client("s3").get_object(Bucket=bucket, Key=key)["Body"])
 
 
 class _Raw(io.RawIOBase):

@@ -43,6 +43,7 @@ def install():
     statements.install()
     _install_partitions(DataFrame)
     _install_duplicates(DataFrame)
+    _install_local_rows()
     _install_reader(DataFrameReader)
     _install_writer(DataFrameWriter)
 
@@ -89,6 +90,19 @@ def _install_duplicates(frames):
 
     frames.dropDuplicates = frames.drop_duplicates = drop_duplicates
     frames.count = count_rows
+
+
+def _install_local_rows():
+    """`createDataFrame`: Sail takes what PyArrow leaves below a null struct for values (`awsglue.frames.arrays.masked`)."""
+    from awsglue.frames.arrays import masked_table
+    from pyspark.sql.connect.plan import LocalRelation
+
+    made = LocalRelation.__init__
+
+    def local_relation(self, table, schema=None):
+        made(self, None if table is None else masked_table(table), schema)
+
+    LocalRelation.__init__ = local_relation
 
 
 def _quoted(name):

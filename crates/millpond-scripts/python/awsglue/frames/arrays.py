@@ -92,4 +92,45 @@ def array_of(values, kind):
         flat = array_of(list(chain.from_iterable(value for value in values if value)), kind.elementType)
         return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat, type=target)
     encode = encoder(kind)
-    return pa.array([encode(value) for value in values], target)
+    return masked(pa.array([encode(value) for value in values], target))
+
+
+def masked(array):
+    """The column with null in all that lies below a null struct.
+
+    PyArrow fills the members of a null struct with zeros and empty texts that count as values, and Sail, reaching for a member, does not ask whether the
+    struct is null: `o.a` of a null `o` would be 0.
+    """
+    import pyarrow as pa
+
+    kind = array.type
+    if not _has_struct(kind):
+        return array
+    if pa.types.is_struct(kind):
+        children = [masked(child) for child in array.flatten()]
+        return pa.StructArray.from_arrays(children, fields=list(kind), mask=array.is_null())
+    # The elements of a list, the entries of a map: offsets and validity stay as they are.
+    return pa.Array.from_buffers(kind, len(array), array.buffers()[:2], offset=array.offset, children=[masked(array.values)])
+
+
+def _has_struct(kind):
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        return kind.num_fields > 0
+    if pa.types.is_map(kind):
+        return _has_struct(kind.item_type)
+    return (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and _has_struct(kind.value_type)
+
+
+def masked_table(table):
+    """A table, or a batch, of masked columns."""
+    import pyarrow as pa
+
+    if not any(_has_struct(field.type) for field in table.schema):
+        return table
+    columns = [
+        pa.chunked_array([masked(chunk) for chunk in column.chunks], column.type) if isinstance(column, pa.ChunkedArray) else masked(column)
+        for column in table.columns
+    ]
+    return type(table).from_arrays(columns, schema=table.schema)

@@ -60,7 +60,7 @@ def _resolved(path, column, kind, action, is_field, catalog_types):
         if target is None:
             return _project_branch(name, column, kind, argument)
         return None if kind == target else [(name, columns.cast(column, kind, target), target)]
-    branches = [(b.typeName(), column.getField(b.typeName()), b) for b in kind.branches()]
+    branches = columns.branches(column, kind)
     if what == "make_cols" and is_field:
         return [(f"{name}_{branch}", inner, of) for branch, inner, of in branches]
     return [(name, column, g.StructType([g.Field(branch, of) for branch, _, of in branches]))]
@@ -69,10 +69,11 @@ def _resolved(path, column, kind, action, is_field, catalog_types):
 def _project_branch(name, column, kind, type_name):
     """`project:struct`, `project:array`: the values of that type; others become null."""
     wanted = type_name.lower().split("<")[0]
-    branch = kind.choices.get(wanted) if isinstance(kind, g.ChoiceType) else None
-    if branch is None:
+    found = columns.branches(column, kind) if isinstance(kind, g.ChoiceType) else []
+    inner = next(((name, inner, of) for branch, inner, of in found if branch == wanted), None)
+    if inner is None:
         raise ValueError(f"resolveChoice of {name!r}: nothing can be cast to {type_name!r}, and it is not one of the choice's types")
-    return [(name, column.getField(wanted), branch)]
+    return [inner]
 
 
 def catalog_column_types(database, table_name, catalog_id=None):

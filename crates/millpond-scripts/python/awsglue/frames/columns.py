@@ -40,6 +40,11 @@ def members(column, kind):
     return [(f.name, column.getField(f.name), f.dataType) for f in kind]
 
 
+def branches(column, kind):
+    """(name, column, type) of each type of a choice: null where the choice is, whatever lies below it."""
+    return [(b.typeName(), F.when(column.isNotNull(), column.getField(b.typeName())), b) for b in kind.branches()]
+
+
 def struct(fields, present=None):
     """A struct column of (name, column, type)s, null where `present` is false, and its type."""
     made = F.struct(*[column.alias(name) for name, column, _ in fields])
@@ -65,9 +70,9 @@ def cast(column, kind, target):
     if kind == target:
         return column
     if isinstance(kind, g.ChoiceType):
-        same = [b for b in kind.branches() if b.typeName() == target.typeName()]
-        rest = [b for b in kind.branches() if b.typeName() != target.typeName()]
-        return F.coalesce(*[cast(column.getField(b.typeName()), b, target) for b in same + rest])
+        # The branch that needs no cast comes first.
+        found = sorted(branches(column, kind), key=lambda branch: branch[0] != target.typeName())
+        return F.coalesce(*[cast(inner, of, target) for _, inner, of in found])
     name, wanted = kind.typeName(), target.typeName()
     if isinstance(kind, (g.StructType, g.ArrayType, g.MapType)):
         return F.to_json(column) if wanted == "string" else null(target)
@@ -81,6 +86,9 @@ def cast(column, kind, target):
     )
     if impossible:
         return null(target)
+    if {name, wanted} == {"boolean", "decimal"} or (name in _TIMES and wanted in ("byte", "short", "decimal")):
+        # Sail does not convert between these two, or raises where the value does not fit.
+        column = column.cast("double")
     return try_cast(column, target)
 
 

@@ -1,0 +1,49 @@
+"""What becomes of values on their way through Glue's Spark scripts: NULL, digits, names. Each script is a process beside a lake, as in test_glue_spark.py."""
+
+import pytest
+
+from test_glue_spark import start
+
+
+@pytest.fixture(scope="module")
+def lake(module_lake):
+    for bucket in ("raw", "out"):
+        module_lake.bucket(bucket)
+    module_lake.client("glue").create_database(DatabaseInput={"Name": "sales"})
+    return module_lake
+
+
+def test_members_of_null_structs_are_null_in_plain_spark_and_every_format(lake, tmp_path):
+    told = start(
+        lake,
+        tmp_path,
+        """
+        from pyspark.sql.types import Row
+        import pandas, pyarrow
+        columns = "id int, o struct<s:string,n:int>, l array<struct<n:int>>, m map<string,struct<n:int>>"
+        df = spark.createDataFrame([(1, None, [None, (3,)], {"k": None}), (2, ("t", 5), None, None), (3, (None, None), [], {})], columns)
+        def members(frame):
+            return rows(frame.select("id", "o.s", "o.n", F.transform("l", lambda e: e.n).alias("l"), F.map_values("m").getItem(0).getField("n")))
+        tell(members(df))
+        tell([df.filter("o.n is null").count(), df.filter("o.n = 0").count(), df.filter("o.s = ''").count()])
+        tell(rows(spark.createDataFrame([Row(id=1, o=Row(n=1)), Row(id=2, o=None)]).select("id", "o.n")))
+        tell(rows(spark.createDataFrame(pandas.DataFrame({"id": [1, 2], "o": [{"n": 1}, None]}), "id int, o struct<n:int>").select("id", "o.n")))
+        tell(rows(spark.createDataFrame(pyarrow.table({"id": [1, 2], "o": [{"n": 1}, None]})).select("id", "o.n")))
+        tell(rows(df.select("id", F.udf(lambda o: o, "struct<s:string,n:int>")("o").alias("o")).select("id", "o.n")))
+        for kind in ("avro", "orc", "parquet"):
+            df.drop("m").write.format(kind).save(f"s3://out/structs/{kind}/")
+            back = spark.read.format(kind).load(f"s3://out/structs/{kind}/")
+            tell(rows(back.select("id", "o.s", "o.n", F.transform("l", lambda e: e.n).alias("l"))))
+            frame = read(f"s3://out/structs/{kind}/", kind)
+            tell(rows(frame.unnest().toDF().select("id", "`o.s`", "`o.n`")))
+        """,
+    ).told
+    lists = {1: [None, 3], 2: None, 3: []}
+    plain = [[1, None, None], [2, "t", 5], [3, None, None]]
+    assert told[0] == [[*row, lists[row[0]], None] for row in plain]
+    assert told[1] == [2, 0, 0]
+    assert told[2] == told[3] == told[4] == [[1, 1], [2, None]]
+    assert told[5] == [[1, None], [2, 5], [3, None]]
+    for index, kind in enumerate(("avro", "orc", "parquet")):
+        assert told[6 + 2 * index] == [[*row, lists[row[0]]] for row in plain], kind
+        assert told[7 + 2 * index] == plain, kind
