@@ -73,8 +73,8 @@ def _any_has(files, character):
     filesystem = storage.filesystem()
 
     def has(one):
-        with readers.stream(filesystem, one["Path"]) as file:
-            while chunk := file.read(4 << 20):
+        with readers.whole(filesystem, one["Path"]) as file:
+            while chunk := file.read(1 << 20):
                 if character in chunk:
                     return True
         return False
