@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Measures Millpond against DuckDB, Polars and chDB on this machine, all in one run, and prints one table with ratios.
 
-    python3 bench/run.py                      everything (about 15 minutes on two cores)
-    python3 bench/run.py convert whole        some of it: convert whole latency many footprint functions uploads items
+    python3 bench/run.py                      everything (about 20 minutes on two cores)
+    python3 bench/run.py convert whole        some of it: convert whole latency many footprint functions uploads items scripts
     python3 bench/run.py --files 1000 many    smaller
 
 It makes a virtual environment in bench/.venv with the peers, generates TPC-H lineitem at scale 1 into bench/data (tpchgen-cli), and builds
@@ -26,6 +26,7 @@ from pathlib import Path
 
 import items
 import links
+import scripts
 from common import BENCH, DATA, REPO, TARGET, VENV, Report, new_lake
 
 ROWS = 6_001_215
@@ -249,12 +250,12 @@ def footprint(report, rounds=20):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="convert whole latency many footprint functions uploads items (all)")
+    parser.add_argument("parts", nargs="*", help="convert whole latency many footprint functions uploads items scripts (all)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of convert")
     parser.add_argument("--files", type=int, default=None, help="files of latency and many")
     parser.add_argument("--no-build", action="store_true", help="measure the binaries that are there")
     arguments = parser.parse_args()
-    parts = arguments.parts or ["convert", "whole", "latency", "many", "footprint", "functions", "uploads", "items"]
+    parts = arguments.parts or ["convert", "whole", "latency", "many", "footprint", "functions", "uploads", "items", "scripts"]
     prepare(not arguments.no_build)
     cores = len(os.sched_getaffinity(0))
     names = json.loads(subprocess.run([VENV / "bin" / "pip", "list", "--format", "json"], capture_output=True, text=True, check=True).stdout)
@@ -277,6 +278,8 @@ def main():
         links.uploads(report)
     if "items" in parts:
         items.items(report, lineitem(), ROWS)
+    if "scripts" in parts:
+        scripts.scripts(report, lineitem(), ROWS)
     print(f"\n{report.markdown()}")
 
 

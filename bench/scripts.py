@@ -109,8 +109,6 @@ def small(report, bench):
         script.write_text(CONVERT)
         bench.table("small", path)
         bench.script("small", CONVERT, table="small", target="s3://bench/out/small/")
-        bench.script("warm-up", "print('installs the environment')\n")
-        bench.seconds("warm-up")
         bench.lake.restart()
         bench.glue = bench.lake.client("glue")
         cold = bench.seconds("small")
@@ -149,6 +147,8 @@ def items(report, bench, rows):
 def scripts(report, source, rows, binary=None, environments=None, parts=("small", "parquet", "items")):
     bench = Bench(binary or TARGET / "millpond", environments or REPO / "target" / "environments")
     try:
+        bench.script("warm-up", "print('installs the environment')\n")
+        bench.seconds("warm-up")
         if "small" in parts:
             small(report, bench)
         if "parquet" in parts or "items" in parts:
