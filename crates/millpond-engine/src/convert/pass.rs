@@ -477,9 +477,11 @@ impl<'s, 'a> Worker<'s, 'a> {
                 Stopped::ByConsumer
             })
         };
+        let mut adapter = Adapter::new(&look.parsed, true);
+        adapter.keep_starts = shared.keeps_starts();
         let done = match look.format {
-            Format::Avro => avro::decode(&shared.spec.reader, file, &look.parsed, true, BATCH_ROWS, &mut emit),
-            _ => parquet::decode(&shared.spec.reader, file, &look.parsed, true, BATCH_ROWS, &mut emit),
+            Format::Avro => avro::decode(&shared.spec.reader, file, adapter, BATCH_ROWS, &mut emit),
+            _ => parquet::decode(&shared.spec.reader, file, adapter, BATCH_ROWS, &mut emit),
         };
         match (failed, done) {
             (Some(error), _) => Err(error),

@@ -19,6 +19,8 @@ pub(crate) struct Adapter {
     schema: SchemaRef,
     types: Vec<HiveType>,
     strict: bool,
+    /// Whether each batch tells where its rows start.
+    pub keep_starts: bool,
     /// Rows seen.
     rows: u64,
 }
@@ -28,7 +30,13 @@ const CAST: CastOptions<'static> = CastOptions { safe: true, format_options: For
 impl Adapter {
     pub fn new(columns: &[(String, HiveType)], strict: bool) -> Self {
         let fields: Vec<Field> = columns.iter().map(|(name, t)| Field::new(name, t.to_arrow(), true)).collect();
-        Self { schema: Arc::new(Schema::new(fields)), types: columns.iter().map(|c| c.1.clone()).collect(), strict, rows: 0 }
+        let types = columns.iter().map(|c| c.1.clone()).collect();
+        Self { schema: Arc::new(Schema::new(fields)), types, strict, keep_starts: false, rows: 0 }
+    }
+
+    /// The names of the wanted columns.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.schema.fields().iter().map(|field| field.name().as_str())
     }
 
     /// The wanted columns of `batch`; rows with values that do not fit come back as rejects in strict reading, and with NULL in lenient.
@@ -58,8 +66,9 @@ impl Adapter {
         }
         let first = self.rows + 1;
         self.rows += batch.num_rows() as u64;
-        let starts = (0u32..).zip(first..=self.rows).filter(|(row, _)| self.strict && !bad.contains_key(row));
-        let starts = starts.map(|(_, line)| Start { line, position: line }).collect();
+        let starts = (0u32..).zip(first..=self.rows).filter(|(row, _)| !bad.contains_key(row));
+        let starts = starts.map(|(_, line)| Start { line, position: line });
+        let starts = if self.keep_starts { starts.collect() } else { Vec::new() };
         let segments = vec![Segment { file, rows: adapted.num_rows() }];
         Ok(Batch { batch: adapted, segments, rejects, starts })
     }

@@ -8,7 +8,6 @@ use super::csv::Batch;
 use super::file::Stopped;
 use super::{DecodeError, Reader, source};
 use crate::table::DataFile;
-use crate::types::HiveType;
 use arrow_avro::reader::ReaderBuilder;
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -45,13 +44,11 @@ pub(crate) fn count(reader: &Reader, file: &DataFile) -> Result<u64, DecodeError
 pub(crate) fn decode(
     reader: &Reader,
     file: &DataFile,
-    columns: &[(String, HiveType)],
-    strict: bool,
+    mut adapter: Adapter,
     batch_rows: usize,
     emit: &mut dyn FnMut(Batch) -> Result<(), Stopped>,
 ) -> Result<(), Stopped> {
     let promised = count(reader, file)?;
-    let mut adapter = Adapter::new(columns, strict);
     let mut rows = 0;
     for batch in open(reader, file, batch_rows)? {
         let batch = batch.map_err(|e| DecodeError::content(&file.uri, format!("is a damaged Avro file: {e}")))?;

@@ -1,5 +1,6 @@
 //! One file after another through the decoder of its format.
 
+use super::adapt::Adapter;
 use super::blocks::{Cut, Cutter};
 use super::csv::{Batch, CsvParser, Layout};
 use super::json::{JsonParser, Values, is_lines};
@@ -148,13 +149,13 @@ pub(crate) fn decode_files(
         }
         Format::Parquet => {
             for (i, file) in files.iter().enumerate() {
-                parquet::decode(reader, file, &columns, strict, spec.batch_rows, &mut |batch| forward(batch, i))
+                parquet::decode(reader, file, Adapter::new(&columns, strict), spec.batch_rows, &mut |batch| forward(batch, i))
                     .map_err(|e| e.at(&file.uri))?;
             }
         }
         Format::Avro => {
             for (i, file) in files.iter().enumerate() {
-                avro::decode(reader, file, &columns, strict, spec.batch_rows, &mut |batch| forward(batch, i))
+                avro::decode(reader, file, Adapter::new(&columns, strict), spec.batch_rows, &mut |batch| forward(batch, i))
                     .map_err(|e| e.at(&file.uri))?;
             }
         }

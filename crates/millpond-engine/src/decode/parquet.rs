@@ -5,7 +5,6 @@ use super::csv::Batch;
 use super::file::Stopped;
 use super::{DecodeError, DecodeErrorKind, Reader};
 use crate::table::DataFile;
-use crate::types::HiveType;
 use arrow::datatypes::Schema;
 use bytes::{Buf, Bytes};
 use object_store::ObjectStoreExt;
@@ -74,34 +73,19 @@ pub(crate) fn metadata(reader: &Reader, file: &DataFile) -> Result<ArrowReaderMe
 pub(crate) fn decode(
     reader: &Reader,
     file: &DataFile,
-    columns: &[(String, HiveType)],
-    strict: bool,
+    mut adapter: Adapter,
     batch_rows: usize,
     emit: &mut dyn FnMut(Batch) -> Result<(), Stopped>,
 ) -> Result<(), Stopped> {
     let metadata = metadata(reader, file)?;
-    decode_with(reader, file, metadata, columns, strict, batch_rows, emit)
-}
-
-/// As [`decode`], with the footer already read.
-pub(crate) fn decode_with(
-    reader: &Reader,
-    file: &DataFile,
-    metadata: ArrowReaderMetadata,
-    columns: &[(String, HiveType)],
-    strict: bool,
-    batch_rows: usize,
-    emit: &mut dyn FnMut(Batch) -> Result<(), Stopped>,
-) -> Result<(), Stopped> {
     let schema: Schema = metadata.schema().as_ref().clone();
-    let wanted = columns.iter().filter_map(|(name, _)| find(&schema, name));
+    let wanted = adapter.names().filter_map(|name| find(&schema, name));
     let mask = ProjectionMask::roots(metadata.parquet_schema(), wanted);
     let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(Ranges::new(reader, file), metadata)
         .with_projection(mask)
         .with_batch_size(batch_rows.max(1))
         .build()
         .map_err(|e| failed(&file.uri, &e))?;
-    let mut adapter = Adapter::new(columns, strict);
     for batch in batches {
         let batch = batch.map_err(|e| DecodeError::content(&file.uri, format!("is a damaged Parquet file: {e}")))?;
         emit(adapter.adapt(&batch, 0)?)?;
