@@ -77,6 +77,9 @@ const CONNECTIONS_MAX: usize = 4096;
 /// A connection that has not sent its request's head in this time is closed.
 const HEAD_PATIENCE: Duration = Duration::from_secs(60);
 
+/// A client that takes nothing of its answer for this long is given up.
+const SEND_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Requests under way are waited for this long when the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -169,7 +172,7 @@ impl Server {
             let mut builder = auto::Builder::new(TokioExecutor::new());
             builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE);
             builder.http2().timer(TokioTimer::new());
-            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+            let connection = builder.serve_connection(TokioIo::new(answer::patient(stream, SEND_PATIENCE)), service).into_owned();
             let watched = graceful.watch(connection);
             tokio::spawn(async move {
                 if let Err(error) = watched.await {
@@ -291,7 +294,7 @@ impl Server {
         let call = Call { protocol: spoken.protocol, parts: Some(parts), body, share };
         let room = self.room(spoken.service.name, operation).await;
         let response = self.router.answer(spoken, operation, context, call).await.map_err(refused)?;
-        Ok(with_id(response.map(|body| answer::held(body, room, BODY_UNIT)), &origin.request_id))
+        Ok(with_id(response.map(|body| s3s::Body::from(answer::held(body, room, BODY_UNIT))), &origin.request_id))
     }
 
     /// A share of the memory that large answers have; `None` for operations that have none.
