@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::Operation;
-use crate::{athena, events, glue, sns};
+use crate::{athena, dynamodb, events, glue, sns};
 
 fn mismatch<O: Operation>(value: Value) -> String {
     conform(value, O::INPUT).unwrap_err().text()
@@ -66,6 +66,11 @@ fn what_aws_takes_although_it_is_not_quite_right_is_taken() {
         conform(value, glue::CreateDatabase::INPUT).unwrap(),
         json!({"DatabaseInput": {"Name": "d", "Parameters": {"b": "1"}}})
     );
+    // DynamoDB refuses it; dropped here, it would make another item of what was sent.
+    let value = json!({"TableName": "t", "Item": {"id": {"S": "a"}, "x": null}});
+    assert_eq!(conform(value.clone(), dynamodb::PutItem::INPUT).unwrap(), value);
+    let value = json!({"Statement": "s", "Parameters": [null, {"S": "a"}]});
+    assert_eq!(conform(value.clone(), dynamodb::ExecuteStatement::INPUT).unwrap(), value);
     assert_eq!(conform(json!({"Name": "r", "Overwrite": "TRUE"}), &OVERWRITE).unwrap(), json!({"Overwrite": true}));
 }
 
