@@ -26,7 +26,7 @@ mod fuzz;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub(crate) use boolean::{Builder, Tree};
+pub(crate) use boolean::{Builder, Tree, closing_parentheses};
 pub use condition::Condition;
 pub(crate) use condition::{Comparator, Operand, Test};
 pub use key_condition::KeyCondition;
@@ -35,6 +35,8 @@ pub use placeholders::Placeholders;
 pub use projection::Projection;
 pub(crate) use update::{Action, Term};
 pub use update::{Touched, Update, UpdateError};
+
+use crate::value::ValueError;
 
 /// The most operators of an expression. Developer guide, "Service, account, and table quotas": expression parameters.
 pub(crate) const OPERATORS_MAX: usize = 300;
@@ -47,11 +49,23 @@ const EXPRESSION_BYTES_MAX: usize = 4096;
 #[error("{message}")]
 pub struct ExpressionError {
     message: String,
+    malformed: bool,
 }
 
 impl ExpressionError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into() }
+        Self { message: message.into(), malformed: false }
+    }
+
+    /// Whether a value is not even the JSON that its type needs: DynamoDB answers `SerializationException` then.
+    pub fn is_malformed(&self) -> bool {
+        self.malformed
+    }
+}
+
+impl From<ValueError> for ExpressionError {
+    fn from(error: ValueError) -> Self {
+        Self { malformed: matches!(error, ValueError::Shape(_)), message: error.to_string() }
     }
 }
 

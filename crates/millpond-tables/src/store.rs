@@ -22,7 +22,7 @@ mod table;
 mod tests;
 mod writer;
 
-pub use change::{Change, Changed, IndexWrite, Op};
+pub use change::{Change, Changed, IndexWrite, Op, Terms};
 pub use error::{ChangeError, ItemError, Refusal, StoreError};
 pub use load::{LoadCounts, LoadError, LoadOptions, LoadWriter, Loader};
 pub use read::{Limits, Page, Query, Record, Scan, Snapshot};
@@ -316,14 +316,14 @@ impl Items {
         ops: Vec<Op<E>>,
         done: impl FnOnce(Result<Vec<Changed>, ChangeError<E>>) + Send + 'static,
     ) {
-        self.submit_while(ops, || true, done);
+        self.submit_on(Terms::default(), ops, done);
     }
 
-    /// As [`Self::submit`]; where `wanted` says no when the change's turn comes, nothing is done, and `done` is dropped.
-    pub fn submit_while<E: Send + 'static>(
+    /// As [`Self::submit`], on terms that concern the change as a whole; where it is not wanted any more, `done` is dropped.
+    pub fn submit_on<E: Send + 'static>(
         &self,
+        terms: Terms<E>,
         ops: Vec<Op<E>>,
-        wanted: impl Fn() -> bool + Send + 'static,
         done: impl FnOnce(Result<Vec<Changed>, ChangeError<E>>) + Send + 'static,
     ) {
         let Some(first) = ops.first() else { return done(Ok(Vec::new())) };
@@ -338,9 +338,9 @@ impl Items {
             Ok(share) => share,
             Err(error) => return done(Err(error.into())),
         };
-        let wanted = Box::new(wanted);
+        let Terms { wanted, accept } = terms;
         // If the thread is gone, `done` is dropped with the message.
-        let _ = handle.writer.send(Message::Change { tables, wanted, evaluate: change::evaluate(ops, done), share });
+        let _ = handle.writer.send(Message::Change { tables, wanted, evaluate: change::evaluate(ops, accept, done), share });
     }
 
     /// All tables as they are now: for reads that must agree, and for exports.

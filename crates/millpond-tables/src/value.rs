@@ -106,12 +106,27 @@ pub enum ValueError {
     /// Too many levels of lists and maps.
     #[error("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")]
     Depth,
+    /// An attribute without a name.
+    #[error("Empty attribute name")]
+    EmptyName,
+    /// An attribute's name of more than [`NAME_BYTES_MAX`].
+    #[error("Attribute name is too large, must be less than 65536 bytes")]
+    LongName,
     /// Not a number, or none that can be kept.
     #[error(transparent)]
     Number(#[from] NumberError),
     /// Not the JSON that the member's type needs: DynamoDB answers `SerializationException`, not `ValidationException`.
     #[error("{0}")]
     Shape(String),
+}
+
+/// Checks an attribute's name.
+pub(crate) fn check_name(name: &str) -> Result<(), ValueError> {
+    match name.len() {
+        0 => Err(ValueError::EmptyName),
+        1..=NAME_BYTES_MAX => Ok(()),
+        _ => Err(ValueError::LongName),
+    }
 }
 
 impl Value {

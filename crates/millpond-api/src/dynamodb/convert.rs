@@ -16,7 +16,12 @@ pub(super) fn expressions(names: Option<BTreeMap<String, String>>, values: Optio
 /// A map of structures, as the service reads it: the members that were given.
 pub(super) fn json<T: Serialize>(given: Option<BTreeMap<String, T>>) -> Option<Map<String, Value>> {
     let given = given?;
-    Some(given.into_iter().map(|(name, value)| (name, serde_json::to_value(value).unwrap_or_default())).collect())
+    Some(given.into_iter().map(|(name, member)| (name, value(&member))).collect())
+}
+
+/// A structure as it was given, with AWS's names.
+pub(super) fn value<T: Serialize>(given: &T) -> Value {
+    serde_json::to_value(given).unwrap_or_default()
 }
 
 pub(super) fn condition<T: Serialize>(

@@ -9,11 +9,15 @@ use serde_json::{Map, Value};
 /// AWS's code of what no shape of the model names.
 const VALIDATION: &str = "ValidationException";
 
+/// Likewise, of values of the wrong JSON.
+const SERIALIZATION: &str = "SerializationException";
+
 /// The one place where an error of the service becomes AWS's. Internal detail goes to the log, not to the caller.
 pub(super) fn refused(error: DynamoError) -> WireError {
     let text = error.to_string();
     let shape = match error {
         DynamoError::Validation(_) => return WireError::sender(StatusCode::BAD_REQUEST, VALIDATION, text),
+        DynamoError::Serialization(_) => return WireError::sender(StatusCode::BAD_REQUEST, SERIALIZATION, text),
         DynamoError::ConditionFailed(item) => {
             let refusal = WireError::of(&shape::CONDITIONAL_CHECK_FAILED_EXCEPTION, text);
             return match item {

@@ -1,7 +1,7 @@
 use super::error::refused;
 use super::{Answer, State, convert};
 use crate::router::Context;
-use millpond_services::dynamodb::{BatchStatement, DynamoError, Report, StatementRequest, TransactStatements};
+use millpond_services::dynamodb::{BatchStatement, ClientToken, DynamoError, Report, StatementRequest, TransactStatements};
 use millpond_wire::dynamodb::*;
 
 /// Reads a statement and asks whether the caller may.
@@ -93,6 +93,7 @@ pub(super) async fn execute_transaction(
     input: ExecuteTransactionInput,
 ) -> Answer<ExecuteTransactionOutput> {
     let report = convert::report(input.return_consumed_capacity);
+    let token = ClientToken::new(input.client_request_token, || convert::value(&input.transact_statements));
     let mut statements = Vec::with_capacity(input.transact_statements.len());
     for one in input.transact_statements {
         let request = StatementRequest {
@@ -103,7 +104,7 @@ pub(super) async fn execute_transaction(
         };
         statements.push(parse(&state, &context, request)?);
     }
-    let transaction = TransactStatements { statements, token: input.client_request_token, report };
+    let transaction = TransactStatements { statements, token, report };
     let (items, consumed) = state.dynamodb.execute_transaction(transaction).await.map_err(refused)?;
     Ok(ExecuteTransactionOutput {
         responses: Some(items.into_iter().map(|item| ItemResponse { item }).collect()),

@@ -1,9 +1,11 @@
 use super::{Answer, refused};
 use crate::router::Context;
+use http::StatusCode;
 use millpond_services::dynamodb::{
     self as domain, Definition, Described, DynamoDb, Encryption, IndexChange, KeyKind, KeyPart, NewIndex, NewTable, OnDemand,
-    Projected, TableChange, TableState,
+    Projected, TableChange, TableState, Warm,
 };
+use millpond_wire::WireError;
 use millpond_wire::dynamodb::*;
 use millpond_wire::shapes::Timestamp;
 
@@ -29,26 +31,31 @@ pub(super) fn on_demand(given: OnDemandThroughput) -> OnDemand {
     OnDemand { read: given.max_read_request_units, write: given.max_write_request_units }
 }
 
+fn warm(given: WarmThroughput) -> Warm {
+    Warm { read: given.read_units_per_second, write: given.write_units_per_second }
+}
+
+pub(super) fn wire_warm(given: Warm) -> WarmThroughput {
+    WarmThroughput { read_units_per_second: given.read, write_units_per_second: given.write }
+}
+
+/// What all indexes have.
+fn index(name: String, schema: Vec<KeySchemaElement>, projection: Projection) -> NewIndex {
+    let kind = projection.projection_type.map(|kind| kind.as_str().to_owned());
+    NewIndex { name, key: key(schema), projection: kind, attributes: projection.non_key_attributes, ..NewIndex::default() }
+}
+
 pub(super) fn global(given: GlobalSecondaryIndex) -> NewIndex {
     NewIndex {
-        name: given.index_name,
-        key: key(given.key_schema),
-        projection: given.projection.projection_type.map(|kind| kind.as_str().to_owned()),
-        attributes: given.projection.non_key_attributes,
         throughput: given.provisioned_throughput.map(throughput),
         on_demand: given.on_demand_throughput.map(on_demand),
+        warm: given.warm_throughput.map(warm),
+        ..index(given.index_name, given.key_schema, given.projection)
     }
 }
 
 fn local(given: LocalSecondaryIndex) -> NewIndex {
-    NewIndex {
-        name: given.index_name,
-        key: key(given.key_schema),
-        projection: given.projection.projection_type.map(|kind| kind.as_str().to_owned()),
-        attributes: given.projection.non_key_attributes,
-        throughput: None,
-        on_demand: None,
-    }
+    index(given.index_name, given.key_schema, given.projection)
 }
 
 /// The KMS key that is asked for: `Enabled: false` and no specification at all mean AWS's own.
@@ -57,13 +64,11 @@ pub(super) fn encryption(given: SSESpecification) -> Option<Encryption> {
 }
 
 pub(super) async fn create_table(dynamodb: DynamoDb, _: Context, input: CreateTableInput) -> Answer<CreateTableOutput> {
-    let indexes_warm = input.global_secondary_indexes.iter().flatten().any(|index| index.warm_throughput.is_some());
     let unsupported = [
         (input.vector_indexes.is_some(), "VectorIndexes"),
         (input.global_table_source_arn.is_some(), "GlobalTableSourceArn"),
         (input.resource_policy.is_some(), "ResourcePolicy"),
         (input.global_table_settings_replication_mode.is_some(), "GlobalTableSettingsReplicationMode"),
-        (input.warm_throughput.is_some() || indexes_warm, "WarmThroughput"),
     ];
     let new = NewTable {
         name: input.table_name,
@@ -74,6 +79,7 @@ pub(super) async fn create_table(dynamodb: DynamoDb, _: Context, input: CreateTa
         pay_per_request: input.billing_mode == Some(BillingMode::PayPerRequest),
         throughput: input.provisioned_throughput.map(throughput),
         on_demand: input.on_demand_throughput.map(on_demand),
+        warm: input.warm_throughput.map(warm),
         stream: input.stream_specification.is_some_and(|stream| stream.stream_enabled),
         encryption: input.sse_specification.and_then(encryption),
         class: input.table_class.map(|class| class.as_str().to_owned()),
@@ -101,39 +107,50 @@ pub(super) async fn delete_table(dynamodb: DynamoDb, _: Context, input: DeleteTa
     Ok(DeleteTableOutput { table_description: Some(description(described)) })
 }
 
-/// Changes of indexes; one update may name several.
-fn index_changes(given: GlobalSecondaryIndexUpdate) -> Vec<IndexChange> {
-    let create = given.create.map(|index| {
-        IndexChange::Create(NewIndex {
-            name: index.index_name,
-            key: key(index.key_schema),
-            projection: index.projection.projection_type.map(|kind| kind.as_str().to_owned()),
-            attributes: index.projection.non_key_attributes,
-            throughput: index.provisioned_throughput.map(throughput),
-            on_demand: index.on_demand_throughput.map(on_demand),
-        })
-    });
-    let update = given.update.map(|index| IndexChange::Update {
-        name: index.index_name,
-        throughput: index.provisioned_throughput.map(throughput),
-        on_demand: index.on_demand_throughput.map(on_demand),
-    });
-    let delete = given.delete.map(|index| IndexChange::Delete(index.index_name));
-    create.into_iter().chain(update).chain(delete).collect()
+fn invalid(what: &str) -> WireError {
+    let text = format!("One or more parameter values were invalid: {what}");
+    WireError::sender(StatusCode::BAD_REQUEST, "ValidationException", text)
+}
+
+/// One change of one index.
+fn index_change(given: GlobalSecondaryIndexUpdate) -> Result<IndexChange, WireError> {
+    match given {
+        GlobalSecondaryIndexUpdate { create: Some(given), update: None, delete: None } => Ok(IndexChange::Create(NewIndex {
+            throughput: given.provisioned_throughput.map(throughput),
+            on_demand: given.on_demand_throughput.map(on_demand),
+            warm: given.warm_throughput.map(warm),
+            ..index(given.index_name, given.key_schema, given.projection)
+        })),
+        GlobalSecondaryIndexUpdate { update: Some(given), create: None, delete: None } => Ok(IndexChange::Update {
+            name: given.index_name,
+            throughput: given.provisioned_throughput.map(throughput),
+            on_demand: given.on_demand_throughput.map(on_demand),
+            warm: given.warm_throughput.map(warm),
+        }),
+        GlobalSecondaryIndexUpdate { delete: Some(given), create: None, update: None } => {
+            Ok(IndexChange::Delete(given.index_name))
+        }
+        GlobalSecondaryIndexUpdate { create: None, update: None, delete: None } => Err(invalid(
+            "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, GlobalSecondaryIndexUpdate.Delete must not be null",
+        )),
+        _ => Err(invalid("Only one global secondary index action is allowed per GlobalSecondaryIndexUpdate object")),
+    }
 }
 
 pub(super) async fn update_table(dynamodb: DynamoDb, _: Context, input: UpdateTableInput) -> Answer<UpdateTableOutput> {
-    let indexes_warm = input.global_secondary_index_updates.iter().flatten().any(|index| {
-        let created = index.create.as_ref().is_some_and(|create| create.warm_throughput.is_some());
-        created || index.update.as_ref().is_some_and(|update| update.warm_throughput.is_some())
-    });
+    let mut indexes = Vec::new();
+    if let Some(updates) = input.global_secondary_index_updates {
+        if updates.is_empty() {
+            return Err(invalid("List of GlobalSecondaryIndexUpdates is empty"));
+        }
+        indexes = updates.into_iter().map(index_change).collect::<Result<_, _>>()?;
+    }
     let unsupported = [
         (input.vector_index_updates.is_some(), "VectorIndexUpdates"),
         (input.replica_updates.is_some(), "ReplicaUpdates"),
         (input.global_table_witness_updates.is_some(), "GlobalTableWitnessUpdates"),
         (input.multi_region_consistency.is_some(), "MultiRegionConsistency"),
         (input.global_table_settings_replication_mode.is_some(), "GlobalTableSettingsReplicationMode"),
-        (input.warm_throughput.is_some() || indexes_warm, "WarmThroughput"),
     ];
     let change = TableChange {
         name: input.table_name,
@@ -141,11 +158,12 @@ pub(super) async fn update_table(dynamodb: DynamoDb, _: Context, input: UpdateTa
         pay_per_request: input.billing_mode.map(|mode| mode == BillingMode::PayPerRequest),
         throughput: input.provisioned_throughput.map(throughput),
         on_demand: input.on_demand_throughput.map(on_demand),
+        warm: input.warm_throughput.map(warm),
         stream: input.stream_specification.map(|stream| stream.stream_enabled),
         encryption: input.sse_specification.map(encryption),
         class: input.table_class.map(|class| class.as_str().to_owned()),
         protected: input.deletion_protection_enabled,
-        indexes: input.global_secondary_index_updates.unwrap_or_default().into_iter().flat_map(index_changes).collect(),
+        indexes,
         unsupported: unsupported.into_iter().find(|(given, _)| *given).map(|(_, name)| name),
     };
     let described = dynamodb.update_table(change).await.map_err(refused)?;
@@ -215,6 +233,11 @@ fn global_indexes(described: &Described) -> Vec<GlobalSecondaryIndexDescription>
             item_count: number(items),
             index_arn: Some(format!("{}/index/{}", described.arn, index.name)),
             on_demand_throughput: index.on_demand.map(wire_on_demand),
+            warm_throughput: Some(GlobalSecondaryIndexWarmThroughputDescription {
+                read_units_per_second: Some(index.warm().read),
+                write_units_per_second: Some(index.warm().write),
+                status: Some(status),
+            }),
             ..GlobalSecondaryIndexDescription::default()
         }
     };
@@ -276,6 +299,12 @@ pub(super) fn description(described: Described) -> TableDescription {
             .map(|class| TableClassSummary { table_class: Some(class), ..TableClassSummary::default() }),
         deletion_protection_enabled: Some(settings.protected),
         on_demand_throughput: settings.on_demand.map(wire_on_demand),
+        warm_throughput: Some(TableWarmThroughputDescription {
+            read_units_per_second: Some(settings.warm().read),
+            write_units_per_second: Some(settings.warm().write),
+            // Another index that is filled does not change what the table takes.
+            status: Some(if filling { TableStatus::Active } else { status }),
+        }),
         table_name: Some(described.name),
         table_arn: Some(described.arn),
         table_id: Some(described.id),

@@ -82,7 +82,7 @@ fn global(index: &NewIndex) -> GlobalSecondaryIndex {
         projection: tables::wire_projection(&projected),
         provisioned_throughput: index.throughput.map(wire_throughput),
         on_demand_throughput: index.on_demand.map(tables::wire_on_demand),
-        warm_throughput: None,
+        warm_throughput: index.warm.map(tables::wire_warm),
     }
 }
 

@@ -5,10 +5,10 @@ use super::item::{Guard, collection, delete_op, put_op};
 use super::read::check_projection_way;
 use super::request::{self, Expressions, Projection, written};
 use super::table::Table;
-use super::{Attributes, DynamoDb, DynamoError, items_error, keys, refused};
+use super::{Attributes, DynamoDb, DynamoError, items_error, keys};
 use millpond_tables::Item;
 use millpond_tables::expression::{self, Kind};
-use millpond_tables::store::{ChangeError, Op};
+use millpond_tables::store::Op;
 use millpond_tables::value::item_size;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -169,13 +169,7 @@ impl DynamoDb {
         if bytes > BYTES_MAX {
             return Err(DynamoError::invalid("Too many bytes in the BatchWriteItem call: its items may have 16 MB together"));
         }
-        let changed = self.change(ops).await.map_err(|error| match error {
-            ChangeError::Store(error) => items_error(error),
-            ChangeError::Refused(refusals) => {
-                let first = refusals.into_iter().flatten().next();
-                first.map_or_else(|| DynamoError::Items("a refusal without a reason".into()), refused)
-            }
-        })?;
+        let changed = self.change_all(ops).await?;
         let mut consumed = Vec::new();
         for (table, changed) in tables.iter().zip(&changed).filter(|_| batch.report != Report::None) {
             let mut one = Consumed::of(table);

@@ -1,20 +1,18 @@
 //! CreateTable: what a table may be. Texts are those of AWS's answers.
 
 use super::DynamoError;
-use super::model::{Definition, Index, KeyPart, NewIndex, NewTable, OnDemand, Projected, Settings, Throughput};
+use super::billing;
+use super::model::{Definition, Index, KeyPart, NewIndex, NewTable, Projected, Settings};
 use std::collections::HashSet;
 
 /// Local secondary indexes of a table at the most. Developer guide, "Service, account, and table quotas".
 const LOCAL_MAX: usize = 5;
 
 /// Global secondary indexes of a table at the most, by the same page.
-const GLOBAL_MAX: usize = 20;
+pub(super) const GLOBAL_MAX: usize = 20;
 
 /// Attributes that all indexes of a table together may name in `NonKeyAttributes`, by the same page.
 const PROJECTED_MAX: usize = 100;
-
-/// Units a second that can be asked for.
-const UNITS_MAX: i64 = 1_000_000_000_000;
 
 /// Whether it can be the name of a table or an index.
 pub(super) fn is_name(name: &str) -> bool {
@@ -33,7 +31,8 @@ pub(super) fn settings(new: &NewTable, now_ms: i64) -> Result<Settings, DynamoEr
         return Err(DynamoError::parameter(format!("Millpond does not support {parameter}: leave it out")));
     }
     check_no_stream(new.stream)?;
-    check_billing(new.pay_per_request, new.throughput, new.on_demand)?;
+    billing::check(new.pay_per_request, new.throughput)?;
+    billing::check_on_demand(new.pay_per_request, new.on_demand, "table")?;
     check_definitions(&new.definitions)?;
     check_key(&new.key, &new.definitions, true)?;
     let mut settings = Settings {
@@ -43,7 +42,8 @@ pub(super) fn settings(new: &NewTable, now_ms: i64) -> Result<Settings, DynamoEr
         global: Vec::new(),
         throughput: new.throughput,
         on_demand_since_ms: new.pay_per_request.then_some(now_ms),
-        on_demand: new.on_demand.filter(|_| new.pay_per_request),
+        on_demand: new.on_demand,
+        warmed: billing::warmed(new.warm, new.throughput, "table")?,
         encryption: new.encryption.clone(),
         class: new.class.clone().filter(|class| class != "STANDARD"),
         protected: new.protected,
@@ -81,45 +81,11 @@ fn indexes<'a>(given: Option<&'a [NewIndex]>, what: &str) -> Result<&'a [NewInde
     }
 }
 
-/// Checks what a table pays for.
-pub(super) fn check_billing(
-    pay_per_request: bool,
-    throughput: Option<Throughput>,
-    on_demand: Option<OnDemand>,
-) -> Result<(), DynamoError> {
-    match (pay_per_request, throughput) {
-        (true, Some(_)) => Err(DynamoError::parameter(
-            "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST",
-        )),
-        (false, None) => Err(DynamoError::parameter(
-            "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED",
-        )),
-        (false, Some(throughput)) => {
-            check_units(throughput)?;
-            match on_demand {
-                Some(_) => Err(DynamoError::parameter("OnDemandThroughput cannot be specified when BillingMode is PROVISIONED")),
-                None => Ok(()),
-            }
-        }
-        (true, None) => Ok(()),
-    }
-}
-
-pub(super) fn check_units(throughput: Throughput) -> Result<(), DynamoError> {
-    for (units, name) in [(throughput.read, "ReadCapacityUnits"), (throughput.write, "WriteCapacityUnits")] {
-        if units > UNITS_MAX {
-            return Err(DynamoError::invalid(format!("Given value {units} for {name} is out of bounds")));
-        }
-    }
-    Ok(())
-}
-
 fn check_definitions(definitions: &[Definition]) -> Result<(), DynamoError> {
     let mut seen = HashSet::new();
     for definition in definitions {
         if !seen.insert(&definition.name) {
-            let text = format!("Cannot have two attributes with the same name in AttributeDefinitions: {}", definition.name);
-            return Err(DynamoError::parameter(text));
+            return Err(DynamoError::invalid(format!("Attribute Name is duplicated: {}", definition.name)));
         }
         if definition.name.is_empty() || definition.name.len() > 255 {
             return Err(DynamoError::parameter("The name of a key attribute must be from 1 to 255 bytes long"));
@@ -135,10 +101,10 @@ fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
 /// Checks a key; its attributes must be defined.
 fn check_key(key: &[KeyPart], definitions: &[Definition], of_table: bool) -> Result<(), DynamoError> {
     let defined = |part: &KeyPart| definitions.iter().any(|definition| definition.name == part.name);
+    if of_table && definitions.len() < key.len() {
+        return Err(DynamoError::invalid("Invalid KeySchema: Some index key attribute have no definition"));
+    }
     if !key.iter().all(defined) {
-        if of_table && key.len() == 2 {
-            return Err(DynamoError::invalid("Invalid KeySchema: Some index key attribute have no definition"));
-        }
         return Err(DynamoError::parameter(format!(
             "Some index key attributes are not defined in AttributeDefinitions. Keys: [{}], AttributeDefinitions: [{}]",
             names(key.iter().map(|part| part.name.as_str())),
@@ -188,15 +154,16 @@ pub(super) fn add_global(settings: &mut Settings, new: &NewIndex) -> Result<(), 
     check_key(&new.key, &settings.definitions, false)?;
     match (settings.throughput, new.throughput) {
         (Some(_), None) => {
-            return Err(DynamoError::parameter(format!("ProvisionedThroughput must be specified for index: {}", new.name)));
+            return Err(DynamoError::parameter(format!("ProvisionedThroughput is not specified for index: {}", new.name)));
         }
         (None, Some(_)) => {
             let text = "ProvisionedThroughput should not be specified for index";
             return Err(DynamoError::parameter(format!("{text}: {} when BillingMode is PAY_PER_REQUEST", new.name)));
         }
-        (Some(_), Some(throughput)) => check_units(throughput)?,
+        (Some(_), Some(throughput)) => billing::check_units(throughput)?,
         (None, None) => {}
     }
+    billing::check_on_demand(settings.throughput.is_none(), new.on_demand, &format!("index : {}", new.name))?;
     let index = index(settings, new)?;
     settings.global.push(index);
     match settings.global.len() {
@@ -222,13 +189,14 @@ fn index(settings: &Settings, new: &NewIndex) -> Result<Index, DynamoError> {
         (kind, _) => return Err(DynamoError::parameter(format!("Unknown ProjectionType: {}", kind.unwrap_or("null")))),
     };
     if let Projected::Include(attributes) = &projected {
-        let distinct: HashSet<_> = attributes.iter().collect();
-        if distinct.len() != attributes.len() {
-            return Err(DynamoError::parameter("Duplicate attribute in NonKeyAttributes"));
+        let mut seen = HashSet::new();
+        if let Some(twice) = attributes.iter().find(|name| !seen.insert(*name)) {
+            return Err(DynamoError::parameter(format!("Duplicate element in NonKeyAttributes: {twice}")));
         }
     }
-    let NewIndex { name, key, throughput, on_demand, .. } = new.clone();
-    Ok(Index { name, key, projected, throughput, on_demand })
+    let NewIndex { name, key, throughput, on_demand, warm, .. } = new.clone();
+    let warmed = billing::warmed(warm, throughput, &format!("index {name}"))?;
+    Ok(Index { name, key, projected, throughput, on_demand, warmed })
 }
 
 /// Refuses definitions that no key uses.
@@ -271,7 +239,7 @@ pub(super) fn check_projected(settings: &Settings) -> Result<(), DynamoError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::KeyKind;
+    use super::super::model::{KeyKind, Throughput};
     use super::*;
 
     fn part(name: &str, hash: bool) -> KeyPart {
@@ -313,6 +281,10 @@ mod tests {
         assert!(text.contains("Number of attributes in KeySchema does not exactly match"), "{text}");
         let text = refused(|new| new.definitions.truncate(1));
         assert_eq!(text, "Invalid KeySchema: Some index key attribute have no definition");
+        let text = refused(|new| new.definitions.clear());
+        assert_eq!(text, "Invalid KeySchema: Some index key attribute have no definition");
+        let text = refused(|new| new.definitions[1].name = "id".into());
+        assert_eq!(text, "Attribute Name is duplicated: id");
         let text = refused(|new| new.throughput = Some(Throughput { read: 1, write: 1 }));
         assert!(text.contains("Neither ReadCapacityUnits nor WriteCapacityUnits"), "{text}");
         let text = refused(|new| new.pay_per_request = false);

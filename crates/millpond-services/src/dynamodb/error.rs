@@ -1,6 +1,7 @@
 use super::Attributes;
 use millpond_core::error::ErrorKind;
 use millpond_store::StoreError;
+use millpond_tables::value::ValueError;
 
 /// Why a DynamoDB operation failed. Texts are those of AWS's answers where AWS has one.
 #[derive(Debug, thiserror::Error)]
@@ -8,6 +9,9 @@ pub enum DynamoError {
     /// A parameter, an item, an expression or a statement is wrong.
     #[error("{0}")]
     Validation(String),
+    /// A value is not even the JSON that its type needs.
+    #[error("{0}")]
+    Serialization(String),
     /// An operation on items names a table (or an index of a table) that is not there.
     #[error("Requested resource not found")]
     NotFound,
@@ -116,7 +120,7 @@ impl DynamoError {
     /// What the caller can do.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Validation(_) | Self::InvalidExportTime(_) => ErrorKind::Input,
+            Self::Validation(_) | Self::Serialization(_) | Self::InvalidExportTime(_) => ErrorKind::Input,
             Self::NotFound
             | Self::NoSuchTable(_)
             | Self::NoSuchResource(_)
@@ -135,6 +139,16 @@ impl DynamoError {
             Self::Busy => ErrorKind::Retry,
             Self::Items(_) => ErrorKind::Bug,
             Self::Store(error) => error.kind(),
+        }
+    }
+}
+
+impl From<ValueError> for DynamoError {
+    fn from(error: ValueError) -> Self {
+        let text = error.to_string();
+        match error {
+            ValueError::Shape(_) => Self::Serialization(text),
+            _ => Self::Validation(text),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::request::{self, Condition, Expressions, written};
 use super::table::Table;
 use super::{Attributes, DynamoDb, DynamoError, keys};
 use millpond_tables::Item;
-use millpond_tables::expression::{self, Kind, Touched, Update, legacy};
+use millpond_tables::expression::{self, Kind, Placeholders, Touched, Update, legacy};
 use millpond_tables::store::{Change, Changed, Op};
 use serde_json::{Map, Value as Json};
 use std::sync::{Arc, Mutex};
@@ -26,16 +26,12 @@ pub enum Returned {
     UpdatedNew,
 }
 
-/// `PutItem`.
+/// What all writes of one item may say.
 #[derive(Debug, Clone, Default)]
-pub struct PutItem {
-    /// The table's name or ARN.
-    pub table: String,
-    /// The item.
-    pub item: Attributes,
+pub struct WriteOptions {
     /// Under which condition.
     pub condition: Condition,
-    /// Names and values of the condition.
+    /// Names and values of the condition, and of the update.
     pub expressions: Expressions,
     /// What is answered.
     pub returned: Returned,
@@ -47,6 +43,17 @@ pub struct PutItem {
     pub collection: bool,
 }
 
+/// `PutItem`.
+#[derive(Debug, Clone, Default)]
+pub struct PutItem {
+    /// The table's name or ARN.
+    pub table: String,
+    /// The item.
+    pub item: Attributes,
+    /// Its condition, and what it answers.
+    pub options: WriteOptions,
+}
+
 /// `DeleteItem`.
 #[derive(Debug, Clone, Default)]
 pub struct DeleteItem {
@@ -54,18 +61,8 @@ pub struct DeleteItem {
     pub table: String,
     /// The primary key.
     pub key: Attributes,
-    /// Under which condition.
-    pub condition: Condition,
-    /// Names and values of the condition.
-    pub expressions: Expressions,
-    /// What is answered.
-    pub returned: Returned,
-    /// Whether the item is answered where the condition does not hold.
-    pub item_on_failure: bool,
-    /// What is told of capacity.
-    pub report: Report,
-    /// Whether the item collection is told of.
-    pub collection: bool,
+    /// Its condition, and what it answers.
+    pub options: WriteOptions,
 }
 
 /// `UpdateItem`.
@@ -79,18 +76,8 @@ pub struct UpdateItem {
     pub update: Option<String>,
     /// `AttributeUpdates`.
     pub updates: Option<Map<String, Json>>,
-    /// Under which condition.
-    pub condition: Condition,
-    /// Names and values of update and condition.
-    pub expressions: Expressions,
-    /// What is answered.
-    pub returned: Returned,
-    /// Whether the item is answered where the condition does not hold.
-    pub item_on_failure: bool,
-    /// What is told of capacity.
-    pub report: Report,
-    /// Whether the item collection is told of.
-    pub collection: bool,
+    /// Its condition, and what it answers.
+    pub options: WriteOptions,
 }
 
 /// What a write answers.
@@ -111,6 +98,32 @@ pub(super) struct Guard {
     pub(super) item_on_failure: bool,
     /// What the condition, and the update that goes with it, hold in memory, in bytes, about.
     pub(super) held_bytes: usize,
+}
+
+impl WriteOptions {
+    /// The guard of the write; all expressions besides the condition were read with the placeholders.
+    pub(super) fn guard(&self, mut placeholders: Placeholders, kinds: &[Kind]) -> Result<Guard, DynamoError> {
+        let condition = self.condition.parse(&mut placeholders)?;
+        placeholders.finish(kinds).map_err(request::refused)?;
+        let held_bytes = placeholders.taken_bytes() + self.condition.held_bytes();
+        Ok(Guard { condition, item_on_failure: self.item_on_failure, held_bytes })
+    }
+
+    /// The key of the item collection, where it was asked for.
+    fn collection(&self, table: &Table, key: &Item) -> Option<Attributes> {
+        self.collection.then(|| collection(table, key)).flatten()
+    }
+
+    /// What a write answers.
+    fn written(
+        &self,
+        table: &Table,
+        changed: &Changed,
+        attributes: Option<Attributes>,
+        collection: Option<Attributes>,
+    ) -> Written {
+        Written { attributes, consumed: consumed(table, changed, self.report), collection }
+    }
 }
 
 impl Guard {
@@ -209,6 +222,13 @@ fn check_condition_way(condition: &Condition) -> Result<(), DynamoError> {
     request::check_one_way(&legacy, &[("ConditionExpression", condition.expression.is_some())])
 }
 
+/// The guard of a put or delete by itself, and whether the item before is wanted.
+fn alone(options: &WriteOptions) -> Result<(Guard, bool), DynamoError> {
+    check_condition_way(&options.condition)?;
+    let look = check_returned(options.returned)?;
+    Ok((options.guard(options.expressions.placeholders()?, &[Kind::Condition])?, look))
+}
+
 fn consumed(table: &Table, changed: &Changed, report: Report) -> Option<Consumed> {
     if report == Report::None {
         return None;
@@ -230,70 +250,59 @@ pub(super) fn collection(table: &Table, key: &Item) -> Option<Attributes> {
 impl DynamoDb {
     /// `PutItem`.
     pub async fn put_item(&self, put: PutItem) -> Result<Written, DynamoError> {
-        check_condition_way(&put.condition)?;
-        let look = check_returned(put.returned)?;
-        let mut placeholders = put.expressions.placeholders()?;
-        let condition = put.condition.parse(&mut placeholders)?;
-        placeholders.finish(&[Kind::Condition]).map_err(request::refused)?;
-        let item = keys::read(&put.item)?;
-        let table = self.table(&put.table)?;
+        let PutItem { table, item, options } = put;
+        let (guard, look) = alone(&options)?;
+        let item = keys::read(&item)?;
+        let table = self.table(&table)?;
         keys::check_item(&table, &item)?;
-        let collection = put.collection.then(|| collection(&table, &item)).flatten();
-        let held_bytes = placeholders.taken_bytes() + put.condition.held_bytes();
-        let guard = Guard { condition, item_on_failure: put.item_on_failure, held_bytes };
+        let collection = options.collection(&table, &item);
         let changed = self.change_one(put_op(&table, item, guard, look)).await?;
         let attributes = changed.old.as_ref().filter(|_| look).map(written);
-        Ok(Written { attributes, consumed: consumed(&table, &changed, put.report), collection })
+        Ok(options.written(&table, &changed, attributes, collection))
     }
 
     /// `DeleteItem`.
     pub async fn delete_item(&self, delete: DeleteItem) -> Result<Written, DynamoError> {
-        check_condition_way(&delete.condition)?;
-        let look = check_returned(delete.returned)?;
-        let mut placeholders = delete.expressions.placeholders()?;
-        let condition = delete.condition.parse(&mut placeholders)?;
-        placeholders.finish(&[Kind::Condition]).map_err(request::refused)?;
-        let key = keys::read(&delete.key)?;
-        let table = self.table(&delete.table)?;
+        let DeleteItem { table, key, options } = delete;
+        let (guard, look) = alone(&options)?;
+        let key = keys::read(&key)?;
+        let table = self.table(&table)?;
         keys::check_key(&table.schema, &key)?;
-        let collection = delete.collection.then(|| collection(&table, &key)).flatten();
-        let held_bytes = placeholders.taken_bytes() + delete.condition.held_bytes();
-        let guard = Guard { condition, item_on_failure: delete.item_on_failure, held_bytes };
+        let collection = options.collection(&table, &key);
         let changed = self.change_one(delete_op(&table, key, guard, look)).await?;
         let attributes = changed.old.as_ref().filter(|_| look).map(written);
-        Ok(Written { attributes, consumed: consumed(&table, &changed, delete.report), collection })
+        Ok(options.written(&table, &changed, attributes, collection))
     }
 
     /// `UpdateItem`.
     pub async fn update_item(&self, input: UpdateItem) -> Result<Written, DynamoError> {
+        let UpdateItem { table, key, update, updates, options } = input;
+        let condition = &options.condition;
         let legacy = [
-            ("AttributeUpdates", input.updates.is_some()),
-            ("Expected", input.condition.legacy.given.is_some()),
-            ("ConditionalOperator", input.condition.legacy.operator.is_some()),
+            ("AttributeUpdates", updates.is_some()),
+            ("Expected", condition.legacy.given.is_some()),
+            ("ConditionalOperator", condition.legacy.operator.is_some()),
         ];
-        let new = [("UpdateExpression", input.update.is_some()), ("ConditionExpression", input.condition.expression.is_some())];
+        let new = [("UpdateExpression", update.is_some()), ("ConditionExpression", condition.expression.is_some())];
         request::check_one_way(&legacy, &new)?;
-        let mut placeholders = input.expressions.placeholders()?;
-        let update = match (&input.update, &input.updates) {
+        let mut placeholders = options.expressions.placeholders()?;
+        let parsed = match (&update, &updates) {
             (Some(text), _) => Some(Update::parse(text, &mut placeholders).map_err(request::refused)?),
             (None, Some(updates)) if !updates.is_empty() => {
                 Some(legacy::attribute_updates(request::updates(updates)).map_err(request::refused)?)
             }
             (None, _) => None,
         };
-        let condition = input.condition.parse(&mut placeholders)?;
-        placeholders.finish(&[Kind::Update, Kind::Condition]).map_err(request::refused)?;
-        let key = keys::read(&input.key)?;
-        let table = self.table(&input.table)?;
+        let mut guard = options.guard(placeholders, &[Kind::Update, Kind::Condition])?;
+        guard.held_bytes += updates.as_ref().map_or(0, |updates| request::held_bytes(updates.values()));
+        let key = keys::read(&key)?;
+        let table = self.table(&table)?;
         keys::check_key(&table.schema, &key)?;
-        let collection = input.collection.then(|| collection(&table, &key)).flatten();
-        let legacy_bytes = input.updates.as_ref().map_or(0, |updates| request::held_bytes(updates.values()));
-        let held_bytes = placeholders.taken_bytes() + input.condition.held_bytes() + legacy_bytes;
-        let guard = Guard { condition, item_on_failure: input.item_on_failure, held_bytes };
+        let collection = options.collection(&table, &key);
         let touched = Arc::new(Mutex::new(Touched::default()));
-        let changed = self.change_one(update_op(&table, key, update, guard, touched.clone())?).await?;
-        let consumed = consumed(&table, &changed, input.report);
-        Ok(Written { attributes: returned(input.returned, &changed, &touched), consumed, collection })
+        let changed = self.change_one(update_op(&table, key, parsed, guard, touched.clone())?).await?;
+        let attributes = returned(options.returned, &changed, &touched);
+        Ok(options.written(&table, &changed, attributes, collection))
     }
 }
 

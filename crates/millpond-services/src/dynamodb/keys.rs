@@ -9,7 +9,7 @@ use millpond_tables::{Item, Value};
 
 /// Reads attributes as the wire has them.
 pub(super) fn read(attributes: &Attributes) -> Result<Item, DynamoError> {
-    read_attributes(attributes).map_err(|error| DynamoError::Validation(error.to_string()))
+    Ok(read_attributes(attributes)?)
 }
 
 /// Checks an item that is to be put: its key, the keys of its indexes, its size.
@@ -29,6 +29,11 @@ pub(super) fn check_item(table: &Table, item: &Item) -> Result<(), DynamoError> 
     }
     check_values(&table.schema, item)?;
     check_indexed(table, item)?;
+    check_size(item)
+}
+
+/// Checks the size of an item that is to be put.
+pub(super) fn check_size(item: &Item) -> Result<(), DynamoError> {
     match item_size(item) {
         0..=ITEM_SIZE_BYTES_MAX => Ok(()),
         _ => Err(DynamoError::invalid("Item size has exceeded the maximum allowed size")),
@@ -62,18 +67,33 @@ fn length(value: &Value) -> Option<usize> {
     }
 }
 
+/// Refuses a key without content, where its attributes are there with the right types.
+pub(super) fn check_not_empty(schema: &KeySchema, item: &Item) -> Result<(), DynamoError> {
+    let is_empty = |attribute: &&KeyAttribute| {
+        let value = item.get(&attribute.name).filter(|value| value.kind() == attribute.key_type.kind());
+        value.and_then(length) == Some(0)
+    };
+    match schema.attributes().find(is_empty) {
+        None => Ok(()),
+        Some(attribute) => Err(DynamoError::invalid(format!(
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty {} value. Key: {}",
+            content(attribute),
+            attribute.name
+        ))),
+    }
+}
+
+/// What a key attribute has where it is text or bytes, in AWS's word.
+fn content(attribute: &KeyAttribute) -> &'static str {
+    if attribute.key_type.name() == "S" { "string" } else { "binary" }
+}
+
 /// Checks the values of a key's attributes, which are there with the right types.
 fn check_values(schema: &KeySchema, item: &Item) -> Result<(), DynamoError> {
+    check_not_empty(schema, item)?;
     for attribute in schema.attributes() {
         let Some(length) = item.get(&attribute.name).and_then(length) else { continue };
         let is_hash = attribute.name == schema.hash.name;
-        if length == 0 {
-            let kind = if attribute.key_type.name() == "S" { "string" } else { "binary" };
-            return Err(DynamoError::invalid(format!(
-                "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty {kind} value. Key: {}",
-                attribute.name
-            )));
-        }
         if is_hash && length > HASH_KEY_BYTES_MAX {
             let text = format!("Size of hashkey has exceeded the maximum size limit of{HASH_KEY_BYTES_MAX} bytes");
             return Err(DynamoError::parameter(text));
@@ -103,10 +123,11 @@ fn check_indexed(table: &Table, item: &Item) -> Result<(), DynamoError> {
             let max = if attribute.name == index.schema.hash.name { HASH_KEY_BYTES_MAX } else { RANGE_KEY_BYTES_MAX };
             match length(value) {
                 Some(0) => {
-                    let kind = if attribute.key_type.name() == "S" { "string" } else { "binary" };
                     return Err(DynamoError::invalid(format!(
-                        "One or more parameter values are not valid. A value specified for a secondary index key is not supported. The AttributeValue for a key attribute cannot contain an empty {kind} value. IndexName: {}, IndexKey: {}",
-                        index.name, attribute.name
+                        "One or more parameter values are not valid. A value specified for a secondary index key is not supported. The AttributeValue for a key attribute cannot contain an empty {} value. IndexName: {}, IndexKey: {}",
+                        content(attribute),
+                        index.name,
+                        attribute.name
                     )));
                 }
                 Some(length) if length > max => {

@@ -12,6 +12,7 @@
 
 mod backups;
 mod batch;
+mod billing;
 mod capacity;
 mod create;
 mod error;
@@ -40,16 +41,18 @@ pub use capacity::{Consumed, Report, Units};
 pub use error::{CancellationReason, DynamoError};
 pub use export::ExportRequest;
 pub use import::{CsvOptions, ImportRequest};
-pub use item::{DeleteItem, PutItem, Returned, UpdateItem, Written};
+pub use item::{DeleteItem, PutItem, Returned, UpdateItem, WriteOptions, Written};
 pub use load::ItemLoads;
 pub use model::{
     Definition, Encryption, Index, KeyKind, KeyPart, NewIndex, NewTable, OnDemand, Projected, Settings, TableState, Throughput,
+    Warm,
 };
 pub use query::{QueryRequest, ReadPage, ScanRequest, Select};
 pub use read::{GetItem, Got};
 pub use request::{Condition, Expressions, Filter, Legacy, Projection};
 pub use statement::{BatchStatement, StatementAnswer, StatementRequest, TransactStatements};
 pub use tables::{Described, IndexChange, TableChange, TableNames};
+pub use tokens::ClientToken;
 pub use transact::{TransactGet, TransactWrite, Transacted};
 pub use transfer::{Export, Import, Summaries, Transfer, TransferState};
 pub use ttl::TimeToLive;
@@ -57,7 +60,9 @@ pub use ttl::TimeToLive;
 use crate::lake::Lake;
 use crate::runtime::Handler;
 use millpond_store::Component;
-use millpond_tables::store::{ChangeError, Changed, ItemError, Items, Op, Options, Refusal, StoreError as ItemsError, TableSpec};
+use millpond_tables::store::{
+    ChangeError, Changed, ItemError, Items, Op, Options, Refusal, StoreError as ItemsError, TableSpec, Terms,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
 use table::Table;
@@ -127,13 +132,18 @@ impl DynamoDb {
         self.lake.store.env().now_ms()
     }
 
-    /// Changes items: all operations or none. Answers after the sync.
-    async fn change(&self, ops: Vec<Op<DynamoError>>) -> Result<Vec<Changed>, ChangeError<DynamoError>> {
+    /// Changes items on these terms: all operations or none. Answers after the sync.
+    async fn change(
+        &self,
+        terms: Terms<DynamoError>,
+        ops: Vec<Op<DynamoError>>,
+    ) -> Result<Vec<Changed>, ChangeError<DynamoError>> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         // Goes with this future: a change whose caller went away before its turn is not done.
         let caller = Arc::new(());
         let waits = Arc::downgrade(&caller);
-        self.items().submit_while(ops, move || waits.strong_count() > 0, move |done| drop(sender.send(done)));
+        let terms = terms.while_wanted(move || waits.strong_count() > 0);
+        self.items().submit_on(terms, ops, move |done| drop(sender.send(done)));
         let answer = receiver.await;
         drop(caller);
         answer.unwrap_or_else(|_| Err(ItemsError::Internal("the store of items is closed".into()).into()))
@@ -141,14 +151,20 @@ impl DynamoDb {
 
     /// Changes one item.
     async fn change_one(&self, op: Op<DynamoError>) -> Result<Changed, DynamoError> {
-        match self.change(vec![op]).await {
-            Ok(changed) => changed.into_iter().next().ok_or_else(|| DynamoError::Items("a change without an answer".into())),
-            Err(ChangeError::Store(error)) => Err(items_error(error)),
-            Err(ChangeError::Refused(refusals)) => {
-                let refusal = refusals.into_iter().flatten().next();
-                Err(refusal.map_or_else(|| DynamoError::Items("a refusal without a reason".into()), refused))
+        let changed = self.change_all(vec![op]).await?;
+        changed.into_iter().next().ok_or_else(|| DynamoError::Items("a change without an answer".into()))
+    }
+
+    /// Changes items; where operations are refused, the first of them is told.
+    async fn change_all(&self, ops: Vec<Op<DynamoError>>) -> Result<Vec<Changed>, DynamoError> {
+        self.change(Terms::default(), ops).await.map_err(|error| match error {
+            ChangeError::Store(error) => items_error(error),
+            ChangeError::Unaccepted(error) => error,
+            ChangeError::Refused(refusals) => {
+                let first = refusals.into_iter().flatten().next();
+                first.map_or_else(|| DynamoError::Items("a refusal without a reason".into()), refused)
             }
-        }
+        })
     }
 
     /// As [`Self::look`], of many items; few do that at once.
@@ -193,3 +209,6 @@ fn items_error(error: ItemsError) -> DynamoError {
         other => DynamoError::Items(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

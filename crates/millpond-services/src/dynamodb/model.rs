@@ -72,6 +72,25 @@ pub struct OnDemand {
     pub write: Option<i64>,
 }
 
+/// What a table or index shall take at once (`WarmThroughput`), in units a second: kept and shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warm {
+    /// Of reads.
+    pub read: Option<i64>,
+    /// Of writes.
+    pub write: Option<i64>,
+}
+
+/// What a new on-demand table or index takes at once. Developer guide, "DynamoDB on-demand capacity mode".
+pub(super) const ON_DEMAND_WARM: Throughput = Throughput { read: 12_000, write: 4_000 };
+
+/// What a table or index takes at once: what it has got to, and what it is provisioned for at the least.
+fn warm(reached: Option<Throughput>, provisioned: Option<Throughput>) -> Throughput {
+    let least = provisioned.unwrap_or(ON_DEMAND_WARM);
+    let reached = reached.unwrap_or(least);
+    Throughput { read: reached.read.max(least.read), write: reached.write.max(least.write) }
+}
+
 /// A secondary index.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Index {
@@ -87,6 +106,16 @@ pub struct Index {
     /// Of a global one of an on-demand table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_demand: Option<OnDemand>,
+    /// As [`Settings::warmed`], of a global one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmed: Option<Throughput>,
+}
+
+impl Index {
+    /// What it takes at once, in units a second.
+    pub fn warm(&self) -> Throughput {
+        warm(self.warmed, self.throughput)
+    }
 }
 
 /// Encryption as its owner asked for it: kept and shown. What is at rest is encrypted as the disk is.
@@ -128,6 +157,9 @@ pub struct Settings {
     /// The most that it takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_demand: Option<OnDemand>,
+    /// What it has got to take at once: by asking for it, or by what it was provisioned for before. It never falls. Developer guide, "Understanding DynamoDB warm throughput".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmed: Option<Throughput>,
     /// Where a KMS key was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
@@ -152,6 +184,17 @@ impl Settings {
     /// All indexes, local ones first.
     pub fn indexes(&self) -> impl Iterator<Item = &Index> {
         self.local.iter().chain(&self.global)
+    }
+
+    /// What it takes at once, in units a second.
+    pub fn warm(&self) -> Throughput {
+        warm(self.warmed, self.throughput)
+    }
+
+    /// To be called before what the table or its indexes are provisioned for changes.
+    pub(super) fn keep_warm(&mut self) {
+        self.warmed = Some(self.warm());
+        self.global.iter_mut().for_each(|index| index.warmed = Some(index.warm()));
     }
 
     /// The type of a key attribute.
@@ -179,6 +222,8 @@ pub struct NewTable {
     pub throughput: Option<Throughput>,
     /// `OnDemandThroughput`.
     pub on_demand: Option<OnDemand>,
+    /// `WarmThroughput`.
+    pub warm: Option<Warm>,
     /// `StreamSpecification.StreamEnabled`.
     pub stream: bool,
     /// A KMS key.
@@ -209,4 +254,6 @@ pub struct NewIndex {
     pub throughput: Option<Throughput>,
     /// `OnDemandThroughput`.
     pub on_demand: Option<OnDemand>,
+    /// `WarmThroughput`.
+    pub warm: Option<Warm>,
 }

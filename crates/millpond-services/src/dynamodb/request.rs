@@ -81,7 +81,10 @@ pub struct Projection {
 
 /// An expression's refusal is the request's.
 pub(super) fn refused(error: ExpressionError) -> DynamoError {
-    DynamoError::Validation(error.to_string())
+    match error.is_malformed() {
+        true => DynamoError::Serialization(error.to_string()),
+        false => DynamoError::Validation(error.to_string()),
+    }
 }
 
 /// Refuses a request that speaks in both ways. By the names of parameters, with whether each was given.

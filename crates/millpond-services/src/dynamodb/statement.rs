@@ -5,7 +5,8 @@ use super::item::{Guard, Returned, check_op, returned, update_op};
 use super::query::{Plan, Read, Way, check_filter_of_index};
 use super::request::written;
 use super::table::Table;
-use super::transact::{ACTIONS_MAX, Prepared, all_or_reasons, consumed, digest};
+use super::tokens::ClientToken;
+use super::transact::{ACTIONS_MAX, Prepared, all_or_reasons, consumed};
 use super::{Attributes, DynamoDb, DynamoError, items_error, keys};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -57,7 +58,7 @@ pub struct TransactStatements {
     /// In their order.
     pub statements: Vec<BatchStatement>,
     /// `ClientRequestToken`.
-    pub token: Option<String>,
+    pub token: Option<ClientToken>,
     /// What is told of capacity.
     pub report: Report,
 }
@@ -83,8 +84,7 @@ impl BatchStatement {
     /// # Errors
     /// It is not well formed.
     pub fn parse(request: StatementRequest) -> Result<Self, DynamoError> {
-        let parameters: Result<Vec<Value>, _> = request.parameters.iter().map(read_value).collect();
-        let parameters = parameters.map_err(|error| DynamoError::Validation(error.to_string()))?;
+        let parameters = request.parameters.iter().map(read_value).collect::<Result<Vec<Value>, _>>()?;
         let statement = partiql::parse(&request.statement, &parameters).map_err(refused)?;
         let held_bytes = request.statement.len() + parameters.iter().map(Value::size).sum::<usize>();
         Ok(Self { statement, request, held_bytes })
@@ -316,7 +316,6 @@ impl DynamoDb {
         if reads != 0 {
             return Err(DynamoError::invalid("Cannot have both read and write statements in the same transaction"));
         }
-        let token = token.filter(|token| !token.is_empty()).map(|token| (token, digest(&statements)));
         for statement in &statements {
             self.table(statement.table())?;
         }

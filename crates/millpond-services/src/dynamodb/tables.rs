@@ -1,9 +1,9 @@
 //! Tables as a whole: create, describe, list, update, delete.
 
-use super::model::{Encryption, Index, NewIndex, NewTable, OnDemand, Settings, TableState, Throughput};
+use super::model::{Encryption, Index, NewIndex, NewTable, OnDemand, Settings, TableState, Throughput, Warm};
 use super::sql::TableRow;
 use super::table::Table;
-use super::{DynamoDb, DynamoError, create, items_error, sql, tags, tokens};
+use super::{DynamoDb, DynamoError, billing, create, items_error, sql, tags, tokens};
 use millpond_core::env::EnvExt;
 use millpond_store::Tx;
 use millpond_tables::store::{Counts, IndexState, Items};
@@ -61,9 +61,20 @@ pub enum IndexChange {
         throughput: Option<Throughput>,
         /// `OnDemandThroughput`.
         on_demand: Option<OnDemand>,
+        /// `WarmThroughput`.
+        warm: Option<Warm>,
     },
     /// Removes it.
     Delete(String),
+}
+
+impl IndexChange {
+    /// The index's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Create(NewIndex { name, .. }) | Self::Update { name, .. } | Self::Delete(name) => name,
+        }
+    }
 }
 
 /// A change of a table: what is absent stays.
@@ -79,6 +90,8 @@ pub struct TableChange {
     pub throughput: Option<Throughput>,
     /// `OnDemandThroughput`.
     pub on_demand: Option<OnDemand>,
+    /// `WarmThroughput`.
+    pub warm: Option<Warm>,
     /// `StreamSpecification.StreamEnabled`.
     pub stream: Option<bool>,
     /// `SSESpecification`: the key, or none.
@@ -304,7 +317,7 @@ fn changed(old: &Settings, change: &TableChange, now_ms: i64) -> Result<Settings
     }
     create::check_no_stream(change.stream == Some(true))?;
     let mut settings = old.clone();
-    change_billing(&mut settings, change, now_ms)?;
+    billing::change(&mut settings, change, now_ms)?;
     if let Some(encryption) = &change.encryption {
         settings.encryption.clone_from(encryption);
     }
@@ -318,6 +331,7 @@ fn changed(old: &Settings, change: &TableChange, now_ms: i64) -> Result<Settings
     let asks = change.pay_per_request.is_some()
         || change.throughput.is_some()
         || change.on_demand.is_some()
+        || change.warm.is_some()
         || change.stream.is_some()
         || change.encryption.is_some()
         || change.class.is_some()
@@ -325,53 +339,21 @@ fn changed(old: &Settings, change: &TableChange, now_ms: i64) -> Result<Settings
         || !change.indexes.is_empty();
     if !asks {
         return Err(DynamoError::invalid(
-            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required",
+            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates, SSESpecification, ReplicaUpdates, \
+             MultiAccountReplicaReady, ReplicaTransitRoleArn, MultiRegionConsistency, DeletionProtectionEnabled, OnDemandThroughput, WarmThroughput or \
+             TableClass is required",
         ));
     }
     Ok(settings)
 }
 
-fn change_billing(settings: &mut Settings, change: &TableChange, now_ms: i64) -> Result<(), DynamoError> {
-    if change.pay_per_request.is_none() && change.throughput.is_none() {
-        if change.on_demand.is_some() {
-            create::check_billing(settings.throughput.is_none(), settings.throughput, change.on_demand)?;
-            settings.on_demand = change.on_demand;
-        }
-        return Ok(());
-    }
-    let pay_per_request = change.pay_per_request.unwrap_or(settings.throughput.is_none());
-    create::check_billing(pay_per_request, change.throughput, change.on_demand)?;
-    if let (Some(new), Some(old)) = (change.throughput, settings.throughput)
-        && new == old
-        && change.indexes.is_empty()
-    {
-        return Err(DynamoError::invalid(format!(
-            "The provisioned throughput for the table will not change. The requested value equals the current value. \
-             Current ReadCapacityUnits provisioned for the table: {0}. Requested ReadCapacityUnits: {0}. \
-             Current WriteCapacityUnits provisioned for the table: {1}. Requested WriteCapacityUnits: {1}. \
-             Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits.",
-            old.read, old.write
+fn change_indexes(settings: &mut Settings, change: &TableChange) -> Result<(), DynamoError> {
+    let mut seen = std::collections::HashSet::new();
+    if let Some(twice) = change.indexes.iter().map(IndexChange::name).find(|name| !seen.insert(*name)) {
+        return Err(DynamoError::parameter(format!(
+            "Only one global secondary index update per index is allowed simultaneously. Index: {twice}"
         )));
     }
-    if pay_per_request {
-        if settings.throughput.take().is_some() || settings.on_demand_since_ms.is_none() {
-            settings.on_demand_since_ms = Some(now_ms);
-        }
-        settings.on_demand = change.on_demand.or(settings.on_demand);
-        settings.global.iter_mut().for_each(|index| index.throughput = None);
-    } else {
-        let (was_on_demand, throughput) = (settings.throughput.is_none(), change.throughput);
-        settings.throughput = throughput;
-        settings.on_demand = None;
-        for index in settings.global.iter_mut().filter(|_| was_on_demand) {
-            // As AWS: an index for which nothing is said gets what the table has.
-            (index.throughput, index.on_demand) = (throughput, None);
-        }
-    }
-    Ok(())
-}
-
-fn change_indexes(settings: &mut Settings, change: &TableChange) -> Result<(), DynamoError> {
     let moves = change.indexes.iter().filter(|change| !matches!(change, IndexChange::Update { .. })).count();
     if moves > 1 {
         let text = "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table";
@@ -380,6 +362,7 @@ fn change_indexes(settings: &mut Settings, change: &TableChange) -> Result<(), D
     for change_of_index in &change.indexes {
         match change_of_index {
             IndexChange::Create(new) => {
+                billing::check_added(settings, &new.name, new.throughput)?;
                 for definition in &change.definitions {
                     match settings.kind_of(&definition.name) {
                         None => settings.definitions.push(definition.clone()),
@@ -391,23 +374,19 @@ fn change_indexes(settings: &mut Settings, change: &TableChange) -> Result<(), D
                     }
                 }
                 if settings.indexes().any(|index| index.name == new.name) {
-                    return Err(DynamoError::invalid(format!(
-                        "Attempting to create an index which already exists: {}",
-                        new.name
-                    )));
+                    return Err(DynamoError::invalid("Attempting to create an index which already exists"));
                 }
                 create::add_global(settings, new)?;
                 create::check_used(settings)?;
                 create::check_projected(settings)?;
             }
-            IndexChange::Update { name, throughput, on_demand } => {
+            IndexChange::Update { name, throughput, on_demand, warm } => {
                 let provisioned = settings.throughput.is_some();
-                let index = global(settings, name)?;
-                create::check_billing(!provisioned, *throughput, *on_demand)?;
-                (index.throughput, index.on_demand) = (*throughput, on_demand.or(index.on_demand).filter(|_| !provisioned));
+                let index = global(settings, change, name, "update")?;
+                billing::change_index(index, provisioned, *throughput, *on_demand, *warm)?;
             }
             IndexChange::Delete(name) => {
-                global(settings, name)?;
+                global(settings, change, name, "delete")?;
                 settings.global.retain(|index| index.name != *name);
                 let used: Vec<String> = settings
                     .key
@@ -422,6 +401,11 @@ fn change_indexes(settings: &mut Settings, change: &TableChange) -> Result<(), D
     Ok(())
 }
 
-fn global<'a>(settings: &'a mut Settings, name: &str) -> Result<&'a mut Index, DynamoError> {
-    settings.global.iter_mut().find(|index| index.name == name).ok_or(DynamoError::NotFound)
+/// The global index that is to be changed; `what` is to be done with it.
+fn global<'a>(settings: &'a mut Settings, change: &TableChange, name: &str, what: &str) -> Result<&'a mut Index, DynamoError> {
+    if settings.local.iter().any(|index| index.name == name) {
+        return Err(DynamoError::invalid(format!("Cannot {what} an index that is not a GlobalSecondaryIndex: {name}")));
+    }
+    let missing = || DynamoError::NoSuchResource(format!("Index {name} for table {}", change.name));
+    settings.global.iter_mut().find(|index| index.name == name).ok_or_else(missing)
 }

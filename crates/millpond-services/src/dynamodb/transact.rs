@@ -1,21 +1,21 @@
 //! TransactWriteItems and TransactGetItems.
 
 use super::capacity::{Consumed, Report, merge, read_units};
-use super::item::{DeleteItem, Guard, PutItem, UpdateItem, check_op, collection, delete_op, put_op, update_op};
+use super::item::{DeleteItem, Guard, PutItem, UpdateItem, WriteOptions, check_op, collection, delete_op, put_op, update_op};
 use super::read::GetItem;
-use super::request::{self, Condition, Expressions, written};
+use super::request::{self, written};
 use super::table::Table;
-use super::tokens::{self, Before};
+use super::tokens::{self, Before, ClientToken};
 use super::{Attributes, CancellationReason, DynamoDb, DynamoError, items_error, keys, refused};
 use millpond_tables::Item;
 use millpond_tables::expression::{Kind, Update};
-use millpond_tables::store::{ChangeError, Changed, Op};
+use millpond_tables::store::{ChangeError, Changed, Op, Terms};
 use millpond_tables::value::item_size;
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-/// What a transaction reads or writes at the most, in bytes. Developer guide, "Service, account, and table quotas".
+/// The items of a transaction at the most, in bytes. Developer guide, "Service, account, and table quotas". Counted are the items that puts and updates leave, those
+/// that deletes and condition checks find, and those that are read, whole.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Actions of a transaction at the most, by the same page.
@@ -32,6 +32,17 @@ pub enum TransactWrite {
     Update(UpdateItem),
     /// `ConditionCheck`
     Check(DeleteItem),
+}
+
+impl TransactWrite {
+    /// The table that it names.
+    pub fn table(&self) -> &str {
+        match self {
+            Self::Put(put) => &put.table,
+            Self::Delete(write) | Self::Check(write) => &write.table,
+            Self::Update(update) => &update.table,
+        }
+    }
 }
 
 /// A read of a transaction.
@@ -77,9 +88,21 @@ pub(super) fn all_or_reasons<T>(actions: Vec<Result<T, DynamoError>>) -> Result<
     Err(DynamoError::Cancelled(actions.into_iter().map(reason).collect::<Result<_, _>>()?))
 }
 
-/// A digest of what a token stands for.
-pub(super) fn digest(request: &impl std::fmt::Debug) -> [u8; 32] {
-    Sha256::digest(format!("{request:?}")).into()
+/// What an action counts of the items of its transaction, in bytes.
+fn counted(changed: &Changed) -> usize {
+    match changed.new {
+        Some(_) => changed.new_size_bytes,
+        None => changed.old_size_bytes,
+    }
+}
+
+fn check_bytes(bytes: usize) -> Result<(), DynamoError> {
+    match bytes {
+        0..=BYTES_MAX => Ok(()),
+        _ => Err(DynamoError::invalid(format!(
+            "The aggregate size of the items in the transaction cannot exceed 4 MB, and these have more: {bytes} bytes"
+        ))),
+    }
 }
 
 impl DynamoDb {
@@ -87,13 +110,14 @@ impl DynamoDb {
     pub async fn transact_write(
         &self,
         actions: Vec<TransactWrite>,
-        token: Option<String>,
+        token: Option<ClientToken>,
         report: Report,
         collections: bool,
     ) -> Result<Transacted, DynamoError> {
-        let token = token.filter(|token| !token.is_empty()).map(|token| (token, digest(&actions)));
-        let parsed = actions.into_iter().map(|action| self.parse_action(action)).collect::<Result<Vec<_>, _>>()?;
-        let prepared = all_or_reasons(parsed.into_iter().map(Parsed::prepare).collect())?;
+        let parsed = actions.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        let found = parsed.into_iter().map(|one| Ok((self.table(&one.table)?, one))).collect::<Result<Vec<_>, DynamoError>>()?;
+        found.iter().try_for_each(|(table, one)| one.check_alone(table))?;
+        let prepared = all_or_reasons(found.into_iter().map(|(table, one)| one.prepare(table)).collect())?;
         let places: Vec<_> = prepared.iter().map(|one| (one.table.clone(), one.key.clone(), one.checks)).collect();
         let ended = self.transact(prepared, token).await?;
         let mut answer = Transacted::default();
@@ -112,27 +136,24 @@ impl DynamoDb {
     }
 
     /// Does all of the actions or none.
-    pub(super) async fn transact(
-        &self,
-        prepared: Vec<Prepared>,
-        token: Option<(String, [u8; 32])>,
-    ) -> Result<Ended, DynamoError> {
+    pub(super) async fn transact(&self, prepared: Vec<Prepared>, token: Option<ClientToken>) -> Result<Ended, DynamoError> {
         let mut seen = HashSet::new();
         if !prepared.iter().all(|one| seen.insert((one.table.id, one.key.clone()))) {
             return Err(DynamoError::invalid("Transaction request cannot include multiple operations on one item"));
         }
-        if prepared.iter().map(|one| one.size).sum::<usize>() > BYTES_MAX {
-            return Err(DynamoError::invalid("The items of a transaction may have 4 MB together, and these have more"));
-        }
+        check_bytes(prepared.iter().map(|one| one.size).sum())?;
         let has_token = token.is_some();
-        let first = token.map(|(token, request)| tokens::op(&token, request, self.now_ms()));
+        let first = token.map(|token| token.op(self.now_ms()));
         let ops = first.into_iter().chain(prepared.into_iter().map(|one| one.op)).collect();
-        match self.change(ops).await {
+        let own = usize::from(has_token);
+        let terms = Terms::default().if_accepted(move |changed| check_bytes(changed.iter().skip(own).map(counted).sum()));
+        match self.change(terms, ops).await {
             Ok(mut changed) => {
-                changed.drain(..usize::from(has_token));
+                changed.drain(..own);
                 Ok(Ended::Done(changed))
             }
             Err(ChangeError::Store(error)) => Err(items_error(error)),
+            Err(ChangeError::Unaccepted(error)) => Err(error),
             Err(ChangeError::Refused(refusals)) => {
                 let mut errors = refusals.into_iter().map(|refusal| refusal.map(refused));
                 let of_token = has_token.then(|| errors.next().flatten()).flatten();
@@ -146,34 +167,6 @@ impl DynamoDb {
                 Err(DynamoError::Items("a refusal without a reason".into()))
             }
         }
-    }
-
-    fn parse_action(&self, action: TransactWrite) -> Result<Parsed, DynamoError> {
-        let (table, guard, work) = match action {
-            TransactWrite::Put(put) => {
-                let guard = guard(&put.condition, &put.expressions, put.item_on_failure)?;
-                (put.table, guard, Work::Put(keys::read(&put.item)?))
-            }
-            TransactWrite::Delete(delete) => {
-                let guard = guard(&delete.condition, &delete.expressions, delete.item_on_failure)?;
-                (delete.table, guard, Work::Delete(keys::read(&delete.key)?))
-            }
-            TransactWrite::Check(check) => {
-                let guard = guard(&check.condition, &check.expressions, check.item_on_failure)?;
-                (check.table, guard, Work::Check(keys::read(&check.key)?))
-            }
-            TransactWrite::Update(update) => {
-                let mut placeholders = update.expressions.placeholders()?;
-                let parsed = update.update.as_deref().map(|text| Update::parse(text, &mut placeholders));
-                let parsed = parsed.transpose().map_err(request::refused)?;
-                let condition = update.condition.parse(&mut placeholders)?;
-                placeholders.finish(&[Kind::Update, Kind::Condition]).map_err(request::refused)?;
-                let held_bytes = placeholders.taken_bytes();
-                let guard = Guard { condition, item_on_failure: update.item_on_failure, held_bytes };
-                (update.table, guard, Work::Update(keys::read(&update.key)?, parsed))
-            }
-        };
-        Ok(Parsed { table: self.table(&table)?, guard, work })
     }
 
     /// `TransactGetItems`: the items as they were at one time, in the order of the request.
@@ -201,9 +194,7 @@ impl DynamoDb {
                 let item = snapshot.get(table.id(), key).map_err(items_error)?;
                 let size = item.as_ref().map_or(0, item_size);
                 bytes += size;
-                if bytes > BYTES_MAX {
-                    return Err(DynamoError::invalid("The items of a transaction may have 4 MB together, and these have more"));
-                }
+                check_bytes(bytes)?;
                 if report != Report::None {
                     let mut one = Consumed { transactional: true, ..Consumed::of(table) };
                     one.count_read(None, read_units(size, true) * 2.0);
@@ -220,9 +211,9 @@ impl DynamoDb {
     }
 }
 
-/// An action whose expressions are read, and whose table is there.
+/// An action whose values and expressions are read.
 struct Parsed {
-    table: Arc<Table>,
+    table: String,
     guard: Guard,
     work: Work,
 }
@@ -234,9 +225,37 @@ enum Work {
     Update(Item, Option<Update>),
 }
 
+/// Reads an action: before any table is looked for, as on AWS.
+fn parse(action: TransactWrite) -> Result<Parsed, DynamoError> {
+    let (table, guard, work) = match action {
+        TransactWrite::Put(put) => (put.table, guard(&put.options)?, Work::Put(keys::read(&put.item)?)),
+        TransactWrite::Delete(delete) => (delete.table, guard(&delete.options)?, Work::Delete(keys::read(&delete.key)?)),
+        TransactWrite::Check(check) => (check.table, guard(&check.options)?, Work::Check(keys::read(&check.key)?)),
+        TransactWrite::Update(update) => {
+            let mut placeholders = update.options.expressions.placeholders()?;
+            let parsed = update.update.as_deref().map(|text| Update::parse(text, &mut placeholders));
+            let parsed = parsed.transpose().map_err(request::refused)?;
+            let guard = update.options.guard(placeholders, &[Kind::Update, Kind::Condition])?;
+            (update.table, guard, Work::Update(keys::read(&update.key)?, parsed))
+        }
+    };
+    Ok(Parsed { table, guard, work })
+}
+
 impl Parsed {
-    fn prepare(self) -> Result<Prepared, DynamoError> {
-        let Self { table, guard, work } = self;
+    /// What AWS finds wrong with the request, and not with one of its actions: keys without content, and items that are too large as they were sent.
+    fn check_alone(&self, table: &Table) -> Result<(), DynamoError> {
+        match &self.work {
+            Work::Put(item) => {
+                keys::check_not_empty(&table.schema, item)?;
+                keys::check_size(item)
+            }
+            Work::Delete(key) | Work::Check(key) | Work::Update(key, _) => keys::check_not_empty(&table.schema, key),
+        }
+    }
+
+    fn prepare(self, table: Arc<Table>) -> Result<Prepared, DynamoError> {
+        let Self { guard, work, .. } = self;
         let (key, size, checks, op) = match work {
             Work::Put(item) => {
                 keys::check_item(&table, &item)?;
@@ -260,11 +279,8 @@ impl Parsed {
     }
 }
 
-fn guard(condition: &Condition, expressions: &Expressions, item_on_failure: bool) -> Result<Guard, DynamoError> {
-    let mut placeholders = expressions.placeholders()?;
-    let condition = condition.parse(&mut placeholders)?;
-    placeholders.finish(&[Kind::Condition]).map_err(request::refused)?;
-    Ok(Guard { condition, item_on_failure, held_bytes: placeholders.taken_bytes() })
+fn guard(options: &WriteOptions) -> Result<Guard, DynamoError> {
+    options.guard(options.expressions.placeholders()?, &[Kind::Condition])
 }
 
 /// What the action of that place consumed: twice what it would alone. One that had been done before counts as a read.

@@ -52,6 +52,24 @@ impl<T> Tree<T> {
     }
 }
 
+/// For each token that is an opening parenthesis the number of the one that closes it; for all others `usize::MAX`.
+pub(crate) fn closing_parentheses<'t>(tokens: impl ExactSizeIterator<Item = &'t str>) -> Vec<usize> {
+    let mut closing = vec![usize::MAX; tokens.len()];
+    let mut open = Vec::new();
+    for (index, token) in tokens.enumerate() {
+        match token {
+            "(" => open.push(index),
+            ")" => {
+                if let Some(start) = open.pop() {
+                    closing[start] = index;
+                }
+            }
+            _ => {}
+        }
+    }
+    closing
+}
+
 /// What waits for its right side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Pending {

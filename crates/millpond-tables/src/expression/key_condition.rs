@@ -93,8 +93,8 @@ fn key_attribute(operator: &str, operands: &[&Operand]) -> Result<String, Expres
 /// The values that a test lets the one attribute have that it names. Other tests are no ranges.
 pub(super) fn sort_range(test: &Test) -> Result<SortRange, ExpressionError> {
     let range = match test {
-        Test::Compare(Operand::Path(_), comparator, Operand::Value(value)) => compared(*comparator, value),
-        Test::Compare(Operand::Value(value), comparator, Operand::Path(_)) => compared(comparator.flipped(), value),
+        Test::Compare(Operand::Path(_), comparator, Operand::Value(value)) => comparator.range(value.clone()),
+        Test::Compare(Operand::Value(value), comparator, Operand::Path(_)) => comparator.flipped().range(value.clone()),
         Test::Between(Operand::Path(_), Operand::Value(low), Operand::Value(high)) => {
             Some(SortRange::Between(low.clone(), high.clone()))
         }
@@ -104,16 +104,18 @@ pub(super) fn sort_range(test: &Test) -> Result<SortRange, ExpressionError> {
     range.ok_or_else(|| ExpressionError::new("Query key condition not supported"))
 }
 
-fn compared(comparator: Comparator, value: &Value) -> Option<SortRange> {
-    let value = value.clone();
-    Some(match comparator {
-        Comparator::Equal => SortRange::Equal(value),
-        Comparator::Less => SortRange::Less(value),
-        Comparator::LessOrEqual => SortRange::LessOrEqual(value),
-        Comparator::Greater => SortRange::Greater(value),
-        Comparator::GreaterOrEqual => SortRange::GreaterOrEqual(value),
-        Comparator::NotEqual => return None,
-    })
+impl Comparator {
+    /// The sort keys for which the comparison with `value` holds, where they are one range.
+    pub(crate) fn range(self, value: Value) -> Option<SortRange> {
+        Some(match self {
+            Self::Equal => SortRange::Equal(value),
+            Self::Less => SortRange::Less(value),
+            Self::LessOrEqual => SortRange::LessOrEqual(value),
+            Self::Greater => SortRange::Greater(value),
+            Self::GreaterOrEqual => SortRange::GreaterOrEqual(value),
+            Self::NotEqual => return None,
+        })
+    }
 }
 
 /// Joins conditions on the partition key and the sort key.

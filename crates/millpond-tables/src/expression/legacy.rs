@@ -4,7 +4,7 @@
 use super::key_condition::{OnAttribute, range, sort_range};
 use super::{Action, Comparator, Condition, ExpressionError, Operand, Path, Term, Test, Tree, Update};
 use crate::value::key::{KeyRange, KeySchema, compare};
-use crate::value::{Kind as Type, Value, json};
+use crate::value::{Kind as Type, Value, check_name, json};
 use serde_json::Value as Json;
 use std::fmt::Display;
 
@@ -79,6 +79,7 @@ pub fn attribute_updates<'a>(
     updates: impl IntoIterator<Item = (&'a str, Option<&'a str>, Option<&'a Json>)>,
 ) -> Result<Update, ExpressionError> {
     let action = |(name, action, value): (&str, Option<&str>, Option<&Json>)| {
+        check_name(name)?;
         let path = Path::attribute(name);
         let action = action.unwrap_or("PUT");
         let Some(value) = value else {
@@ -108,7 +109,7 @@ fn invalid(what: impl Display) -> ExpressionError {
 }
 
 fn read(json: &Json) -> Result<Value, ExpressionError> {
-    json::read_value(json).map_err(|error| ExpressionError::new(error.to_string()))
+    Ok(json::read_value(json)?)
 }
 
 fn joined(tests: Vec<Test>, operator: Option<&str>) -> Condition {

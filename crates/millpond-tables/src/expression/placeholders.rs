@@ -1,12 +1,15 @@
 //! `ExpressionAttributeNames` and `ExpressionAttributeValues`.
 
 use super::{ExpressionError, Kind, lexer};
-use crate::value::{NAME_BYTES_MAX, Value, ValueError, json};
+use crate::value::{Value, ValueError, check_name, json};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
 /// The longest `#name` or `:value`, in bytes.
 const PLACEHOLDER_BYTES_MAX: usize = 255;
+
+/// All of them together, in bytes: names of placeholders, and what they stand for. Developer guide, "Service, account, and table quotas".
+const SUBSTITUTIONS_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// The names and values that a request gives its expressions.
 #[derive(Debug, Default)]
@@ -27,7 +30,7 @@ impl Placeholders {
     /// Of `ExpressionAttributeNames` and `ExpressionAttributeValues`.
     ///
     /// # Errors
-    /// Empty maps, keys without `#` or `:`, names that are empty or too long, values that are none.
+    /// Empty maps, keys without `#` or `:`, names that are empty or too long, values that are none, too much of all.
     pub fn new<'a>(
         names: Option<impl IntoIterator<Item = (&'a String, &'a String)>>,
         values: Option<impl IntoIterator<Item = (&'a String, &'a Json)>>,
@@ -35,6 +38,11 @@ impl Placeholders {
         let names =
             names.map(|names| read("ExpressionAttributeNames", b'#', names, |key, name| read_name(key, name))).transpose()?;
         let values = values.map(|values| read("ExpressionAttributeValues", b':', values, read_value)).transpose()?;
+        let bytes = held(names.as_ref(), String::len) + held(values.as_ref(), Value::size);
+        if bytes > SUBSTITUTIONS_BYTES_MAX {
+            let text = "Combined size of ExpressionAttributeNames and ExpressionAttributeValues exceeds max size";
+            return Err(ExpressionError::new(text));
+        }
         Ok(Self { names, values, parsed: Vec::new(), taken_bytes: 0 })
     }
 
@@ -85,6 +93,10 @@ impl Placeholders {
     }
 }
 
+fn held<T>(given: Option<&BTreeMap<String, Given<T>>>, size: impl Fn(&T) -> usize) -> usize {
+    given.into_iter().flatten().map(|(key, given)| key.len() + size(&given.content)).sum()
+}
+
 fn read<'a, G: 'a, T>(
     parameter: &str,
     first: u8,
@@ -115,19 +127,14 @@ fn read<'a, G: 'a, T>(
 fn read_name(key: &str, name: &str) -> Result<String, ExpressionError> {
     let wrong =
         |what: &str| ExpressionError::new(format!("ExpressionAttributeNames contains invalid value: {what} for key {key}"));
-    if name.is_empty() {
-        return Err(wrong("One or more parameter values were invalid: The attribute name must not be empty"));
-    }
-    if name.len() > NAME_BYTES_MAX {
-        return Err(wrong("One or more parameter values were invalid: The attribute name is longer than 65535 bytes"));
-    }
+    check_name(name).map_err(|error| wrong(&error.to_string()))?;
     Ok(name.to_owned())
 }
 
 fn read_value(key: &str, json: &Json) -> Result<Value, ExpressionError> {
     json::read_value(json).map_err(|error| match error {
         // The request itself is wrong then.
-        ValueError::Shape(_) => ExpressionError::new(error.to_string()),
+        ValueError::Shape(_) => error.into(),
         error => ExpressionError::new(format!("ExpressionAttributeValues contains invalid value: {error} for key {key}")),
     })
 }

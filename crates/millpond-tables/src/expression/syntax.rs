@@ -9,7 +9,7 @@
 //! projection = path, …
 //! ```
 
-use super::boolean::{Builder, Tree};
+use super::boolean::{Builder, Tree, closing_parentheses};
 use super::condition::Comparator;
 use super::lexer::{self, Kind as TokenKind, Token};
 use super::{EXPRESSION_BYTES_MAX, ExpressionError, Kind, OPERATORS_MAX};
@@ -97,19 +97,7 @@ impl<'t> Parser<'t> {
                 .error(format_args!("Expression size has exceeded the maximum allowed size; expression size: {}", text.len())));
         }
         let tokens = lexer::tokens(text);
-        let mut closing = vec![usize::MAX; tokens.len()];
-        let mut open = Vec::new();
-        for (index, token) in tokens.iter().enumerate() {
-            match &text[token.start..token.end] {
-                "(" => open.push(index),
-                ")" => {
-                    if let Some(start) = open.pop() {
-                        closing[start] = index;
-                    }
-                }
-                _ => {}
-            }
-        }
+        let closing = closing_parentheses(tokens.iter().map(|token| &text[token.start..token.end]));
         Ok(Self { kind, text, tokens, at: 0, closing, operators: 0 })
     }
 

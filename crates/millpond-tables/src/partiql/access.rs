@@ -80,14 +80,7 @@ fn range(test: &Test, attribute: &KeyAttribute) -> Option<SortRange> {
             } else {
                 return None;
             };
-            Some(match comparator {
-                Comparator::Equal => SortRange::Equal(value),
-                Comparator::Less => SortRange::Less(value),
-                Comparator::LessOrEqual => SortRange::LessOrEqual(value),
-                Comparator::Greater => SortRange::Greater(value),
-                Comparator::GreaterOrEqual => SortRange::GreaterOrEqual(value),
-                Comparator::NotEqual => return None,
-            })
+            comparator.range(value)
         }
         Test::Between(operand, low, high) if is_attribute(operand, attribute) => {
             Some(SortRange::Between(key_value(low, attribute)?.clone(), key_value(high, attribute)?.clone()))

@@ -2,7 +2,7 @@
 
 use super::lexer::{self, Kind, Token, malformed, place, unquoted};
 use super::{Returning, STATEMENT_LENGTH_MAX, Select, Statement, StatementError};
-use crate::expression::{Action, Condition, Path, Projection, Step, Update, collision};
+use crate::expression::{Action, Condition, Path, Projection, Step, Update, closing_parentheses, collision};
 use crate::value::{DEPTH_MAX, Value};
 
 pub(super) type Parsed<T> = Result<T, StatementError>;
@@ -48,6 +48,13 @@ const KEYWORDS: [&str; 24] = [
     "EXISTS",
 ];
 
+fn check_named<'a>(mut names: impl Iterator<Item = &'a String>) -> Parsed<()> {
+    match names.any(String::is_empty) {
+        true => Err(StatementError::new("Path component cannot be an empty string")),
+        false => Ok(()),
+    }
+}
+
 impl<'t> Parser<'t> {
     /// # Errors
     /// A statement that is too long, or has what no statement has.
@@ -56,19 +63,7 @@ impl<'t> Parser<'t> {
             return Err(StatementError::new(format!("Statement is longer than {STATEMENT_LENGTH_MAX} characters")));
         }
         let tokens = lexer::tokens(text)?;
-        let mut closing = vec![usize::MAX; tokens.len()];
-        let mut open = Vec::new();
-        for (index, token) in tokens.iter().enumerate() {
-            match &text[token.start..token.end] {
-                "(" => open.push(index),
-                ")" => {
-                    if let Some(start) = open.pop() {
-                        closing[start] = index;
-                    }
-                }
-                _ => {}
-            }
-        }
+        let closing = closing_parentheses(tokens.iter().map(|token| &text[token.start..token.end]));
         Ok(Self { text, tokens, at: 0, closing, parameters, used: 0, operators: 0 })
     }
 
@@ -334,9 +329,7 @@ impl<'t> Parser<'t> {
         while self.take(".") {
             names.push(self.name("Invalid path dot component")?);
         }
-        if names.iter().any(String::is_empty) {
-            return Err(StatementError::new("Path component cannot be an empty string"));
-        }
+        check_named(names.iter())?;
         Ok(names)
     }
 
@@ -377,6 +370,10 @@ impl<'t> Parser<'t> {
                 break;
             }
         }
+        check_named(std::iter::once(&path.name).chain(path.steps.iter().filter_map(|step| match step {
+            Step::Name(name) => Some(name),
+            Step::Index(_) => None,
+        })))?;
         if path.steps.len() > DEPTH_MAX {
             return Err(StatementError::new(format!(
                 "The document path has too many nesting levels; nesting levels: {} at {}",

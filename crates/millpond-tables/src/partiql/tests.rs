@@ -211,6 +211,8 @@ fn faults_have_the_texts_of_dynamodb_and_a_place() {
         (own("DELETE FROM t AS x WHERE pk = 'x'"), own("Aliasing is not supported")),
         (own("SELECT * FROM a.b.c"), own("A path may contain at most 2 components in the FROM clause")),
         (own("SELECT * FROM \"\" WHERE pk = 'p'"), own("Path component cannot be an empty string")),
+        (own("UPDATE t SET \"\" = 1 WHERE pk = 'p'"), own("Path component cannot be an empty string")),
+        (own("UPDATE t SET a[''] = 1 WHERE pk = 'p'"), own("Path component cannot be an empty string")),
         (own("SELECT attribute_exists(ss) FROM t"), own("Unexpected path component at 1:8:16")),
         (
             own("SELECT a, a.b FROM t"),

@@ -25,6 +25,44 @@ type Decide<E> = Box<dyn FnOnce(Option<&Item>) -> Result<Change, E> + Send>;
 /// Says whether an item may take the place of the one that is there now.
 type Check<E> = Box<dyn FnOnce(Option<&Item>) -> Result<(), E> + Send>;
 
+/// Whether somebody still waits for a change.
+pub(super) type Wanted = Box<dyn Fn() -> bool + Send>;
+/// Looks at what all operations of a change did.
+type Accept<E> = Box<dyn FnOnce(&[Changed]) -> Result<(), E> + Send>;
+
+/// What a change must meet as a whole, besides what its operations decide.
+pub struct Terms<E> {
+    pub(super) wanted: Wanted,
+    pub(super) accept: Accept<E>,
+}
+
+impl<E> Default for Terms<E> {
+    fn default() -> Self {
+        Self { wanted: Box::new(|| true), accept: Box::new(|_| Ok(())) }
+    }
+}
+
+impl<E> Terms<E> {
+    /// Where `wanted` says no when the change's turn comes, nothing is done, and nobody is told.
+    #[must_use]
+    pub fn while_wanted(self, wanted: impl Fn() -> bool + Send + 'static) -> Self {
+        Self { wanted: Box::new(wanted), ..self }
+    }
+
+    /// Where `accept` refuses what all operations would do, one [`Changed`] each, none is done ([`ChangeError::Unaccepted`]). It runs on the store's writer thread:
+    /// it must not block.
+    #[must_use]
+    pub fn if_accepted(self, accept: impl FnOnce(&[Changed]) -> Result<(), E> + Send + 'static) -> Self {
+        Self { accept: Box::new(accept), ..self }
+    }
+}
+
+impl<E> fmt::Debug for Terms<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terms").finish_non_exhaustive()
+    }
+}
+
 /// What an operation takes in memory beside its item and what its function holds, in bytes, about.
 const OP_BYTES: usize = 512;
 
@@ -116,10 +154,15 @@ pub struct IndexWrite {
 /// What all operations of a change did, or why none was done.
 pub(super) type Answer<E> = Result<Vec<Changed>, ChangeError<E>>;
 
-/// The work of a change for the writer thread.
-pub(super) fn evaluate<E: Send + 'static>(ops: Vec<Op<E>>, done: impl FnOnce(Answer<E>) + Send + 'static) -> Evaluate {
+/// The work of a change for the writer thread; whether it is wanted was asked before.
+pub(super) fn evaluate<E: Send + 'static>(
+    ops: Vec<Op<E>>,
+    accept: Accept<E>,
+    done: impl FnOnce(Answer<E>) + Send + 'static,
+) -> Evaluate {
     Box::new(move |mut stage| {
-        let answer = apply_all(&mut stage, ops);
+        let answer =
+            apply_all(&mut stage, ops).and_then(|changed| accept(&changed).map(|()| changed).map_err(ChangeError::Unaccepted));
         let writes = if answer.is_ok() { stage.into_writes() } else { Writes::default() };
         // Also what is refused is told after the commit: it may be refused because of what is in it.
         let done: Done = Box::new(move |committed| done(committed.map_err(ChangeError::Store).and(answer)));

@@ -140,6 +140,8 @@ pub enum Refusal<E> {
 pub enum ChangeError<E> {
     /// Operations were refused: one entry each, `None` for those that would have been done.
     Refused(Vec<Option<Refusal<E>>>),
+    /// What the operations would have done together was refused ([`super::Terms::if_accepted`]).
+    Unaccepted(E),
     /// The store failed.
     Store(StoreError),
 }

@@ -6,6 +6,7 @@
 //! A load *holds* its table: messages for it are put aside until it lets go, while other tables go on. What waits, put aside or not, is bounded ([`WAITING_BYTES_MAX`]), and
 //! a change whose caller gave up is not done.
 
+use super::change::Wanted;
 use super::core::Core;
 use super::stage::{Stage, Writes};
 use super::table::Table;
@@ -30,9 +31,6 @@ pub(super) type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// A change that was decided: what it writes, and whom to tell.
 pub(super) type Evaluate = Box<dyn for<'a> FnOnce(Stage<'a>) -> (Writes, Done) + Send>;
-
-/// Whether somebody still waits for a change.
-pub(super) type Wanted = Box<dyn Fn() -> bool + Send>;
 
 /// Bytes of what may wait; given back when dropped.
 pub(super) struct Share {
@@ -264,12 +262,7 @@ impl WriterHandle {
         table: TableId,
         run: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (answer, answered) = std::sync::mpsc::sync_channel(1);
-        let run = Box::new(move |writer: &mut Writer| {
-            let _ = answer.send(run(writer));
-        });
-        self.send(Message::Run { table, run })?;
-        answered.recv().map_err(|_| closed())?
+        self.ask(run, |run| Message::Run { table, run })
     }
 
     /// As [`Self::run`], of a table that the caller holds; lets go of it.
@@ -278,11 +271,19 @@ impl WriterHandle {
         table: TableId,
         run: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.ask(run, |run| Message::Release { table, run })
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
+        message: impl FnOnce(Run) -> Message,
+    ) -> Result<T, StoreError> {
         let (answer, answered) = std::sync::mpsc::sync_channel(1);
         let run = Box::new(move |writer: &mut Writer| {
             let _ = answer.send(run(writer));
         });
-        self.send(Message::Release { table, run })?;
+        self.send(message(run))?;
         answered.recv().map_err(|_| closed())?
     }
 }

@@ -1,6 +1,6 @@
 //! DynamoDB JSON: each value is an object of one member that names its type. API reference, `AttributeValue`.
 
-use super::{DEPTH_MAX, Item, Kind, Value, ValueError};
+use super::{DEPTH_MAX, Item, Kind, Value, ValueError, check_name};
 use crate::number::Number;
 use base64::Engine as _;
 use base64::alphabet;
@@ -15,7 +15,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Reads a value: `{"S": "text"}`, `{"N": "1"}`, `{"B": base64}`, `{"BOOL": true}`, `{"NULL": true}`, `{"L": […]}`, `{"M": {…}}`, `{"SS": […]}`, `{"NS": […]}`,
-/// `{"BS": […]}`. Members of other names and `null` count as absent.
+/// `{"BS": […]}`. Members of other names and `null` count as absent; `null` itself is a value without members.
 ///
 /// # Errors
 /// See [`ValueError`].
@@ -35,8 +35,16 @@ pub fn read_item(json: &Json) -> Result<Item, ValueError> {
 ///
 /// # Errors
 /// See [`ValueError`].
-pub fn read_attributes<'a>(members: impl IntoIterator<Item = (&'a String, &'a Json)>) -> Result<Item, ValueError> {
-    members.into_iter().map(|(name, json)| Ok((name.clone(), read(json, 0)?))).collect()
+pub fn read_attributes<'a>(
+    members: impl IntoIterator<Item = (&'a String, &'a Json), IntoIter: Clone>,
+) -> Result<Item, ValueError> {
+    read_members(members.into_iter(), 0)
+}
+
+/// All names are looked at before the first value is, as DynamoDB does.
+fn read_members<'a>(members: impl Iterator<Item = (&'a String, &'a Json)> + Clone, depth: usize) -> Result<Item, ValueError> {
+    members.clone().try_for_each(|(name, _)| check_name(name))?;
+    members.map(|(name, json)| Ok((name.clone(), read(json, depth)?))).collect()
 }
 
 fn members(json: &Json) -> Result<&Map<String, Json>, ValueError> {
@@ -71,6 +79,9 @@ const KINDS: [Kind; 10] = [
 ];
 
 fn read(json: &Json, depth: usize) -> Result<Value, ValueError> {
+    if json.is_null() {
+        return Err(ValueError::Empty);
+    }
     let members = members(json)?;
     // A value that is wrong is told before that there are several.
     let mut found = None;
@@ -101,12 +112,7 @@ fn read_kind(kind: Kind, json: &Json, depth: usize) -> Result<Value, ValueError>
         Kind::Null if boolean(json)? => Value::Null,
         Kind::Null => return Err(ValueError::NullNotTrue),
         Kind::List => Value::List(list(json)?.iter().map(|element| read(element, depth + 1)).collect::<Result<_, _>>()?),
-        Kind::Map => Value::Map(
-            members(json)?
-                .iter()
-                .map(|(name, value)| Ok((name.clone(), read(value, depth + 1)?)))
-                .collect::<Result<_, ValueError>>()?,
-        ),
+        Kind::Map => Value::Map(read_members(members(json)?.iter(), depth + 1)?),
         Kind::StringSet => {
             let elements: Vec<String> = list(json)?.iter().map(|e| text(e).map(str::to_owned)).collect::<Result<_, _>>()?;
             Value::StringSet(string_set(elements)?)
@@ -315,6 +321,11 @@ mod tests {
             (json!({"a": ""}), empty),
             (json!({"L": [{}]}), empty),
             (json!({"M": {"a": {"x": 1}}}), empty),
+            (json!(null), empty),
+            (json!({"M": {"a": null}}), empty),
+            (json!({"L": [{"S": "a"}, null]}), empty),
+            (json!({"M": {"a": {"N": "x"}, "": {"S": "a"}}}), "Empty attribute name"),
+            (json!({"SS": [null]}), "NULL_VALUE cannot be converted to String"),
             (
                 json!({"S": "a", "N": "1"}),
                 "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes",
@@ -343,6 +354,14 @@ mod tests {
         ] {
             assert_eq!(read_value(&json).unwrap_err().to_string(), message, "{json}");
         }
+    }
+
+    #[test]
+    fn attributes_have_names_of_1_to_65535_bytes() {
+        let item = |name: &str| read_item(&json!({"id": {"S": "a"}, name: {"S": "b"}}));
+        assert_eq!(item(""), Err(ValueError::EmptyName));
+        assert_eq!(item(&"é".repeat(32_768)), Err(ValueError::LongName));
+        assert_eq!(item(&"n".repeat(65_535)).map(|item| item.len()), Ok(2));
     }
 
     #[test]

@@ -263,7 +263,11 @@ fn three_hundred_operators_nested_as_clients_nest_them_are_taken() {
 
 #[test]
 fn placeholders_are_checked_and_all_must_be_used() {
+    let large = json!({"S": "x".repeat(400_000)});
+    let large = json!({":a": large, ":b": large, ":c": large, ":d": large, ":e": large, ":f": large});
     for (names, values, message) in [
+        (json!(null), large, "Combined size of ExpressionAttributeNames and ExpressionAttributeValues exceeds max size"),
+        (json!({"#a": ""}), json!(null), "ExpressionAttributeNames contains invalid value: Empty attribute name for key #a"),
         (json!({}), json!(null), "ExpressionAttributeNames must not be empty"),
         (json!(null), json!({}), "ExpressionAttributeValues must not be empty"),
         (json!({"a": "a"}), json!(null), "ExpressionAttributeNames contains invalid key: Syntax error; key: \"a\""),

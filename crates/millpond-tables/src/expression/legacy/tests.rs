@@ -193,4 +193,15 @@ fn attribute_updates_put_add_and_delete() {
     ] {
         assert_eq!(updates(&json).unwrap_err(), format!("One or more parameter values were invalid: {message}"), "{json}");
     }
+    assert_eq!(updates(&json!({"": {"Value": {"S": "x"}}})).unwrap_err(), "Empty attribute name");
+}
+
+#[test]
+fn a_value_of_the_wrong_json_is_told_from_a_wrong_value() {
+    for (value, malformed) in [(json!({"S": 1}), true), (json!({"N": "x"}), false), (json!(null), false)] {
+        let json = json!({"a": {"ComparisonOperator": "EQ", "AttributeValueList": [value]}});
+        assert_eq!(filter(conditions(&json), None).unwrap_err().is_malformed(), malformed, "{json}");
+        let error = crate::expression::testing::try_placeholders(&Json::Null, &json!({":v": value})).unwrap_err();
+        assert_eq!(error.is_malformed(), malformed, "{value}: {error}");
+    }
 }

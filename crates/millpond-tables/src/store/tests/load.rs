@@ -164,7 +164,8 @@ fn changes_that_wait_for_a_load_are_bounded_and_those_given_up_are_not_done() {
         if let Some(wanted) = wanted.take() {
             let still = Arc::downgrade(&wanted);
             let op = Op::<()>::put(TABLE, key("given up")).holding(40 << 20);
-            items.submit_while(vec![op], move || still.strong_count() > 0, |_| panic!("nobody waits"));
+            let terms = Terms::default().while_wanted(move || still.strong_count() > 0);
+            items.submit_on(terms, vec![op], |_| panic!("nobody waits"));
             drop(wanted);
         }
         true

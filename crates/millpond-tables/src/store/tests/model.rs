@@ -224,7 +224,7 @@ pub(super) fn random_change(items: &Items, model: &mut Model, random: &mut StdRn
             assert!(refused);
             assert_eq!(refusals.len(), count);
         }
-        Err(ChangeError::Store(error)) => panic!("{error}"),
+        Err(error @ (ChangeError::Unaccepted(_) | ChangeError::Store(_))) => panic!("{error:?}"),
     }
 }
 

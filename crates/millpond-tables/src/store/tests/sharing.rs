@@ -70,3 +70,30 @@ fn tables_share_the_memory_for_writes() {
         assert_eq!(all(&fixture.items, table.id, None).len(), 60);
     }
 }
+
+#[test]
+fn what_operations_do_together_can_be_refused() {
+    let fixture = Fixture::new(&[table(1, None)]);
+    let items = &fixture.items;
+    put(items, item([("id", "a".into()), ("t", "text".into())]));
+    let sizes = |max: usize| {
+        let (answer, answered) = std::sync::mpsc::channel();
+        let terms = Terms::default().if_accepted(move |changed| {
+            let sum: usize = changed.iter().map(|one| one.new_size_bytes.max(one.old_size_bytes)).sum();
+            if sum > max { Err(sum) } else { Ok(()) }
+        });
+        let ops = vec![
+            Op::delete(TABLE, key("a")),
+            Op::put(TABLE, item([("id", "b".into()), ("t", "longer".into())])),
+            Op::new(TABLE, key("c"), |_| Ok(Change::Keep)),
+        ];
+        items.submit_on(terms, ops, move |result| answer.send(result).unwrap());
+        answered.recv().unwrap()
+    };
+    // id + a, t + text; id + b, t + longer.
+    assert!(matches!(sizes(17), Err(ChangeError::Unaccepted(18))));
+    assert_eq!(all(items, TABLE, None).len(), 1);
+    assert!(items.get(TABLE, &key("a")).unwrap().is_some());
+    assert_eq!(sizes(18).unwrap().len(), 3);
+    assert_eq!(items.get(TABLE, &key("a")).unwrap(), None);
+}
