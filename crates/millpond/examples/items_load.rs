@@ -6,29 +6,22 @@
 //! line of JSON for each phase. Ends with an error where an item is lost or is another than was put.
 #![allow(clippy::print_stdout)]
 
+mod load;
+
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use millpond_core::env::{Env, SystemEnv};
+use load::{Caller, Endpoint, Phase};
 use millpond_wire::dynamodb::*;
-use millpond_wire::sigv4::{self, Signer};
-use millpond_wire::{Operation, client as wire};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 #[derive(Debug, Clone, Parser)]
 struct Arguments {
-    /// Where the service answers.
-    #[arg(long)]
-    endpoint: String,
-    /// Peers take any.
-    #[arg(long, env = "AWS_ACCESS_KEY_ID", default_value = "AKIAIOSFODNN7EXAMPLE")]
-    access_key: String,
-    /// Peers take any.
-    #[arg(long, env = "AWS_SECRET_ACCESS_KEY", default_value = "secret")]
-    secret_key: String,
+    #[command(flatten)]
+    service: Endpoint,
     /// The table's name; it is created where it is missing, with the key `id` (S).
     #[arg(long, default_value = "load")]
     table: String,
@@ -51,29 +44,14 @@ struct Arguments {
 
 #[derive(Clone)]
 struct Client {
-    http: reqwest::Client,
+    caller: Caller,
     arguments: Arc<Arguments>,
 }
 
 impl Client {
-    async fn call<O: Operation>(&self, _: O, input: &O::Input) -> Result<O::Output> {
-        let signer = Signer {
-            access_key: &self.arguments.access_key,
-            secret_key: &self.arguments.secret_key,
-            session_token: None,
-            region: "us-east-1",
-            service: "dynamodb",
-        };
-        let request = sigv4::sign(wire::request::<O>(input), &self.arguments.endpoint, &signer, SystemEnv.now_ms());
-        let request = reqwest::Request::try_from(request.map_err(anyhow::Error::msg)?)?;
-        let response = self.http.execute(request).await.context("the service does not answer")?;
-        let (status, body) = (response.status(), response.bytes().await?);
-        wire::response::<O>(status, &body).with_context(|| format!("{} failed", O::NAME))
-    }
-
     async fn table(&self) -> Result<()> {
         let table_name = self.arguments.table.clone();
-        if self.call(DescribeTable, &DescribeTableInput { table_name: table_name.clone() }).await.is_ok() {
+        if self.caller.call(DescribeTable, &DescribeTableInput { table_name: table_name.clone() }).await.is_ok() {
             return Ok(());
         }
         let id = || "id".to_owned();
@@ -87,7 +65,7 @@ impl Client {
             billing_mode: Some(BillingMode::PayPerRequest),
             ..Default::default()
         };
-        self.call(CreateTable, &new).await.map(drop)
+        self.caller.call(CreateTable, &new).await.map(drop)
     }
 
     fn item(&self, number: usize) -> BTreeMap<String, serde_json::Value> {
@@ -103,7 +81,7 @@ impl Client {
 
     async fn put(&self, number: usize) -> Result<()> {
         let table_name = self.arguments.table.clone();
-        self.call(PutItem, &PutItemInput { table_name, item: self.item(number), ..Default::default() }).await.map(drop)
+        self.caller.call(PutItem, &PutItemInput { table_name, item: self.item(number), ..Default::default() }).await.map(drop)
     }
 
     async fn put_batch(&self, number: usize) -> Result<()> {
@@ -112,7 +90,7 @@ impl Client {
         let mut requests: Vec<WriteRequest> = (number * batch..((number + 1) * batch).min(items)).map(request).collect();
         while !requests.is_empty() {
             let request_items = [(self.arguments.table.clone(), requests)].into_iter().collect();
-            let answer = self.call(BatchWriteItem, &BatchWriteItemInput { request_items, ..Default::default() }).await?;
+            let answer = self.caller.call(BatchWriteItem, &BatchWriteItemInput { request_items, ..Default::default() }).await?;
             requests = answer.unprocessed_items.unwrap_or_default().remove(&self.arguments.table).unwrap_or_default();
         }
         Ok(())
@@ -124,7 +102,7 @@ impl Client {
         let key = [("id".to_owned(), json!({ "S": id(number) }))].into_iter().collect();
         let input =
             GetItemInput { table_name: self.arguments.table.clone(), key, consistent_read: Some(true), ..Default::default() };
-        let item = self.call(GetItem, &input).await?.item.with_context(|| format!("item {number} is lost"))?;
+        let item = self.caller.call(GetItem, &input).await?.item.with_context(|| format!("item {number} is lost"))?;
         let found = item.get("number").map(|value| value["N"].clone());
         ensure!(found == Some(json!(number.to_string())), "item {number} is another: {item:?}");
         Ok(())
@@ -167,20 +145,8 @@ where
         times.extend(task.await??);
     }
     let seconds = began.elapsed().as_secs_f64();
-    times.sort_unstable();
-    let at = |share: f64| times.get(((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1)));
-    let ms = |share| at(share).map_or(0.0, Duration::as_secs_f64) * 1e3;
-    let line = json!({
-        "phase": name,
-        "items": items,
-        "batch": batch,
-        "connections": connections,
-        "seconds": seconds,
-        "per_second": items as f64 / seconds,
-        "p50_ms": ms(0.5),
-        "p99_ms": ms(0.99),
-    });
-    Ok(line.to_string())
+    let phase = Phase { name, unit: "items", count: items, batch, connections };
+    Ok(phase.told(seconds, times).to_string())
 }
 
 #[tokio::main]
@@ -188,8 +154,8 @@ async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     ensure!((1..=25).contains(&arguments.batch), "--batch is from 1 to 25");
     ensure!(arguments.items % 7_919 != 0, "--items must be no multiple of 7919, by which they are got in another order");
-    let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).pool_max_idle_per_host(usize::MAX).build()?;
-    let client = Client { http, arguments: Arc::new(arguments) };
+    let caller = Caller::new(arguments.service.clone(), "dynamodb")?;
+    let client = Client { caller, arguments: Arc::new(arguments) };
     client.table().await?;
     let line = match client.arguments.batch {
         1 => phase(&client, "PutItem", 1, |client, number| async move { client.put(number).await }).await?,

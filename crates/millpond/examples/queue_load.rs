@@ -7,12 +7,14 @@
 //! those that come `twice`.
 #![allow(clippy::print_stdout)]
 
+mod load;
+
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
+use load::{Caller, Endpoint, Phase};
 use millpond_core::env::{Env, SystemEnv};
-use millpond_wire::sigv4::{self, Signer};
+use millpond_wire::Operation;
 use millpond_wire::sqs::*;
-use millpond_wire::{Operation, client as wire};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -20,15 +22,8 @@ use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone, Parser)]
 struct Arguments {
-    /// Where the service answers.
-    #[arg(long)]
-    endpoint: String,
-    /// Peers take any.
-    #[arg(long, env = "AWS_ACCESS_KEY_ID", default_value = "AKIAIOSFODNN7EXAMPLE")]
-    access_key: String,
-    /// Peers take any.
-    #[arg(long, env = "AWS_SECRET_ACCESS_KEY", default_value = "secret")]
-    secret_key: String,
+    #[command(flatten)]
+    service: Endpoint,
     /// The queue's name; it is created where it is missing, and should be empty.
     #[arg(long, default_value = "load")]
     queue: String,
@@ -60,39 +55,20 @@ struct Arguments {
 
 #[derive(Clone)]
 struct Client {
-    http: reqwest::Client,
+    caller: Caller,
     arguments: Arc<Arguments>,
     url: String,
     run: i64,
 }
 
 impl Client {
-    async fn call<O: Operation>(&self, operation: O, input: &O::Input) -> Result<O::Output> {
-        let (status, body) = self.exchange(operation, input).await?;
-        wire::response::<O>(status, &body).with_context(|| format!("{} failed", O::NAME))
-    }
-
     /// Of a batch: only that no entry failed. Not all peers write what the model says must be there.
     async fn batch<O: Operation>(&self, operation: O, input: &O::Input) -> Result<()> {
-        let (status, body) = self.exchange(operation, input).await?;
+        let (status, body) = self.caller.exchange(operation, input).await?;
         ensure!(status.is_success(), "{} failed: {}", O::NAME, String::from_utf8_lossy(&body));
         let answer: serde_json::Value = serde_json::from_slice(&body)?;
         ensure!(answer["Failed"].as_array().is_none_or(Vec::is_empty), "entries failed: {}", answer["Failed"]);
         Ok(())
-    }
-
-    async fn exchange<O: Operation>(&self, _: O, input: &O::Input) -> Result<(http::StatusCode, bytes::Bytes)> {
-        let signer = Signer {
-            access_key: &self.arguments.access_key,
-            secret_key: &self.arguments.secret_key,
-            session_token: None,
-            region: "us-east-1",
-            service: "sqs",
-        };
-        let request = sigv4::sign(wire::request::<O>(input), &self.arguments.endpoint, &signer, SystemEnv.now_ms());
-        let request = reqwest::Request::try_from(request.map_err(anyhow::Error::msg)?)?;
-        let response = self.http.execute(request).await.context("the service does not answer")?;
-        Ok((response.status(), response.bytes().await?))
     }
 
     /// Sends messages, and says how long each request took.
@@ -106,7 +82,7 @@ impl Client {
             let numbers = first..(first + batch).min(messages);
             let began = Instant::now();
             match batch {
-                1 => drop(self.call(SendMessage, &self.message(first)).await?),
+                1 => drop(self.caller.call(SendMessage, &self.message(first)).await?),
                 _ => {
                     let entries = numbers.map(|number| self.entry(number)).collect();
                     self.batch(SendMessageBatch, &SendMessageBatchInput { queue_url: self.url.clone(), entries }).await?;
@@ -163,7 +139,7 @@ impl Client {
         let (mut numbers, mut empty) = (Vec::new(), 0);
         while done.load(Ordering::Relaxed) < messages {
             let began = Instant::now();
-            let received = self.call(ReceiveMessage, &ask).await?.messages.unwrap_or_default();
+            let received = self.caller.call(ReceiveMessage, &ask).await?.messages.unwrap_or_default();
             if received.is_empty() {
                 empty += 1;
                 ensure!(empty < 90, "{} of {messages} messages came", done.load(Ordering::Relaxed));
@@ -182,7 +158,9 @@ impl Client {
             match (batch, entries.pop()) {
                 (1, Some(entry)) => {
                     let queue_url = self.url.clone();
-                    self.call(DeleteMessage, &DeleteMessageInput { queue_url, receipt_handle: entry.receipt_handle }).await?;
+                    self.caller
+                        .call(DeleteMessage, &DeleteMessageInput { queue_url, receipt_handle: entry.receipt_handle })
+                        .await?;
                 }
                 (_, last) => {
                     entries.extend(last);
@@ -199,8 +177,8 @@ impl Client {
     }
 }
 
-/// Starts one task for each connection; answers what they answered, and the line of JSON.
-async fn phase<T, F, R>(name: &str, arguments: &Arguments, end: &OnceLock<Instant>, one: F) -> Result<(Vec<T>, String)>
+/// Starts one task for each connection; answers what they answered, and how fast that was.
+async fn phase<T, F, R>(name: &str, arguments: &Arguments, end: &OnceLock<Instant>, one: F) -> Result<(Vec<T>, serde_json::Value)>
 where
     T: Send + 'static,
     F: Fn() -> R,
@@ -215,20 +193,9 @@ where
         times.extend(took);
     }
     let seconds = (*end.get_or_init(Instant::now) - began).as_secs_f64();
-    times.sort_unstable();
-    let at = |share: f64| times.get(((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1)));
-    let ms = |share| at(share).map_or(0.0, Duration::as_secs_f64) * 1e3;
-    let line = serde_json::json!({
-        "phase": name,
-        "messages": arguments.messages,
-        "batch": arguments.batch,
-        "connections": arguments.connections,
-        "seconds": seconds,
-        "per_second": arguments.messages as f64 / seconds,
-        "p50_ms": ms(0.5),
-        "p99_ms": ms(0.99),
-    });
-    Ok((answers, line.to_string()))
+    let Arguments { messages, batch, connections, .. } = *arguments;
+    let phase = Phase { name, unit: "messages", count: messages, batch, connections };
+    Ok((answers, phase.told(seconds, times)))
 }
 
 async fn send(client: &Client) -> Result<String> {
@@ -241,7 +208,7 @@ async fn send(client: &Client) -> Result<String> {
             Ok(((), times))
         }
     };
-    Ok(phase("send", &client.arguments, &OnceLock::new(), one).await?.1)
+    Ok(phase("send", &client.arguments, &OnceLock::new(), one).await?.1.to_string())
 }
 
 async fn consume(client: &Client) -> Result<String> {
@@ -254,14 +221,13 @@ async fn consume(client: &Client) -> Result<String> {
             Ok((numbers, times))
         }
     };
-    let (numbers, line) = phase("receive and delete", &client.arguments, &end, one).await?;
+    let (numbers, mut line) = phase("receive and delete", &client.arguments, &end, one).await?;
     let numbers: Vec<usize> = numbers.into_iter().flatten().collect();
     if client.arguments.any {
-        return Ok(line);
+        return Ok(line.to_string());
     }
     let distinct: HashSet<_> = numbers.iter().collect();
     ensure!(distinct.len() == client.arguments.messages, "{} of {} messages came", distinct.len(), client.arguments.messages);
-    let mut line: serde_json::Value = serde_json::from_str(&line)?;
     line["twice"] = (numbers.len() - distinct.len()).into();
     Ok(line.to_string())
 }
@@ -270,11 +236,11 @@ async fn consume(client: &Client) -> Result<String> {
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     ensure!((1..=10).contains(&arguments.batch), "--batch is from 1 to 10");
-    let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).pool_max_idle_per_host(usize::MAX).build()?;
-    let mut client = Client { http, arguments: Arc::new(arguments), url: String::new(), run: SystemEnv.now_ms() };
+    let caller = Caller::new(arguments.service.clone(), "sqs")?;
+    let mut client = Client { caller, arguments: Arc::new(arguments), url: String::new(), run: SystemEnv.now_ms() };
     let fifo = client.arguments.queue.ends_with(".fifo").then(|| [("FifoQueue".to_owned(), "true".to_owned())].into());
     let new = CreateQueueInput { queue_name: client.arguments.queue.clone(), attributes: fifo, ..Default::default() };
-    match client.call(CreateQueue, &new).await?.queue_url {
+    match client.caller.call(CreateQueue, &new).await?.queue_url {
         Some(url) => client.url = url,
         None => bail!("CreateQueue answered no URL"),
     }
