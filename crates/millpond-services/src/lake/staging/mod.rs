@@ -12,7 +12,7 @@
 //! [`discard`]. Whoever opens runs ends them: after a crash the rows are still there ([`open_runs`]).
 //!
 //! Published objects are new ones: they get their place in the order of changes, their time and their events when they are published, in the order
-//! in which the run made them last. What was there is replaced, also where somebody else wrote it meanwhile, as the last writer wins in S3; only
+//! in which the run made them last (in each bucket). What was there is replaced, also where somebody else wrote it meanwhile, as the last writer wins in S3; only
 //! what the run wrote under a condition (`If-Match`, `If-None-Match`) is published only where the condition still holds.
 
 mod rows;
@@ -31,7 +31,7 @@ use millpond_store::task::NewTask;
 use millpond_store::{StoreError, Tx};
 use rows::{Kind, Staged};
 use rusqlite::Connection;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// Changes of one run that wait at the same time at the most: they are published in one transaction, for which all other writers wait.
 pub const CHANGES_MAX: i64 = 500_000;
@@ -163,25 +163,39 @@ pub fn open_runs(connection: &Connection) -> Result<Vec<OpenRun>, StoreError> {
 /// Nothing is published where a bucket is gone or a condition does not hold any more: then the transaction must be undone.
 pub fn publish(tx: &Tx<'_>, place: &Place, run: &str) -> Result<Published, StagingError> {
     let buckets = buckets_of(tx, run)?;
+    conditions_hold(tx, run)?;
     let mut published = Published::default();
+    // Where nobody is told, a statement does what else is done object by object.
+    for bucket in buckets.values().filter(|bucket| bucket.settings.is_quiet()) {
+        rows::publish_objects(tx, run, bucket.id, &mut published)?;
+    }
     rows::each(tx, run, |staged| {
         let bucket = &buckets[&staged.bucket];
-        publish_one(tx, place, run, bucket, staged, &mut published)
+        publish_one(tx, place, bucket, staged, &mut published)
     })?;
     rows::remove_published(tx, run)?;
     Ok(published)
 }
 
-/// Whether the buckets that a run has changed are still there, as [`publish`] needs them.
+/// Whether [`publish`] could be done now: what cannot be undone waits for that.
 ///
 /// # Errors
-/// [`StagingError::BucketGone`].
+/// As [`publish`]: [`StagingError::BucketGone`], [`StagingError::Conflict`].
 pub fn check(connection: &Connection, run: &str) -> Result<(), StagingError> {
-    buckets_of(connection, run).map(|_| ())
+    buckets_of(connection, run)?;
+    conditions_hold(connection, run)
 }
 
-fn buckets_of(connection: &Connection, run: &str) -> Result<HashMap<i64, Bucket>, StagingError> {
-    let mut buckets = HashMap::new();
+/// Whether all that a run wrote under a condition could still be written under it.
+fn conditions_hold(connection: &Connection, run: &str) -> Result<(), StagingError> {
+    match rows::conflict(connection, run)? {
+        Some((bucket, key)) => Err(StagingError::Conflict { bucket, key, run: run.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+fn buckets_of(connection: &Connection, run: &str) -> Result<BTreeMap<i64, Bucket>, StagingError> {
+    let mut buckets = BTreeMap::new();
     for (id, name) in rows::buckets(connection, run)? {
         // A bucket that was made again under the name is another one.
         match objects::bucket(connection, &name)?.filter(|bucket| bucket.id == id) {
@@ -195,18 +209,11 @@ fn buckets_of(connection: &Connection, run: &str) -> Result<HashMap<i64, Bucket>
 fn publish_one(
     tx: &Tx<'_>,
     place: &Place,
-    run: &str,
     bucket: &Bucket,
     staged: Staged,
     published: &mut Published,
 ) -> Result<(), StagingError> {
-    let Staged { key, kind, base, cause, .. } = staged;
-    if let Some(base) = base {
-        let now = objects::get(tx, bucket.id, &key)?.map_or(String::new(), |object| object.etag);
-        if now != base {
-            return Err(StagingError::Conflict { bucket: bucket.name.clone(), key, run: run.to_owned() });
-        }
-    }
+    let Staged { key, kind, cause, .. } = staged;
     match kind {
         Kind::Put { blob, size, etag, meta } => {
             objects::put(tx, place, bucket, NewObject { key, blob, size, etag, meta }, &cause)?;

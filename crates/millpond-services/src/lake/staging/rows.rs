@@ -1,6 +1,6 @@
 //! The SQL of staged changes.
 
-use super::{OpenRun, StagingError};
+use super::{OpenRun, Published, StagingError};
 use crate::lake::objects::{Bucket, Cause, NewObject, OBJECT, Object, ObjectMeta, end_of, object_row, with_meta};
 use millpond_store::blobs::BlobId;
 use millpond_store::{StoreError, Tx};
@@ -156,6 +156,49 @@ pub(super) fn each(tx: &Tx<'_>, run: &str, mut each: impl FnMut(Staged) -> Resul
         each(staged(row)?)?;
     }
     Ok(())
+}
+
+/// The bucket and key of a change to be published whose object is not as the change's condition found it.
+pub(super) fn conflict(connection: &Connection, run: &str) -> Result<Option<(String, String)>, StoreError> {
+    let select =
+        "SELECT bucket_name, staged.key FROM staged LEFT JOIN object ON object.bucket = staged.bucket AND object.key = staged.key
+                  WHERE run = ? AND held = 0 AND base IS NOT NULL AND base <> coalesce(object.etag, '') LIMIT 1";
+    Ok(connection.prepare_cached(select)?.query_row([run], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+}
+
+/// Publishes the objects that a run has put into and deleted from a bucket whose changes nobody is told, in the order of the changes, and forgets them.
+pub(super) fn publish_objects(tx: &Tx<'_>, run: &str, bucket: i64, published: &mut Published) -> Result<(), StoreError> {
+    let of = format!("run = ?1 AND staged.bucket = ?2 AND held = 0 AND kind <> {TAGS}");
+    let select = format!(
+        "SELECT object.blob, kind FROM staged CROSS JOIN object ON object.bucket = ?2 AND object.key = staged.key WHERE {of}"
+    );
+    let mut statement = tx.prepare_cached(&select)?;
+    let mut gone = statement.query(params![run, bucket])?;
+    let mut is_any_gone = false;
+    while let Some(row) = gone.next()? {
+        is_any_gone = true;
+        tx.release(&row.get(0)?)?;
+        published.deletes += u64::from(row.get::<_, i64>(1)? == DELETE);
+    }
+    drop(gone);
+    if is_any_gone {
+        let delete = format!("DELETE FROM object WHERE bucket = ?2 AND key IN (SELECT key FROM staged WHERE {of})");
+        tx.prepare_cached(&delete)?.execute(params![run, bucket])?;
+    }
+    let insert = format!(
+        "INSERT INTO object (bucket, key, seq, blob, size, etag, modified_ms, meta)
+         SELECT bucket, key, ?3 + row_number() OVER (ORDER BY seq), blob, size, etag, ?4, meta FROM staged INDEXED BY staged_order
+         WHERE {of} AND kind = {PUT} ORDER BY seq"
+    );
+    let sum = format!("SELECT coalesce(sum(size), 0) FROM staged WHERE {of} AND kind = {PUT}");
+    published.bytes += tx.prepare_cached(&sum)?.query_row(params![run, bucket], |row| row.get::<_, i64>(0))? as u64;
+    let put = tx.prepare_cached(&insert)?.execute(params![run, bucket, tx.last_seq(), tx.now_ms()])?;
+    for _ in 0..put {
+        tx.next_seq();
+    }
+    published.puts += put as u64;
+    let removed = tx.prepare_cached(&format!("DELETE FROM staged WHERE {of}"))?.execute(params![run, bucket])?;
+    fewer(tx, run, removed)
 }
 
 /// Ids and names of the buckets that a run has changed.

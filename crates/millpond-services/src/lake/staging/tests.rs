@@ -30,6 +30,13 @@ impl Pond {
         Self { _directory: directory, lake, buckets }
     }
 
+    /// Whether somebody is told what becomes of the bucket under test.
+    async fn set_told(&mut self, told: bool) {
+        self.buckets[0].settings.event_bridge = told;
+        let settings = self.buckets[0].settings.clone();
+        self.tx(move |tx, bucket| Ok(objects::update_bucket(tx, bucket.id, &settings)?)).await.unwrap();
+    }
+
     async fn tx<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Tx<'_>, &Bucket) -> Result<T, StagingError> + Send + 'static,
@@ -135,6 +142,41 @@ async fn what_waits_is_the_run_s_alone_until_it_is_published_in_its_order() {
 }
 
 #[tokio::test]
+async fn what_nobody_is_told_of_is_published_as_what_somebody_is() {
+    for told in [true, false] {
+        let mut pond = Pond::new().await;
+        pond.set_told(told).await;
+        let done = pond.tx(|tx, bucket| {
+            for key in ["gone", "replaced", "tagged", "tmp/kept"] {
+                put(tx, View::LAKE, bucket, key, "before")?;
+            }
+            let (view, before) = (run_view(tx), tx.last_seq());
+            for key in ["z", "a", "replaced", "tmp/held"] {
+                put(tx, view, bucket, key, "run")?;
+            }
+            delete(tx, view, bucket, "gone")?;
+            tag(tx, view, bucket, "tagged", Some("new"))?;
+            put(tx, view, bucket, "z", "again")?;
+            hold(tx, RUN, &bucket.name, "tmp/")?;
+            put(tx, View::LAKE, bucket, "other", "other")?;
+            let published = publish(tx, &Place::default(), RUN)?;
+            assert_eq!(published, Published { puts: 3, deletes: 1, tags: 1, bytes: 11 });
+            let came = objects::since(tx, bucket.id, "", before, tx.last_seq(), 10)?;
+            assert_eq!(came.iter().map(|object| object.key.as_str()).collect::<Vec<_>>(), ["other", "a", "replaced", "z"]);
+            assert!(came.iter().all(|object| object.modified_ms == tx.now_ms()));
+            put(tx, View::LAKE, bucket, "later", "0")?;
+            assert_eq!(rows::changes(tx, RUN)?, 1, "what is held");
+            Ok(objects::get(tx, bucket.id, "tagged")?.unwrap().meta.tags)
+        });
+        assert_eq!(done.await.unwrap(), [("t".to_owned(), "new".to_owned())], "told: {told}");
+        let all = "a=run later=0 other=other replaced=run tagged=before tmp/kept=before z=again";
+        assert_eq!(pond.keys(None).await, all, "told: {told}");
+        assert_eq!(pond.events().await.len(), if told { 11 } else { 0 });
+        pond.check_names().await;
+    }
+}
+
+#[tokio::test]
 async fn published_objects_count_as_new_and_keep_what_they_are() {
     let pond = Pond::new().await;
     let before = pond.tx(|tx, bucket| {
@@ -197,7 +239,9 @@ async fn the_last_writer_wins_unless_the_run_wrote_under_a_condition() {
     done.await.unwrap();
     for (key, etag) in [("absent", "other"), ("there", "other")] {
         let fails = pond.tx(move |tx, bucket| {
+            check(tx, RUN)?;
             put(tx, View::LAKE, bucket, key, etag)?;
+            assert!(matches!(check(tx, RUN), Err(StagingError::Conflict { key: found, .. }) if found == key), "{key}");
             publish(tx, &Place::default(), RUN)
         });
         let error = fails.await.unwrap_err();
@@ -374,7 +418,8 @@ fn compare(connection: &Connection, rng: &mut Dice, buckets: &[Bucket; 2], view:
 #[tokio::test]
 async fn a_run_sees_and_leaves_what_it_would_have_made_at_once() {
     for seed in 0..20 {
-        let pond = Pond::new().await;
+        let mut pond = Pond::new().await;
+        pond.set_told(seed % 2 == 0).await;
         let buckets = pond.buckets.clone();
         let steps = pond.tx(move |tx, _| {
             let mut rng = Dice(seed);
@@ -423,9 +468,7 @@ async fn a_listing_of_a_run_sorts_nothing() {
 async fn publishing_many_objects_takes_its_time() {
     for (count, told) in [(10_000, false), (10_000, true), (100_000, false), (100_000, true)] {
         let mut pond = Pond::new().await;
-        pond.buckets[0].settings.event_bridge = told;
-        let settings = pond.buckets[0].settings.clone();
-        pond.tx(move |tx, bucket| Ok(objects::update_bucket(tx, bucket.id, &settings)?)).await.unwrap();
+        pond.set_told(told).await;
         let started = std::time::Instant::now();
         for from in (0..count).step_by(1000) {
             let staged = pond.tx(move |tx, bucket| {
