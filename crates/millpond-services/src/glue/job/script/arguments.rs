@@ -16,6 +16,13 @@ const MEMORY_BYTES_MIN: u64 = 512 << 20;
 /// Files that a job can name at the most.
 const FILES_MAX: usize = 100;
 
+/// Bytes of all arguments of a run at the most, as JSON: the way in which its process gets them takes 128 KiB in all. (AWS refuses requests of about 180 KB, and
+/// a run whose one argument has more than 128 KiB fails there, too.)
+const ARGUMENTS_BYTES_MAX: usize = 96 * 1024;
+
+/// Arguments that the process gets in another form besides.
+const TWICE: [&str; 2] = ["--customer-driver-env-vars", "--extra-py-files"];
+
 /// The version of Python that environments are made for. Glue's scripts say 3.6 to 3.11, and run on it.
 pub const PYTHON: &str = "3.11";
 
@@ -164,6 +171,45 @@ fn variables(text: &str) -> Result<Vec<(String, String)>, GlueError> {
     Ok(pairs)
 }
 
+/// Whether the process can be given the arguments.
+fn check_size(job: &str, arguments: &Arguments) -> Result<(), GlueError> {
+    if let Some((key, _)) = arguments.iter().find(|(key, value)| key.contains('\0') || value.contains('\0')) {
+        return Err(invalid(format!(
+            "The argument {} of job {job} holds a NUL character, which no process can be given.",
+            shown(key)
+        )));
+    }
+    let bytes = |(key, value): (&String, &String)| {
+        let bytes = key.len() + value.len() + (key.chars().chain(value.chars()).map(more_in_json)).sum::<usize>() + 6;
+        if TWICE.contains(&key.as_str()) { 2 * bytes } else { bytes }
+    };
+    let all: usize = arguments.iter().map(bytes).sum();
+    let longest = arguments.iter().max_by_key(|argument| bytes(*argument));
+    match longest.filter(|_| all > ARGUMENTS_BYTES_MAX) {
+        Some(longest) => Err(invalid(format!(
+            "The arguments of job {job} come to {all} bytes as JSON, and {ARGUMENTS_BYTES_MAX} are the limit; the longest is {} with {} bytes. Put \
+             what is long into an object of S3, and let the script read it from there.",
+            shown(longest.0),
+            bytes(longest)
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// By how many bytes a character is longer in JSON.
+fn more_in_json(char: char) -> usize {
+    match char {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\x08' | '\x0c' => 1,
+        control if control < ' ' => 5,
+        _ => 0,
+    }
+}
+
+/// The beginning of a name that can be long.
+fn shown(key: &str) -> String {
+    key.escape_debug().take(100).collect()
+}
+
 impl ScriptArguments {
     /// Reads a definition with a run's arguments.
     ///
@@ -180,6 +226,7 @@ impl ScriptArguments {
         if split_uri(location).is_none_or(|(_, key)| key.is_empty()) {
             return Err(invalid(format!("Command.ScriptLocation of job {job} must be s3://bucket/key, is '{location}'.")));
         }
+        check_size(job, arguments)?;
         if let Some(language) = arguments.get("--job-language").filter(|language| !language.eq_ignore_ascii_case("python")) {
             return Err(invalid(format!("Job {job} has --job-language '{language}': Millpond runs Python scripts only.")));
         }
@@ -305,6 +352,29 @@ mod tests {
         {
             ScriptArguments::read("j", &spec(json!({ "Command": wrong })), &Arguments::new()).unwrap_err();
         }
+    }
+
+    #[test]
+    fn arguments_that_no_process_can_be_given_are_refused() {
+        let base = spec(json!({"Command": {"Name": "glueetl", "ScriptLocation": "s3://b/x.py"}}));
+        let read = |key: &str, value: String| {
+            let arguments = [("--short".to_owned(), "1".to_owned()), (key.to_owned(), value)].into();
+            ScriptArguments::read("j", &base, &arguments)
+        };
+        for (one, count) in [("x", 97_000), ("é", 48_000), ("\"", 48_000), ("\u{1}", 16_000), ("\u{7f}", 97_000)] {
+            let text = one.repeat(count);
+            let in_json = serde_json::to_string(&text).unwrap().len();
+            assert!(read("--long", text.clone()).is_ok(), "{one:?}");
+            let error = read("--long", text + &one.repeat(2_000)).unwrap_err().to_string();
+            let longest = in_json - 2 + (in_json - 2) / count * 2_000 + "--long".len() + 6;
+            assert!(error.contains(&format!("--long with {longest} bytes")) && error.contains("98304 are the limit"), "{error}");
+        }
+        // It is handed over twice.
+        let variable = |count| format!("A={}", "x".repeat(count));
+        assert!(read("--customer-driver-env-vars", variable(48_000)).is_ok());
+        assert!(read("--customer-driver-env-vars", variable(50_000)).is_err());
+        let error = read("--nul", "a\0b".into()).unwrap_err().to_string();
+        assert!(error.contains("--nul") && error.contains("NUL"), "{error}");
     }
 
     #[test]
