@@ -167,6 +167,38 @@ def test_items_are_loaded_when_the_script_has_ended_well_and_only_then(lake):
     assert "'none'" in lake.run_job("no-table")["ErrorMessage"]
 
 
+def test_only_what_a_run_wrote_is_loaded_and_removed(lake):
+    """The output of the run is visible at once, below a prefix in which others have something, too."""
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    name = _company(lake)
+    lake.bucket("shared")
+    before = io.BytesIO()
+    pq.write_table(pa.table({"id": ["before"], "n": [0]}), before)
+    lake.put("shared", "tmp/load/before.parquet", before.getvalue())
+    lake.put("shared", "tmp/load/_notes", b"kept")
+    done = lake.run_job(name, Arguments={"--millpond-output": "as-written", "--TempDir": "s3://shared/tmp/"})
+    assert done["JobRunState"] == "SUCCEEDED", done
+    assert _items(lake) == ROWS
+    assert keys(lake, "shared") == ["tmp/load/_notes", "tmp/load/before.parquet"]
+
+
+def test_a_condition_that_broke_is_found_before_items_are_put(lake):
+    _company(lake)
+    text = LOADER.replace("ROWS", "1000").replace('Key="beside", Body=b"x")', 'Key="beside", Body=b"x", IfNoneMatch="*")')
+    text += "while not s3.list_objects_v2(Bucket='outgoing', Prefix='signal')['KeyCount']:\n    pass\n"
+    run_id = lake.client("glue").start_job_run(JobName=define(lake, "claims", text))["JobRunId"]
+    wait_until(lambda: log(lake, run_id), what="the script's work")
+    lake.put("outgoing", "beside", b"other")
+    lake.put("outgoing", "signal", b"")
+    done = lake.wait_job("claims", run_id)
+    assert done["JobRunState"] == "FAILED" and "s3://outgoing/beside was changed by another" in done["ErrorMessage"], done
+    assert _items(lake) == 0
+
+
 def test_a_load_goes_on_after_a_kill(lake):
     chance = random.Random(int(os.environ.get("MILLPOND_SEED", time.time())))
     name = _company(lake)

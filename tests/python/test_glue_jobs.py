@@ -226,6 +226,102 @@ def test_additional_modules_are_installed(module_lake):
     assert "is not taken" in message
 
 
+def test_a_start_that_hangs_is_stopped_and_times_out(tmp_path, monkeypatch):
+    """The index of packages takes connections, and never answers."""
+    import socket
+
+    import harness
+
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{index.getsockname()[1]}/simple")
+        monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "600")
+        monkeypatch.setenv("MILLPOND_ENVIRONMENTS", str(tmp_path / "environments"))
+        lake = harness.new_lake("[jobs]\nconcurrency = 2\n")
+        try:
+            glue = lake.client("glue")
+            runs = [(name, glue.start_job_run(JobName=define(lake, name, "print(1)\n", Timeout=1))["JobRunId"]) for name in ("late", "stopped")]
+            begun = time.monotonic()
+            wait_until(lambda: all(log(lake, run_id) for _, run_id in runs), what="the installation's begin")
+            assert {glue.get_job_run(JobName=name, RunId=run_id)["JobRun"]["JobRunState"] for name, run_id in runs} == {"STARTING"}
+            glue.batch_stop_job_run(JobName="stopped", JobRunIds=[runs[1][1]])
+            assert lake.wait_job(*runs[1], 10)["JobRunState"] == "STOPPED"
+            # Its place is free again.
+            glue.start_job_run(JobName="stopped")
+            wait_until(lambda: len(log(lake, glue.get_job_runs(JobName="stopped")["JobRuns"][0]["Id"])) > 0, what="the next one's begin")
+            late = lake.wait_job(*runs[0], 90)
+            assert late["JobRunState"] == "TIMEOUT" and "it took longer than 1 minutes to get ready" in late["ErrorMessage"], late
+            assert 55 < time.monotonic() - begun < 80
+        finally:
+            harness.discard(lake)
+
+
+def test_arguments_that_no_process_can_take_are_refused_and_those_up_to_the_limit_arrive(module_lake):
+    lake, glue = module_lake, module_lake.client("glue")
+    name = define(lake, "long-arguments", "import sys\nprint(sum(map(len, sys.argv)))\n")
+    quotes = {"--a": '"' * 24_000, "--b": "x" * 24_000, "--customer-driver-env-vars": "A=" + "y" * 11_000}
+    done = lake.run_job(name, Arguments=quotes)
+    assert done["JobRunState"] == "SUCCEEDED", done
+    assert int(wait_until(lambda: log(lake, done["Id"]))[-1]) > 59_000
+    for arguments in ({"--a": "x" * 140_000}, {f"--a{n}": "x" * 1_000 for n in range(140)}):
+        with pytest.raises(ClientError, match="InvalidInputException.*98304 are the limit; the longest is --a"):
+            glue.start_job_run(JobName=name, Arguments=arguments)
+        with pytest.raises(ClientError, match="InvalidInputException.*98304 are the limit"):
+            define(lake, "long-defaults", "print(1)\n", arguments=arguments)
+    with pytest.raises(ClientError, match="InvalidInputException.*NUL"):
+        glue.start_job_run(JobName=name, Arguments={"--a": "b\0c"})
+
+
+def refused(lake, keys):
+    """The codes with which S3 and STS refuse the credentials of a session; `None` where they do not."""
+    import boto3
+
+    def code(service, call):
+        client = boto3.client(service, region_name="us-east-1", endpoint_url=lake.endpoint, **keys)
+        try:
+            getattr(client, call)()
+        except ClientError as error:
+            return error.response["Error"]["Code"]
+
+    return code("s3", "list_buckets"), code("sts", "get_caller_identity")
+
+
+@pytest.mark.parametrize("end", ["SUCCEEDED", "FAILED", "STOPPED", "killed"])
+def test_the_keys_of_a_run_open_nothing_when_it_is_over(new_lake, end):
+    lake = new_lake()
+    lake.bucket("signal")
+    text = """
+        import json, os, sys, time
+        import boto3
+        names = {"aws_access_key_id": "AWS_ACCESS_KEY_ID", "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY", "aws_session_token": "AWS_SESSION_TOKEN"}
+        print(json.dumps({name: os.environ[variable] for name, variable in names.items()}), flush=True)
+        own = boto3.client("sts").assume_role(RoleArn=sys.argv[-1], RoleSessionName="own")["Credentials"]
+        print(json.dumps({"aws_access_key_id": own["AccessKeyId"], "aws_secret_access_key": own["SecretAccessKey"], "aws_session_token": own["SessionToken"]}), flush=True)
+        while not boto3.client("s3").list_objects_v2(Bucket="signal")["KeyCount"]:
+            time.sleep(0.05)
+        sys.exit(int(os.environ["CODE"]))
+    """
+    trust = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": role(lake)}, "Action": "sts:AssumeRole"}]}
+    other = lake.client("iam").create_role(RoleName="other", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    arguments = {"--customer-driver-env-vars": f"CODE={int(end == 'FAILED')}", "--z": other}
+    run_id = lake.client("glue").start_job_run(JobName=define(lake, "keys", text, arguments=arguments))["JobRunId"]
+    wait_until(lambda: len(log(lake, run_id)) == 2, what="the keys")
+    sessions = [json.loads(line) for line in log(lake, run_id)]
+    assert [refused(lake, keys) for keys in sessions] == [(None, None)] * 2
+    if end == "killed":
+        lake.kill9()
+        lake.start()
+    elif end == "STOPPED":
+        lake.client("glue").batch_stop_job_run(JobName="keys", JobRunIds=[run_id])
+    else:
+        lake.put("signal", "go", b"")
+    done = lake.wait_job("keys", run_id)
+    assert done["JobRunState"] == ("FAILED" if end == "killed" else end), done
+    expired = [("ExpiredToken", "ExpiredToken")] * 2
+    assert [refused(lake, keys) for keys in sessions] == expired
+    lake.restart()
+    assert [refused(lake, keys) for keys in sessions] == expired
+
+
 def test_an_environment_that_cannot_be_installed_is_a_reason(tmp_path, monkeypatch):
     import harness
 

@@ -84,6 +84,7 @@ mod tests {
         let identity = Identity::open(&lake, "secret").await.unwrap();
         let session = NewSession { name: "run".into(), seconds: 60, job_run: Some("jr_1".into()), ..NewSession::default() };
         let keys = identity.issue_new(session);
+        let _run = identity.admit_run("jr_1");
         let known = LakeKeys::new(RootKey::new("000000000000", "AK", "secret"), identity);
         let now_ms = millpond_core::env::Env::now_ms(&SystemEnv);
         let caller = known.secret(&keys.access_key, Some(&keys.session_token), now_ms).unwrap().caller;

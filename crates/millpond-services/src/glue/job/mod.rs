@@ -14,6 +14,7 @@ pub mod script;
 pub mod spec;
 pub mod stops;
 pub mod targets;
+mod timeout;
 
 pub use rows::{COMPONENT, Job, JobRun, RunState, RunStats};
 pub use run::{ITEMS_COMPONENT, JobRunHandler, Limits, QUARANTINE, quarantine_bucket};

@@ -3,7 +3,8 @@
 //! Token: base64url of one byte for the form, the seal (HMAC-SHA256 over the access key's id and the claims), and the claims as
 //! JSON. The secret of the access key is an HMAC over the id and the token: whoever has the lake's key can compute it, nobody
 //! else. So a session lives in every process that opens the lake, survives restarts, and ends when its time is over, when its
-//! role is deleted, or when the lake's root key is changed.
+//! role is deleted, or when the lake's root key is changed. Those of a run of a job, and those that it assumed, end with the
+//! run's process too ([`Identity::admit_run`]), and therefore with this one.
 
 use super::rows::Role;
 use super::{Caller, RoleError, root_arn};
@@ -39,6 +40,21 @@ struct Inner {
     key: [u8; 32],
     /// The ids of the roles that exist.
     roles: RwLock<HashSet<String>>,
+    /// The ids of the runs of jobs whose sessions are good. None at the start: no process of a run outlives the server.
+    runs: RwLock<HashSet<String>>,
+}
+
+/// Sessions of a run of a job are good while it is held.
+#[derive(Debug)]
+pub struct AdmittedRun {
+    identity: Identity,
+    run: String,
+}
+
+impl Drop for AdmittedRun {
+    fn drop(&mut self) {
+        self.identity.inner.runs.write().expect("nothing panics while it holds the runs").remove(&self.run);
+    }
 }
 
 impl std::fmt::Debug for Identity {
@@ -112,7 +128,7 @@ pub struct Session {
     /// `aws:SourceIdentity`
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub source_identity: Option<String>,
-    /// The run of a job that it was made for: what it writes can wait for the run's end.
+    /// The run of a job that it was made for: what it writes can wait for the run's end, and it ends with the run's process.
     #[serde(rename = "j", default, skip_serializing_if = "Option::is_none")]
     pub job_run: Option<String>,
 }
@@ -191,7 +207,7 @@ pub enum SessionError {
     /// The access key and the token do not belong together, or no lake (or another one) issued them.
     #[error("The security token included in the request is invalid.")]
     Invalid,
-    /// Its time is over.
+    /// Its time is over, or the run of a job is that it was made for.
     #[error("The security token included in the request is expired")]
     Expired,
     /// Its role was deleted.
@@ -212,7 +228,7 @@ impl Identity {
         };
         let roles = RwLock::new(lake.store.read(read).await?);
         let key = seal(secret.as_bytes(), &[b"millpond sessions, form 1"]);
-        Ok(Self { inner: Arc::new(Inner { lake: lake.clone(), key, roles }) })
+        Ok(Self { inner: Arc::new(Inner { lake: lake.clone(), key, roles, runs: RwLock::default() }) })
     }
 
     /// The lake whose sessions these are.
@@ -243,6 +259,12 @@ impl Identity {
     pub fn issue(&self, role: &Role, session_name: &str, seconds: i64) -> SessionKeys {
         let role = SessionRole { id: role.id.clone(), arn: role.arn(self.place()) };
         self.issue_new(NewSession { role: Some(role), name: session_name.into(), seconds, ..NewSession::default() })
+    }
+
+    /// Lets the sessions that claim `run` (see [`Session::job_run`]) pass until what it answers is dropped. One at a time for each run.
+    pub fn admit_run(&self, run: &str) -> AdmittedRun {
+        self.inner.runs.write().expect("nothing panics while it holds the runs").insert(run.to_owned());
+        AdmittedRun { identity: self.clone(), run: run.to_owned() }
     }
 
     /// A session with all that it can have.
@@ -293,6 +315,11 @@ impl Identity {
         }
         let session: Session = serde_json::from_slice(claims).map_err(|_| SessionError::Invalid)?;
         if now_ms >= session.expires_ms {
+            return Err(SessionError::Expired);
+        }
+        if let Some(run) = &session.job_run
+            && !self.inner.runs.read().expect("nothing panics while it holds the runs").contains(run)
+        {
             return Err(SessionError::Expired);
         }
         if let Some(role) = &session.role

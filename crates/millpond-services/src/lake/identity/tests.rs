@@ -126,6 +126,34 @@ async fn a_session_is_refused_when_anything_about_it_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_session_of_a_run_ends_with_the_run_and_with_the_server() {
+    let setup = setup().await;
+    let role = setup.role("loader", trust(r#"{"Service": "glue.amazonaws.com"}"#, "")).await;
+    let issue = |run: &str| {
+        let role = SessionRole { id: role.id.clone(), arn: role.arn(&setup.lake.place) };
+        setup.identity.issue_new(NewSession {
+            role: Some(role),
+            name: "s".into(),
+            seconds: 3600,
+            job_run: Some(run.into()),
+            ..NewSession::default()
+        })
+    };
+    let refused = |identity: &Identity, keys: &SessionKeys| {
+        identity.verify(&keys.access_key, &keys.session_token, keys.session.issued_ms).err()
+    };
+    let (keys, other) = (issue("jr_1"), issue("jr_2"));
+    assert_eq!(refused(&setup.identity, &keys), Some(SessionError::Expired), "issued before the run");
+    let (run, _other_run) = (setup.identity.admit_run("jr_1"), setup.identity.admit_run("jr_2"));
+    assert_eq!((refused(&setup.identity, &keys), refused(&setup.identity.clone(), &other)), (None, None));
+    let again = Identity::open(&setup.lake, "the root's secret").await.unwrap();
+    assert_eq!(refused(&again, &keys), Some(SessionError::Expired), "a later server has none of its processes");
+    drop(run);
+    assert_eq!(refused(&setup.identity, &keys), Some(SessionError::Expired));
+    assert_eq!(refused(&setup.identity, &other), None, "other runs go on");
+}
+
+#[tokio::test]
 async fn a_service_may_assume_a_role_that_trusts_it() {
     let setup = setup().await;
     setup.role("loader", trust(r#"{"Service": ["lambda.amazonaws.com", "glue.amazonaws.com"]}"#, "")).await;

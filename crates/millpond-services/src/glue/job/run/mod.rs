@@ -16,6 +16,7 @@ mod select;
 
 use super::rows::{self, JobRun, RunState, RunStats};
 use super::spec::{Arguments, ConvertArguments};
+use super::timeout::deadline;
 use super::{RUN, ending, events, logging};
 use crate::glue::{Glue, GlueError};
 use crate::lake::Lake;
@@ -34,7 +35,6 @@ pub use select::Limits;
 use select::Selection;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Runs of different jobs at the same time.
@@ -259,13 +259,6 @@ impl JobRunHandler {
         let _ = converting.await;
         Err(why)
     }
-}
-
-/// When a run has taken as long as it may.
-fn deadline(run: &JobRun, now_ms: i64) -> tokio::time::Instant {
-    let limit = Duration::from_secs(60 * run.spec.timeout_minutes().max(1) as u64);
-    let since = Duration::from_millis(run.begun_ms.map_or(0, |begun| now_ms - begun).max(0) as u64);
-    tokio::time::Instant::from_std(Instant::now() + limit.saturating_sub(since))
 }
 
 fn joined(converted: Result<Result<ConvertOutcome, ConvertError>, tokio::task::JoinError>) -> Result<ConvertOutcome, RunError> {

@@ -9,26 +9,29 @@ use super::tables::TableChange;
 use super::{Failed, bookmarks, temporary};
 use crate::glue::job::ending;
 use crate::glue::job::rows::{self as jobs, JobRun, RunState, RunStats};
+use crate::glue::job::timeout::load_within;
 use crate::lake::items::{ItemLoad, Loaded, Loaders};
-use crate::lake::objects::{self, Bucket, Cause, ListSpec, Object, split_uri};
+use crate::lake::objects::{self, Cause, Object, split_uri};
 use crate::lake::{Lake, staging};
 use millpond_core::arn::Place;
+use millpond_store::Tx;
 use millpond_store::task::Task;
-use millpond_store::{StoreError, Tx};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Files that one load may have.
 const FILES_MAX: usize = 100_000;
 
-/// Loads, then commits.
+/// Loads, until the deadline, then commits.
 pub(super) async fn finish(
     lake: &Lake,
     loaders: &Loaders,
     task: &Task,
     run: &JobRun,
     script: &ScriptRun,
+    deadline: Instant,
     stop: &CancellationToken,
 ) -> Result<(), Failed> {
     let id = run.id.clone();
@@ -43,16 +46,22 @@ pub(super) async fn finish(
         lake.store.read(check).await?;
     }
     let mut loaded = Loaded::default();
+    let mut written = Vec::new();
     for load in &loads {
         let (of, what) = (script.clone(), load.clone());
         let objects = lake.store.read(move |connection| files(connection, &of, &what)).await?;
         let (bucket, _) = split_uri(&load.prefix).unwrap_or_default();
-        let files: Vec<_> = objects.iter().map(|object| object.data_file(bucket)).collect();
+        let is_rows = |object: &&Object| is_data(&object.key) && object.size > 0;
+        let files: Vec<_> = objects.iter().filter(is_rows).map(|object| object.data_file(bucket)).collect();
+        if script.output == Output::AsWritten {
+            written.extend(objects.into_iter().map(|object| (bucket.to_owned(), object.key, object.seq)));
+        }
         if files.is_empty() {
             continue;
         }
         let load = ItemLoad { table: load.table.clone(), files, shape: load.shape.clone() };
-        let done = loaders.loader()?.load(&load, stop).await?;
+        let done = load_within(deadline, &**loaders.loader()?, &load, stop).await?;
+        let done = done.ok_or(Failed::Timeout(" with the load of its items, of which a part may be in its table"))?;
         loaded.rows += done.rows;
         loaded.created += done.created;
         loaded.replaced += done.replaced;
@@ -62,7 +71,8 @@ pub(super) async fn finish(
     }
     let items = loaded.rows;
     let tables = loads.iter().map(|load| load.table.clone()).collect::<BTreeSet<_>>();
-    let work = Work { place: lake.place.clone(), task: task.clone(), run: run.clone(), script: script.clone(), loads, loaded };
+    let work =
+        Work { place: lake.place.clone(), task: task.clone(), run: run.clone(), script: script.clone(), loads, loaded, written };
     let committed = lake.store.write(move |tx| commit(tx, work)).await;
     committed.map_err(|failed| match failed {
         Failed::Reason(text) if items > 0 => {
@@ -73,18 +83,21 @@ pub(super) async fn finish(
     })
 }
 
-/// The Parquet files of a load.
+/// The objects that a run put below the prefix of a load, by key: Parquet files, and what engines put beside them.
 fn files(connection: &Connection, script: &ScriptRun, load: &ItemsToLoad) -> Result<Vec<Object>, Failed> {
     let (bucket, prefix) = split_uri(&load.prefix).unwrap_or_default();
     let prefix = format!("{}/", prefix.trim_end_matches('/'));
-    let mut found = match script.output {
+    let found = match script.output {
         Output::AtEnd => staging::files(connection, &script.run, bucket, &prefix)?,
         Output::AsWritten => match objects::bucket(connection, bucket)? {
-            Some(bucket) => written(connection, &bucket, &prefix)?,
+            Some(bucket) => {
+                let mut found = objects::since(connection, bucket.id, &prefix, script.opened_seq, i64::MAX, FILES_MAX + 1)?;
+                found.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+                found
+            }
             None => Vec::new(),
         },
     };
-    found.retain(|object| is_data(&object.key) && object.size > 0);
     match found.len() > FILES_MAX {
         true => Err(Failed::Reason(format!(
             "the load of {} has more than {FILES_MAX} files: write fewer and larger ones",
@@ -99,11 +112,6 @@ fn is_data(key: &str) -> bool {
     !key.rsplit('/').next().unwrap_or(key).starts_with(['_', '.'])
 }
 
-fn written(connection: &Connection, bucket: &Bucket, prefix: &str) -> Result<Vec<Object>, StoreError> {
-    let spec = ListSpec { prefix: prefix.to_owned(), limit: FILES_MAX + 1, ..ListSpec::default() };
-    Ok(objects::list(connection, bucket.id, &spec)?.objects)
-}
-
 /// What is committed.
 struct Work {
     place: std::sync::Arc<Place>,
@@ -112,6 +120,8 @@ struct Work {
     script: ScriptRun,
     loads: Vec<ItemsToLoad>,
     loaded: Loaded,
+    /// Where output is visible at once: what the run put for its loads, as bucket, key and place in the order of changes.
+    written: Vec<(String, String, i64)>,
 }
 
 fn commit(tx: &Tx<'_>, work: Work) -> Result<(), Failed> {
@@ -143,21 +153,19 @@ fn commit(tx: &Tx<'_>, work: Work) -> Result<(), Failed> {
 
 /// The files of loads were only for them.
 fn remove_loaded(tx: &Tx<'_>, work: &Work) -> Result<(), Failed> {
-    for load in &work.loads {
-        let (bucket, prefix) = split_uri(&load.prefix).unwrap_or_default();
-        let prefix = format!("{}/", prefix.trim_end_matches('/'));
-        match work.script.output {
-            Output::AtEnd => {
-                let taken = staging::take(tx, &work.run.id, bucket, &prefix)?;
-                staging::release(tx, taken.iter().map(|object| &object.blob))?;
-            }
-            Output::AsWritten => {
-                let Some(bucket) = objects::bucket(tx, bucket)? else { continue };
-                let cause = Cause { reason: "DeleteObject", requester: "glue.amazonaws.com".into(), ..Cause::default() };
-                for object in written(tx, &bucket, &prefix)? {
-                    objects::delete(tx, &work.place, &bucket, &object.key, &cause)?;
-                }
-            }
+    if work.script.output == Output::AtEnd {
+        for load in &work.loads {
+            let (bucket, prefix) = split_uri(&load.prefix).unwrap_or_default();
+            let taken = staging::take(tx, &work.run.id, bucket, &format!("{}/", prefix.trim_end_matches('/')))?;
+            staging::release(tx, taken.iter().map(|object| &object.blob))?;
+        }
+    }
+    let cause = Cause { reason: "DeleteObject", requester: "glue.amazonaws.com".into(), ..Cause::default() };
+    for (bucket, key, seq) in &work.written {
+        let Some(bucket) = objects::bucket(tx, bucket)? else { continue };
+        // What somebody else has put there since is not ours to remove.
+        if objects::get(tx, bucket.id, key)?.is_some_and(|object| object.seq == *seq) {
+            objects::delete(tx, &work.place, &bucket, key, &cause)?;
         }
     }
     Ok(())

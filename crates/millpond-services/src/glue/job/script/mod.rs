@@ -34,7 +34,7 @@ pub use tables::{Behavior, TableChange, WrittenPartition};
 
 use super::rows::{self as jobs, JobRun, RunState, RunStats};
 use super::run::find as find_run;
-use super::{RUN, ending, events};
+use super::{RUN, ending, events, timeout};
 use crate::glue::{Glue, GlueError};
 use crate::lake::identity::{Identity, NewSession, Role, RoleError, SessionRole, assumable_by, role_by_name};
 use crate::lake::items::LoadError;
@@ -53,6 +53,7 @@ use rows::{Phase, ScriptRun};
 use rusqlite::Connection;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Tasks that run scripts; keyed as those of [`RUN`].
@@ -64,7 +65,7 @@ const SERVICE: &str = "glue.amazonaws.com";
 /// The name of a run's session, as on AWS.
 const SESSION: &str = "GlueJobRunnerSession";
 
-/// A session lives longer than its run may, in seconds: what follows the script's end needs no session.
+/// By how much a session's own time is longer than its run may take, in seconds. It ends with the run's process before.
 const SESSION_MORE_S: i64 = 60 * 60;
 
 /// How long the end of a run waits for its log lines at the most.
@@ -88,8 +89,8 @@ pub struct ScriptHandler {
 pub(super) enum Failed {
     /// It was told to stop.
     Stopped,
-    /// It took longer than it may.
-    Timeout,
+    /// It took longer than it may: with what, as the end of a sentence.
+    Timeout(&'static str),
     /// For people.
     Reason(String),
     /// Another try may help.
@@ -204,7 +205,11 @@ impl Handler for ScriptHandler {
         }
         let ended = match script {
             None => self.begin(lake, task, &run, &registered.token).await,
-            Some(script) if script.phase == Phase::Ended => self.finish(lake, task, &run, &script, &registered.token).await,
+            Some(script) if script.phase == Phase::Ended => {
+                // For as long as the lake was down the run consumed nothing.
+                let deadline = Instant::now() + timeout::limit(&run);
+                finish::finish(lake, self.glue.loaders(), task, &run, &script, deadline, &registered.token).await
+            }
             Some(_) if run.state == RunState::Stopping => Err(Failed::Stopped),
             Some(_) => Err(Failed::Reason(verdict::INTERRUPTED.into())),
         };
@@ -212,8 +217,8 @@ impl Handler for ScriptHandler {
             Ok(()) => return Ok(()),
             Err(Failed::Transient(reason)) if !task.is_last_try() => return Err(Failure::transient(reason)),
             Err(Failed::Transient(reason) | Failed::Reason(reason)) => (RunState::Failed, Some(reason)),
-            Err(Failed::Timeout) => {
-                (RunState::Timeout, Some(format!("it took longer than {} minutes", run.spec.timeout_minutes())))
+            Err(Failed::Timeout(with)) => {
+                (RunState::Timeout, Some(format!("it took longer than {} minutes{with}", run.spec.timeout_minutes())))
             }
             Err(Failed::Stopped) => (RunState::Stopped, None),
         };
@@ -293,6 +298,9 @@ impl ScriptHandler {
         let prepared = tokio::select! {
             prepared = prepare::prepare(lake, &self.scripts, run, &wanted) => prepared,
             () = stop.cancelled() => return Err(Failed::Stopped),
+            () = tokio::time::sleep_until(timeout::deadline(run, lake.store.env().now_ms())) => {
+                return Err(Failed::Timeout(" to get ready: with its environment, its modules and its files"));
+            }
         };
         let prepared = prepared.map_err(|unready| match unready {
             Unready::Lasting(text) => Failed::Reason(text),
@@ -306,7 +314,8 @@ impl ScriptHandler {
             Ok(()) => {
                 let id = run.id.clone();
                 lake.store.write(move |tx| rows::set_ended(tx, &id)).await?;
-                self.finish(lake, task, &run, &script, stop).await
+                let deadline = timeout::deadline(&run, lake.store.env().now_ms());
+                finish::finish(lake, self.glue.loaders(), task, &run, &script, deadline, stop).await
             }
         }
     }
@@ -334,6 +343,7 @@ impl ScriptHandler {
                 engine,
                 committed: false,
                 failure: None,
+                opened_seq: tx.last_seq(),
             };
             rows::insert(tx, &script)?;
             if output == Output::AtEnd {
@@ -363,7 +373,7 @@ impl ScriptHandler {
         }
     }
 
-    /// Runs the process to its end.
+    /// Runs the process to its end, and with it its session.
     async fn execute(
         &self,
         lake: &Lake,
@@ -373,11 +383,14 @@ impl ScriptHandler {
         role: &Role,
         stop: &CancellationToken,
     ) -> Result<(), Failed> {
+        let admitted = self.identity.admit_run(&run.id);
         let credentials = self.credentials(role, run);
         let (desk, script) = prepare::script(prepared, &self.scripts, run, wanted, credentials);
         let memory_bytes = script.memory_bytes;
         let running = self.scripts.start(desk, script).await.map_err(|error| Failed::Reason(error.to_string()))?;
         let ended = watch(lake, run, running, stop).await;
+        // What follows, the lake does as itself.
+        drop(admitted);
         // Whoever sees that the run has ended finds the last line that its script printed. Logs that cannot be written must not keep it from ending.
         if tokio::time::timeout(FLUSH_MAX, self.logs.flush()).await.is_err() {
             tracing::warn!(run = run.id, "the log lines of a job run take long to be written; the run ends before them");
@@ -392,27 +405,13 @@ impl ScriptHandler {
             Some(reason) => Err(Failed::Reason(reason)),
         }
     }
-
-    /// Loads and commits; where the load fails for good everything is dropped.
-    async fn finish(
-        &self,
-        lake: &Lake,
-        task: &Task,
-        run: &JobRun,
-        script: &ScriptRun,
-        stop: &CancellationToken,
-    ) -> Result<(), Failed> {
-        finish::finish(lake, self.glue.loaders(), task, run, script, stop).await
-    }
 }
 
 /// Waits for the end of a process; ends it where it is told to or takes too long.
 async fn watch(lake: &Lake, run: &JobRun, running: Running, stop: &CancellationToken) -> Result<Ended, Failed> {
-    let since = run.begun_ms.map_or(0, |begun| (lake.store.env().now_ms() - begun).max(0)) as u64;
-    let limit = Duration::from_secs(60 * run.spec.timeout_minutes().max(1) as u64);
-    let deadline = tokio::time::Instant::now() + limit.saturating_sub(Duration::from_millis(since));
+    let deadline = timeout::deadline(run, lake.store.env().now_ms());
     let delay = notify_delay_minutes(run).map(|minutes| Duration::from_secs(60 * minutes));
-    let mut notify_at = delay.map(|delay| tokio::time::Instant::now() + delay);
+    let mut notify_at = delay.map(|delay| Instant::now() + delay);
     loop {
         let notify = async {
             match notify_at {
@@ -423,7 +422,7 @@ async fn watch(lake: &Lake, run: &JobRun, running: Running, stop: &CancellationT
         let why = tokio::select! {
             _ = running.over() => return Ok(running.end().await),
             () = stop.cancelled() => Failed::Stopped,
-            () = tokio::time::sleep_until(deadline) => Failed::Timeout,
+            () = tokio::time::sleep_until(deadline) => Failed::Timeout(""),
             () = notify => {
                 notify_at = None;
                 let (run, place) = (run.clone(), lake.place.clone());

@@ -7,7 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 /// The tables of this module.
-pub const COMPONENT: Component = Component { name: "job scripts", migrations: &[include_str!("schema.sql")] };
+pub const COMPONENT: Component =
+    Component { name: "job scripts", migrations: &[include_str!("schema.sql"), include_str!("schema_2.sql")] };
 
 /// States of bookmarks kept of one job and source, besides the latest.
 const STATES_KEPT: i64 = 10_000;
@@ -74,6 +75,8 @@ pub struct ScriptRun {
     pub committed: bool,
     /// Why it failed, where its launcher said so.
     pub failure: Option<Reported>,
+    /// The lake's last change when it was opened.
+    pub opened_seq: i64,
 }
 
 fn script_row(row: &Row<'_>) -> rusqlite::Result<ScriptRun> {
@@ -87,19 +90,21 @@ fn script_row(row: &Row<'_>) -> rusqlite::Result<ScriptRun> {
         engine: row.get(5)?,
         committed: row.get(6)?,
         failure: failure.and_then(|text| serde_json::from_str(&text).ok()),
+        opened_seq: row.get(8)?,
     })
 }
 
 /// The script run of this id.
 pub fn find(connection: &Connection, run: &str) -> Result<Option<ScriptRun>, StoreError> {
-    let select = "SELECT run, job, phase, output, bookmark, engine, committed, failure FROM job_script WHERE run = ?";
+    let select = "SELECT run, job, phase, output, bookmark, engine, committed, failure, opened_seq FROM job_script WHERE run = ?";
     Ok(connection.prepare_cached(select)?.query_row([run], script_row).optional()?)
 }
 
 /// Adds one, whose process is about to start.
 pub fn insert(tx: &Tx<'_>, script: &ScriptRun) -> Result<(), StoreError> {
-    let insert = "INSERT INTO job_script (run, job, phase, output, bookmark, engine) VALUES (?, ?, 'running', ?, ?, ?)";
-    let values = params![script.run, script.job, script.output.as_str(), script.bookmark, script.engine];
+    let insert =
+        "INSERT INTO job_script (run, job, phase, output, bookmark, engine, opened_seq) VALUES (?, ?, 'running', ?, ?, ?, ?)";
+    let values = params![script.run, script.job, script.output.as_str(), script.bookmark, script.engine, script.opened_seq];
     tx.prepare_cached(insert)?.execute(values)?;
     Ok(())
 }

@@ -17,6 +17,7 @@ use super::commit::{self, Quarantine};
 use super::{JobRunHandler, RunError, ending, select};
 use crate::glue::job::rows::{self, Bookmark, JobRun, RunState, RunStats};
 use crate::glue::job::spec::{ConvertArguments, ItemsTarget};
+use crate::glue::job::timeout::{deadline, load_within};
 use crate::lake::Lake;
 use crate::lake::items::{AttributeTypes, ItemLoad, ItemLoader, ItemShape, ItemTable, LoadError, Loaded, RowId};
 use crate::lake::ledger::{self, Entry};
@@ -124,7 +125,8 @@ pub(super) async fn run(
     if !staged.files.is_empty() {
         let files = staged.files.iter().enumerate().map(|(at, file)| data_file(run, at, file)).collect();
         let load = ItemLoad { table: target.table.clone(), files, shape: staged.shape.clone() };
-        loaded = load_within(lake, run, &*loader, &load, stop).await?;
+        let until = deadline(run, lake.store.env().now_ms());
+        loaded = load_within(until, &*loader, &load, stop).await?.ok_or(RunError::Timeout)?;
         if resumed && let Some(ItemTable { items, .. }) = loader.table(&target.table).await? {
             // A former try, which a crash ended, may have put some of them.
             let put = loaded.created + loaded.replaced;
@@ -140,28 +142,6 @@ pub(super) async fn run(
 fn data_file(run: &JobRun, at: usize, file: &StagedFile) -> DataFile {
     let uri = format!("rows of job run {}, file {at}", run.id);
     DataFile { blob: file.blob.as_str().into(), uri, size: file.size, etag: String::new(), modified_ms: 0 }
-}
-
-/// Loads until the end, the stop, or the run's timeout.
-async fn load_within(
-    lake: &Lake,
-    run: &JobRun,
-    loader: &dyn ItemLoader,
-    load: &ItemLoad,
-    stop: &CancellationToken,
-) -> Result<Loaded, RunError> {
-    let inner = stop.child_token();
-    let mut loading = std::pin::pin!(loader.load(load, &inner));
-    tokio::select! {
-        loaded = &mut loading => Ok(loaded?),
-        () = tokio::time::sleep_until(super::deadline(run, lake.store.env().now_ms())) => {
-            inner.cancel();
-            match loading.await {
-                Ok(loaded) => Ok(loaded),
-                Err(_) => Err(RunError::Timeout),
-            }
-        }
-    }
 }
 
 /// Selects, converts and stages. What is new may be nothing: then nothing is staged.
