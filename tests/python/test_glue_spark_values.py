@@ -47,3 +47,44 @@ def test_members_of_null_structs_are_null_in_plain_spark_and_every_format(lake, 
     for index, kind in enumerate(("avro", "orc", "parquet")):
         assert told[6 + 2 * index] == [[*row, lists[row[0]]] for row in plain], kind
         assert told[7 + 2 * index] == plain, kind
+
+
+SERDES = {
+    "commas": ("org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe", {"field.delim": ","}, "1,a\n2,b\n"),
+    "hives": ("org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe", {}, "1\x01a\n2\x01b\n"),
+    "formats": ("org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe", {"serialization.format": "|"}, "1|a\n2|b\n"),
+    "opens": ("org.apache.hadoop.hive.serde2.OpenCSVSerde", {"separatorChar": ";"}, '"1";"a"\n2;b\n'),
+    "jsons": ("org.openx.data.jsonserde.JsonSerDe", {}, '{"id": 1, "v": "a"}\n{"id": 2, "v": "b"}\n'),
+}
+
+
+def test_tables_without_a_classification_are_read_by_their_serialization_library(lake, tmp_path):
+    for name, (library, parameters, text) in SERDES.items():
+        lake.put("raw", f"serdes/{name}/1", text)
+        descriptor = {
+            "Columns": [{"Name": "id", "Type": "int"}, {"Name": "v", "Type": "string"}],
+            "Location": f"s3://raw/serdes/{name}/",
+            "SerdeInfo": {"SerializationLibrary": library, "Parameters": parameters},
+        }
+        lake.client("glue").create_table(DatabaseName="sales", TableInput={"Name": name, "TableType": "EXTERNAL_TABLE", "StorageDescriptor": descriptor})
+    lake.client("glue").create_database(DatabaseInput={"Name": "placed", "LocationUri": "s3://out/placed/"})
+    told = start(
+        lake,
+        tmp_path,
+        """
+        def both(database, name):
+            frame = glueContext.create_dynamic_frame.from_catalog(database, name)
+            tell([rows(frame), rows(spark.sql(f"select * from {database}.{name}"))])
+        for name in sys.argv[1:]:
+            both("sales", name)
+        df = spark.createDataFrame([(1, "a"), (2, "b")], "id int, v string")
+        df.write.saveAsTable("placed.parquets")
+        df.write.format("csv").options(header=True, sep="|").saveAsTable("placed.csvs")
+        df.write.format("json").saveAsTable("placed.jsons")
+        for name in ("parquets", "csvs", "jsons"):
+            both("placed", name)
+        """,
+        *SERDES,
+    ).told
+    for name, found in zip([*SERDES, "parquet", "csv", "json"], told, strict=True):
+        assert found == [[[1, "a"], [2, "b"]]] * 2, name

@@ -91,14 +91,13 @@ def _table(request, exclusions):
         raise RunError("EntityNotFoundException", f"Table {name} not found: {error.response['Error']['Message']}") from None
     descriptor = table["StorageDescriptor"]
     parameters = {**table.get("Parameters", {})}
-    from awsglue.connections.s3_sink import format_of
-
     answer = {
         "Columns": descriptor.get("Columns", []),
         "PartitionKeys": table.get("PartitionKeys", []),
-        "Format": parameters.get("classification") or descriptor.get("Parameters", {}).get("classification") or format_of(descriptor),
+        "Format": parameters.get("classification") or descriptor.get("Parameters", {}).get("classification"),
         "Parameters": {**descriptor.get("Parameters", {}), **parameters},
         "SerdeParameters": descriptor.get("SerdeInfo", {}).get("Parameters", {}),
+        "SerdeLibrary": descriptor.get("SerdeInfo", {}).get("SerializationLibrary"),
         "BookmarkFiltered": 0,
     }
     recurse = request.get("Recurse", True)
@@ -148,7 +147,7 @@ def _matching(partitions, keys, predicate):
 
 
 #: Input format, output format and serialization library by format, as AWS's crawlers write them.
-_HADOOP = {
+HADOOP = {
     "parquet": ("org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat", "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat", "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"),
     "orc": ("org.apache.hadoop.hive.ql.io.orc.OrcInputFormat", "org.apache.hadoop.hive.ql.io.orc.OrcOutputFormat", "org.apache.hadoop.hive.ql.io.orc.OrcSerde"),
     "avro": ("org.apache.hadoop.hive.ql.io.avro.AvroContainerInputFormat", "org.apache.hadoop.hive.ql.io.avro.AvroContainerOutputFormat", "org.apache.hadoop.hive.serde2.avro.AvroSerDe"),
@@ -158,7 +157,7 @@ _HADOOP = {
 
 
 def _table_input(change):
-    reads, writes, library = _HADOOP[change["Format"]]
+    reads, writes, library = HADOOP[change["Format"]]
     serde = {name: value for name, value in change["SerdeParameters"].items() if name != "skip.header.line.count"}
     parameters = {"classification": change["Format"]}
     if "skip.header.line.count" in change["SerdeParameters"]:

@@ -34,7 +34,8 @@ class Dialect:
     @classmethod
     def of(cls, source):
         options, serde = source.options, source.serde
-        separator = options.get("separator") or serde.get("field.delim") or serde.get("separatorChar") or source.parameters.get("delimiter") or ","
+        stated = source.parameters
+        separator = options.get("separator") or serde.get("field.delim") or serde.get("separatorChar") or stated.get("delimiter") or stated.get("option.sep") or ","
         separator = {"\\t": "\t", "\\u0001": "\x01", "1": "\x01"}.get(separator, separator) if len(separator) != 1 else separator
         if len(separator) != 1:
             raise ValueError(f"the separator {separator!r} is not a single character")
@@ -47,7 +48,8 @@ class Dialect:
                 raise ValueError(f"{what} {character!r} is not a single character")
         multiline = flag(options, "multiline") or flag(options, "multiLine")
         if source.catalog:
-            lines = int(source.parameters.get("skip.header.line.count") or serde.get("skip.header.line.count") or 0)
+            # Sail's tables have the options of the DataFrame that they were made of.
+            lines = int(stated.get("skip.header.line.count") or serde.get("skip.header.line.count") or stated.get("option.header", "").lower() == "true")
             named = False
             if "withHeader" in options:
                 lines = max(lines, 1) if flag(options, "withHeader") else lines

@@ -6,7 +6,7 @@ Files are read as the listing named them. Those that share a format, a compressi
 import json
 import re
 
-from awsglue.connections import Unsupported, csv_source, flag, listed
+from awsglue.connections import Unsupported, csv_source, flag, listed, s3_sink
 from awsglue.connections.types import quoted, spark_fields
 from millpond_job import engine, readers, run, storage
 from millpond_job.storage import NULL_PARTITION
@@ -87,8 +87,7 @@ def from_catalog(glue_context, database, table, options, push_down_predicate, tr
         Exclusions=listed(options.get("exclusions")),
         Recurse=flag(options, "recurse", True),
     )
-    kind = _format(answer.get("Format") or "")
-    return _frame(Source(glue_context, answer, kind, {**options}, table, catalog=True))
+    return _frame(Source(glue_context, answer, _format_of_table(answer), {**options}, table, catalog=True))
 
 
 def table(session, database, name):
@@ -96,7 +95,7 @@ def table(session, database, name):
     from pyspark.sql import functions as F
 
     answer = run.current().source(Database=database, Table=name, Recurse=True)
-    source = Source(_Session(session), answer, _format(answer.get("Format") or ""), {}, name, catalog=True)
+    source = Source(_Session(session), answer, _format_of_table(answer), {}, name, catalog=True)
     source.lenient = True
     df = _frame(source).toDF()
     present = {column.lower(): column for column in df.columns}
@@ -114,6 +113,16 @@ class _Session:
 
     def __init__(self, session):
         self.spark_session = session
+
+
+def _format_of_table(answer):
+    """The format of a table's files: its parameter `classification`, else (tables of `saveAsTable`, of DDL) what its serialization library reads."""
+    library, serde = answer.get("SerdeLibrary") or "", answer.get("SerdeParameters") or {}
+    if not answer.get("Format") and "lazysimple" in library.lower() and not {"field.delim", "delimiter"} & {*serde, *answer.get("Parameters", {})}:
+        # What Hive takes where a table states no separator.
+        stated = serde.get("serialization.format", "1")
+        answer["SerdeParameters"] = {**serde, "field.delim": "\x01" if stated == "1" else stated}
+    return _format(answer.get("Format") or s3_sink.format_of({"SerdeInfo": {"SerializationLibrary": library}}))
 
 
 def _format(kind):
