@@ -24,6 +24,8 @@ def main(arguments):
         sys.stderr.write("usage: python -m millpond_job SCRIPT [ARGUMENT ...]\n")
         os._exit(2)
     code = run_script(arguments[0], arguments[1:])
+    if code and "millpond_job.run" in sys.modules:
+        sys.modules["millpond_job.run"].failed()
     _end(code)
 
 

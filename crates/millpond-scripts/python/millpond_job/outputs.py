@@ -75,15 +75,28 @@ def is_in_s3(target):
     return bool(target) and target.startswith(("s3://", "s3a://", "s3n://"))
 
 
-def placed(name):
-    """Raises AnalysisException for a table that would be made in a database without a place in S3: its files would be lost with this process."""
+def found_table(name):
+    """The table of the catalog that a name in SQL stands for, as Glue describes it, or None."""
     database, table = storage.table_of(name, engine.session().catalog.currentDatabase())
     glue = storage.client("glue")
     try:
-        glue.get_table(DatabaseName=database, Name=table)
-        return
+        return glue.get_table(DatabaseName=database, Name=table)["Table"]
     except glue.exceptions.EntityNotFoundException:
-        pass
+        return None
+
+
+def is_lakehouse(found):
+    """Whether a table has a log of its own of which files it is made of."""
+    parameters = {key.lower(): str(value).lower() for key, value in found.get("Parameters", {}).items()}
+    return bool({parameters.get("table_type"), parameters.get("spark.sql.sources.provider")} & {"iceberg", "delta"})
+
+
+def placed(name):
+    """Raises AnalysisException for a table that would be made in a database without a place in S3: its files would be lost with this process."""
+    if found_table(name) is not None:
+        return
+    database, table = storage.table_of(name, engine.session().catalog.currentDatabase())
+    glue = storage.client("glue")
     try:
         location = glue.get_database(Name=database)["Database"].get("LocationUri")
     except glue.exceptions.EntityNotFoundException:
@@ -102,24 +115,17 @@ def register_partitions(name):
     from awsglue.connections import s3_sink
     from millpond_job import run
 
-    database, table = storage.table_of(name, engine.session().catalog.currentDatabase())
-    glue = storage.client("glue")
-    try:
-        found = glue.get_table(DatabaseName=database, Name=table)["Table"]
-    except glue.exceptions.EntityNotFoundException:
-        return
+    found = found_table(name) or {}
     descriptor = found.get("StorageDescriptor", {})
     location, keys = descriptor.get("Location") or "", found.get("PartitionKeys", [])
-    parameters = {key.lower(): str(value).lower() for key, value in found.get("Parameters", {}).items()}
-    kinds = {parameters.get("table_type"), parameters.get("spark.sql.sources.provider")}
-    if not keys or not is_in_s3(location) or kinds & {"iceberg", "delta"}:
+    if not keys or not is_in_s3(location) or is_lakehouse(found):
         return
-    kind = (parameters.get("classification") or s3_sink.format_of(descriptor) or "parquet").lower()
+    kind = (found.get("Parameters", {}).get("classification") or s3_sink.format_of(descriptor) or "parquet").lower()
     location = re.sub(r"^s3[an]://", "s3://", location).rstrip("/") + "/"
     _name_nulls(location, [key["Name"] for key in keys])
     run.current().update_table(
-        Database=database,
-        Table=table,
+        Database=found["DatabaseName"],
+        Table=found["Name"],
         Columns=descriptor.get("Columns", []),
         PartitionKeys=keys,
         Partitions=s3_sink.partitions(location, [key["Name"] for key in keys]),

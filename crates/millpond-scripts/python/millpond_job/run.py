@@ -10,6 +10,7 @@ import hmac
 import http.client
 import json
 import os
+import sys
 import threading
 import time
 from datetime import datetime, timezone
@@ -139,6 +140,25 @@ def _required(environment, name):
     if not value:
         raise RunError("InvalidInputException", f"the environment variable {name} is not set: the script does not know which lake it belongs to")
     return value
+
+
+#: What is undone in the order of its being done backwards, where the run fails.
+_undo = []
+
+
+def undo_on_failure(function):
+    """Has a function called should this process's run fail. Where output is visible at once there is nothing to go back to, and it is not called."""
+    if current().describe().get("Output") != "as-written":
+        _undo.append(function)
+
+
+def failed():
+    """Undoes what acted at once, the last first; says on standard error what cannot be undone."""
+    while _undo:
+        try:
+            _undo.pop()()
+        except Exception as error:
+            sys.stderr.write(f"a change of the catalog could not be taken back: {error}\n")
 
 
 _current = None

@@ -3,10 +3,11 @@
 All of it works on the Connect client's plans, before they are sent; nothing runs per row. Tried with Sail 0.7.2 and Spark's client 4.1.3.
 """
 
+import contextlib
 import re
 from urllib.parse import quote
 
-from millpond_job import casts, catalog, csv_rows, directories, engine, outputs, statements, storage
+from millpond_job import casts, catalog, csv_rows, directories, engine, outputs, overwrites, statements, storage
 from millpond_job.storage import NULL_PARTITION
 
 #: Files of a write that asks for no number; small ones are fewer.
@@ -181,67 +182,91 @@ def _expanded(path):
 
 
 def _install_writer(writers):
-    """Partition columns are named as Spark names them, `partitionOverwriteMode=dynamic` replaces only the partitions that are written, a table that exists can be
-    overwritten by `saveAsTable`, and formats that Sail cannot write are written here."""
+    """Partition columns are named as Spark names them, overwrites are Spark's (`millpond_job.overwrites`), and formats that Sail cannot write are written here."""
     save, save_as_table, insert_into = writers.save, writers.saveAsTable, writers.insertInto
 
-    def save_files(self, path=None, format=None, mode=None, partitionBy=None, **options):
-        self.mode(mode).options(**options)
-        if partitionBy is not None:
-            self.partitionBy(partitionBy)
-        if format is not None:
-            self.format(format)
+    def write_files(self, target):
         kind = (self._write.source or "parquet").lower()
-        target = path or self._write.options.get("path")
         keys = list(self._write.partitioning_cols)
         frame = frame_of(self)
         if kind in ("orc", "avro") and target:
             from millpond_job import writers as python_writers
 
-            return python_writers.save(frame, target, kind, self._write.mode or "error", keys, dict(self._write.options))
+            python_writers.save(frame, target, kind, self._write.mode or "error", keys, dict(self._write.options))
+            return
         if keys:
             self._write._child = named_partitions(frame, keys)._plan
-            if self._write.mode == "overwrite" and target and _dynamic(frame, self._write.options):
-                for prefix in partition_prefixes(frame, keys, target):
-                    storage.delete_below(prefix)
-                self.mode("append")
         _files(self)
         renamed = outputs.is_in_s3(target) and kind in ("parquet", "csv", "json", "text")
         before = outputs.made_by_sail(target) if renamed and self._write.mode == "append" else ()
-        save(self, path)
+        save(self, target)
         if renamed:
             outputs.rename(target, before)
 
-    def save_table(self, name, format=None, mode=None, partitionBy=None, **options):
-        self.mode(mode).options(**options)
-        if partitionBy is not None:
-            self.partitionBy(partitionBy)
-        if format is not None:
-            self.format(format)
-        keys = list(self._write.partitioning_cols)
-        if self._write.mode == "overwrite":
-            location = storage.drop_table_for_overwrite(name, engine.session().catalog.currentDatabase())
-            if location and not self._write.options.get("path"):
-                self.option("path", location)
-            if self._write.options.get("path"):
-                storage.delete_below(self._write.options["path"].rstrip("/") + "/")
+    def save_files(self, path=None, format=None, mode=None, partitionBy=None, **options):
+        _given(self, format, mode, partitionBy, options)
+        target = path or self._write.options.get("path")
+        keys = self._write.partitioning_cols
+        of_files = (self._write.source or "parquet").lower() in overwrites.FORMATS
+        dynamic = keys and overwrites.is_dynamic(self._spark, self._write.options)
+        if self._write.mode == "overwrite" and of_files and (dynamic or outputs.is_in_s3(target)):
             self.mode("append")
+            with overwrites.replacing(target, len(keys) if dynamic else 0):
+                write_files(self, target)
+        else:
+            write_files(self, target)
+
+    def save_table(self, name, format=None, mode=None, partitionBy=None, **options):
+        _given(self, format, mode, partitionBy, options)
+        keys = list(self._write.partitioning_cols)
+        replaces = contextlib.nullcontext()
+        if self._write.mode == "overwrite":
+            found = outputs.found_table(name)
+            if overwrites.is_of_files(found) and (self._write.source or "parquet").lower() in overwrites.FORMATS:
+                self.mode("append")
+                overwrites.save_table(self, frame_of(self), found, lambda location: write_files(self, location))
+                outputs.register_partitions(name)
+                return
+            if found is None:
+                self.mode("append")
+                if outputs.is_in_s3(self._write.options.get("path")):
+                    replaces = overwrites.replacing(self._write.options["path"])
         if keys:
             self._write._child = named_partitions(frame_of(self), keys)._plan
         if not self._write.options.get("path"):
             outputs.placed(name)
         _files(self)
-        save_as_table(self, name)
+        with replaces:
+            save_as_table(self, name)
         if keys:
             outputs.register_partitions(name)
 
     def insert(self, tableName, overwrite=None):
-        insert_into(self, tableName, overwrite)
-        outputs.register_partitions(tableName)
+        if overwrite is not None:
+            self.mode("overwrite" if overwrite else "append")
+        replaces = None
+        if (self._write.mode or "").lower() == "overwrite":
+            replaces = overwrites.insertion(self._spark, tableName, self._write.options)
+        if replaces is not None:
+            self.mode("append")
+        with replaces or contextlib.nullcontext():
+            insert_into(self, tableName)
+            outputs.register_partitions(tableName)
 
     writers.save = save_files
     writers.saveAsTable = save_table
     writers.insertInto = insert
+
+
+def _given(writer, format, mode, partition_by, options):
+    """What a method of a writer was given, put into the writer."""
+    writer.mode(mode).options(**options)
+    if partition_by is not None:
+        writer.partitionBy(partition_by)
+    if format is not None:
+        writer.format(format)
+    if writer._write.mode:
+        writer.mode(writer._write.mode.lower())
 
 
 def frame_of(writer):
@@ -269,13 +294,6 @@ def partitions_of(plan):
     return None
 
 
-def _dynamic(frame, options):
-    mode = _option(options, "partitionoverwritemode")
-    if mode is None:
-        mode = frame.sparkSession.conf.get("spark.sql.sources.partitionOverwriteMode", "static")
-    return str(mode).lower() == "dynamic"
-
-
 def named_partitions(frame, keys):
     """The frame with its partition columns as text at the end, NULL and "" by `NULL_PARTITION`. Sail leaves NULL empty, and mixes up columns that come after them."""
     from pyspark.sql import functions as F
@@ -291,9 +309,3 @@ def directory(key, value):
     """`key=value` as Sail names a directory: what Spark escapes, too, and some more; `:`, `=` and `'` are left."""
     return f"{key}={quote(value, safe=UNESCAPED)}".replace("~", "%7E")
 
-
-def partition_prefixes(frame, keys, target):
-    """Directories of the partitions that the frame has rows for."""
-    base = target.rstrip("/")
-    rows = named_partitions(frame.select(*[_quoted(key) for key in keys]), keys).distinct().collect()
-    return [base + "/" + "/".join(directory(key, row[key]) for key in keys) + "/" for row in rows]

@@ -156,8 +156,8 @@ def _patch_tables(sessions, frames):
             return sql(self, catalog.statement(self, sqlQuery), args, **kwargs)
         answer = statements.answered(self, sqlQuery)
         if answer is None:
-            answer = sql(self, catalog.statement(self, sail.statement(sqlQuery)), args, **kwargs)
-            statements.done(sqlQuery)
+            with statements.effects(self, sqlQuery) as statement:
+                answer = sql(self, catalog.statement(self, sail.statement(statement)), args, **kwargs)
         return answer
 
     def table_of(self, tableName):

@@ -1,8 +1,9 @@
 """Statements of Spark's SQL that Sail does not know: those about caches mean nothing here, settings are taken, partitions are the catalog's."""
 
+import contextlib
 import re
 
-from millpond_job import casts, engine, outputs, storage
+from millpond_job import casts, catalog, engine, outputs, overwrites, storage
 
 _NAME = r"((?:`[^`]+`|[\w.])+)"
 _NOTHING = re.compile(r"(?:uncache\s+table|clear\s+cache|refresh(?:\s+table|\s+function)?|analyze\s+tables?)\b", re.IGNORECASE)
@@ -10,7 +11,7 @@ _CACHE = re.compile(rf"cache\s+(?:lazy\s+)?table\s+{_NAME}\s*(?:options\s*\([^)]
 _SET = re.compile(r"set\s+([A-Za-z_][\w.\-]*)\s*(?:=\s*(.*))?\Z", re.IGNORECASE | re.DOTALL)
 _REPAIR = re.compile(rf"(?:msck\s+)?repair\s+table\s+{_NAME}(?:\s+(?:add|sync)\s+partitions)?\Z|alter\s+table\s+{_NAME}\s+recover\s+partitions\Z", re.IGNORECASE)
 _SHOW = re.compile(rf"show\s+partitions\s+{_NAME}\Z", re.IGNORECASE)
-_INSERT = re.compile(rf"insert\s+(?:into|overwrite)\s+(?:table\s+)?{_NAME}", re.IGNORECASE)
+_INSERT = re.compile(rf"insert\s+(into|overwrite)\s+(?:table\s+)?{_NAME}", re.IGNORECASE)
 
 
 def install():
@@ -51,11 +52,29 @@ def answered(session, sql):
     return None
 
 
-def done(sql):
-    """What follows a statement that ran: an insert may have made partitions."""
-    found = _INSERT.match(sql.strip()) if isinstance(sql, str) else None
-    if found and found.group(1).lower() != "directory":
-        outputs.register_partitions(found.group(1))
+@contextlib.contextmanager
+def effects(session, sql):
+    """What goes with a statement: the block runs the one that this gives. After an insert the partitions that it made are registered, and for one that
+    overwrites, what is to go is deleted (`millpond_job.overwrites`)."""
+    found = _insertion(sql)
+    if found is None or found.group(2).lower() in ("directory", "local"):
+        yield sql
+        return
+    name, replaces = found.group(2), None
+    if found.group(1).lower() == "overwrite":
+        replaces = overwrites.insertion(session, name, {})
+    if replaces is not None:
+        sql = f"INSERT INTO {name}{found.string[found.end() :]}"
+    with replaces or contextlib.nullcontext():
+        yield sql
+        outputs.register_partitions(name)
+
+
+def _insertion(sql):
+    """The match of `_INSERT` for a statement that inserts, else None. Comments are no part of it."""
+    if not isinstance(sql, str):
+        return None
+    return _INSERT.match("".join(" " if token.startswith(("--", "/*")) else token for token in catalog.tokens(sql)).lstrip())
 
 
 def _none(session):

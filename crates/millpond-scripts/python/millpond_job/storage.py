@@ -199,18 +199,30 @@ def exists(path):
     return bool(client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1).get("Contents"))
 
 
+def keys_below(path):
+    """Keys of all objects below a prefix."""
+    bucket, prefix = split(path)
+    return (entry["Key"] for contents, _ in pages(bucket, prefix) for entry in contents)
+
+
+def delete(bucket, keys):
+    """Deletes objects, a thousand a request (S3's limit). Raises OSError with the first that cannot be deleted."""
+    for start in range(0, len(keys), 1000):
+        objects = [{"Key": key} for key in keys[start : start + 1000]]
+        answer = client("s3").delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+        if answer.get("Errors"):
+            first = answer["Errors"][0]
+            raise OSError(f"s3://{bucket}/{first['Key']} cannot be deleted: {first.get('Code')}: {first.get('Message')}")
+
+
 def delete_below(path, keep=lambda entry: False):
     """Deletes what lies below a prefix; answers how many objects that were."""
     bucket, prefix = split(path)
     count = 0
     for contents, _ in pages(bucket, prefix):
-        keys = [{"Key": entry["Key"]} for entry in contents if not keep(entry)]
-        if keys:
-            answer = client("s3").delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
-            if answer.get("Errors"):
-                first = answer["Errors"][0]
-                raise OSError(f"s3://{bucket}/{first['Key']} cannot be deleted: {first.get('Code')}: {first.get('Message')}")
-            count += len(keys)
+        keys = [entry["Key"] for entry in contents if not keep(entry)]
+        delete(bucket, keys)
+        count += len(keys)
     return count
 
 
@@ -224,18 +236,6 @@ def table_of(name, current_database):
     """Database and table that a name in SQL stands for; a catalog's name before them is left out."""
     parts = [part.strip("`") for part in re.findall(r"`[^`]*`|[^.]+", name)]
     return (parts[-2] if len(parts) > 1 else current_database), parts[-1]
-
-
-def drop_table_for_overwrite(name, current_database):
-    """Removes a table from the catalog, so that it can be made anew; answers its location, or None where there is no such table."""
-    database, table = table_of(name, current_database)
-    glue = client("glue")
-    try:
-        found = glue.get_table(DatabaseName=database, Name=table)["Table"]
-    except glue.exceptions.EntityNotFoundException:
-        return None
-    glue.delete_table(DatabaseName=database, Name=table)
-    return found.get("StorageDescriptor", {}).get("Location")
 
 
 def filesystem():

@@ -33,7 +33,7 @@ def batches(frame):
 def save(frame, target, kind, mode="append", keys=(), options=None):
     """Writes a frame as files below `target` (`s3://bucket/prefix`).
 
-    `mode` is Spark's (`error`, `errorifexists`, `append`, `overwrite`, `ignore`); `keys` become directories `key=value`; `options["compression"]` is the format's codec.
+    `mode` is Spark's (`error`, `errorifexists`, `append`, `ignore`; for `overwrite` see `millpond_job.overwrites`); `keys` become directories `key=value`; `options["compression"]` is the format's codec.
     """
     from millpond_job import sail, storage
 
@@ -45,8 +45,6 @@ def save(frame, target, kind, mode="append", keys=(), options=None):
         from pyspark.errors import AnalysisException
 
         raise AnalysisException(f'[PATH_ALREADY_EXISTS] Path {target} already exists. Set mode as "overwrite" to overwrite the existing path.')
-    if mode == "overwrite":
-        storage.delete_below(base)
     if keys:
         frame = sail.named_partitions(frame, list(keys))
     options = dict(options or {})
