@@ -28,9 +28,9 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// Bytes of a request to a service other than S3 at the most. AWS's own limits are lower (Glue's batches are the largest).
@@ -139,28 +139,37 @@ impl std::fmt::Debug for Server {
     }
 }
 
+/// A connection that came otherwise than through the listener, and a place that is given back at its end.
+pub type Visitor = (TcpStream, OwnedSemaphorePermit);
+
 type Answer = Response<s3s::Body>;
 
 /// A request's body, of which what nobody reads is read and thrown away.
 type Body = Drained<Incoming>;
 
 impl Server {
-    /// Serves until `stop`, then waits a little for requests under way.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+    /// Serves what comes through the listener, and visitors, until `stop`; then waits a little for requests under way.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, mut visitors: mpsc::Receiver<Visitor>, stop: CancellationToken) {
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
-            let (stream, peer) = tokio::select! {
+            let accepted = tokio::select! {
                 () = stop.cancelled() => break,
-                accepted = listener.accept() => match accepted {
-                    Ok(accepted) => accepted,
-                    Err(error) => {
-                        tracing::warn!(%error, "a connection could not be taken");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                        continue;
-                    }
+                accepted = listener.accept() => accepted.map(|(stream, peer)| (stream, peer, None)),
+                Some((stream, place)) = visitors.recv() => match stream.peer_addr() {
+                    Ok(peer) => Ok((stream, peer, Some(place))),
+                    // It has left again.
+                    Err(_) => continue,
                 },
+            };
+            let (stream, peer, visitors_place) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be taken");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
             };
             // Answers are small and awaited: they must not wait to be filled up.
             let _ = stream.set_nodelay(true);
@@ -178,10 +187,10 @@ impl Server {
                 if let Err(error) = watched.await {
                     tracing::debug!(%error, %peer, "a connection broke");
                 }
-                drop(place);
+                drop((place, visitors_place));
             });
         }
-        drop(listener);
+        drop((listener, visitors));
         let _ = tokio::time::timeout(STOP_PATIENCE, graceful.shutdown()).await;
     }
 

@@ -3,7 +3,7 @@
 use crate::cgroups::Cgroups;
 use crate::files::Directories;
 use crate::layout::{self, NOBODY};
-use crate::sandbox::{Isolation, Landlock, Message, Namespaces, Plan, Users};
+use crate::sandbox::{Isolation, Landlock, Message, Namespaces, Network, Plan, Users};
 use crate::spec::HostSettings;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -113,6 +113,51 @@ async fn find_cgroups(settings: &HostSettings, directories: &Directories) -> Res
     rehearse(&plan).await.map(|_| cgroups)
 }
 
+/// What programs can have of a network of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnNetwork {
+    /// One with a way out.
+    WithWayOut,
+    /// One with the lake only; why.
+    LakeOnly(String),
+    /// None: they have the machine's; why.
+    No(String),
+}
+
+impl OwnNetwork {
+    /// In one line, for the log, with what to do.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::WithWayOut => "a network of its own for each".into(),
+            Self::LakeOnly(reason) => format!(
+                "a network of its own for each, in which it reaches the lake and nothing else, for want of a device ({reason}): \
+                 let this server use /dev/net/tun, or set network = \"shared\" under [jobs]"
+            ),
+            Self::No(reason) => {
+                format!("this machine's network, in which others reach the engine of a script while it runs ({reason})")
+            }
+        }
+    }
+}
+
+/// Tries networks of programs' own, on top of what was found.
+pub async fn find_network(settings: &HostSettings, directories: &Directories, isolation: &Isolation) -> OwnNetwork {
+    if isolation.namespaces == Namespaces::None {
+        return OwnNetwork::No("a network of their own needs namespaces".into());
+    }
+    let rehearse_with = async |way_out: bool| {
+        let (namespaces, root) = (isolation.namespaces, &directories.root);
+        let mut plan = layout::rehearsal(&settings.launcher, root, &directories.bootstraps, namespaces, None, false);
+        plan.network = Network::Own { listen: Vec::new(), way_out };
+        rehearse(&plan).await
+    };
+    let Err(no_way_out) = rehearse_with(true).await else { return OwnNetwork::WithWayOut };
+    match rehearse_with(false).await {
+        Ok(_) => OwnNetwork::LakeOnly(no_way_out),
+        Err(reason) => OwnNetwork::No(reason),
+    }
+}
+
 /// Runs a launcher with a plan that starts nothing.
 async fn rehearse(plan: &Plan) -> Result<(bool, Landlock), String> {
     let text = serde_json::to_vec(plan).map_err(|error| error.to_string())?;
@@ -134,7 +179,9 @@ async fn rehearse(plan: &Plan) -> Result<(bool, Landlock), String> {
     let heard = tokio::time::timeout(REHEARSAL_TIME, talk).await.map_err(|_| "the launcher does not answer".to_owned())?;
     let heard = heard.map_err(|error| error.to_string())?;
     let _ = child.wait().await;
-    match serde_json::from_str(heard.lines().next().unwrap_or_default()) {
+    // What it made for a network goes unused: descriptors that nobody takes are closed.
+    let said = heard.lines().map(serde_json::from_str).find(|message| !matches!(message, Ok(Message::Network)));
+    match said.unwrap_or_else(|| serde_json::from_str("")) {
         Ok(Message::Started { proc, landlock }) => Ok((proc, landlock)),
         Ok(Message::Failed(reason)) => Err(reason),
         _ => Err(format!("the launcher says {heard:?}")),

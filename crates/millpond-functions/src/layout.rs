@@ -4,7 +4,7 @@
 //! variables say so (`LAMBDA_TASK_ROOT`, `TMPDIR`, …).
 
 use crate::runtimes::Runtime;
-use crate::sandbox::{Bind, Files, Isolation, Limits, Namespaces, Plan, Tmp};
+use crate::sandbox::{Bind, Files, Isolation, Limits, Namespaces, Network, Plan, Tmp};
 use crate::spec::{HostSettings, SessionCredentials, Spec};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -112,6 +112,7 @@ impl Start<'_> {
             environment: self.environment(&paths),
             directory: paths.task,
             namespaces: self.isolation.namespaces,
+            network: Network::Shared,
             files,
             cgroup_procs: self.cgroup_procs.clone(),
             limits: Limits {
@@ -366,6 +367,7 @@ pub fn rehearsal(
         environment: Vec::new(),
         directory: "/".into(),
         namespaces,
+        network: Network::Shared,
         files,
         cgroup_procs: Vec::new(),
         limits: Limits { files: OPEN_FILES, processes: None, file_bytes: 1 << 30, data_bytes: None },

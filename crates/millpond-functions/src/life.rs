@@ -2,8 +2,10 @@
 
 use crate::cgroups::Cgroup;
 use crate::error::HostError;
+use crate::hearing::Hearing;
 use crate::layout::NOBODY;
 use crate::memory;
+use crate::network::Forwarding;
 use crate::peer;
 use crate::sandbox::{Message, Namespaces, Plan, Tmp};
 use std::net::SocketAddr;
@@ -13,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::{Notify, watch};
@@ -234,6 +236,8 @@ pub struct Birth {
     pub cgroup: Option<Cgroup>,
     /// A directory that is removed after its end.
     pub own: Option<PathBuf>,
+    /// What leads out of its network, where the plan gives it one of its own.
+    pub forwarding: Option<Forwarding>,
     /// What it may take.
     pub memory_bytes_max: u64,
 }
@@ -244,7 +248,7 @@ pub struct Birth {
 /// The launcher cannot be started.
 pub fn begin(birth: Birth) -> Result<Arc<Life>, HostError> {
     let said = |what: &'static str| move |error: std::io::Error| HostError::Launch(format!("{what}: {error}"));
-    let Birth { id, key, plan, writer, errors, cgroup, own, memory_bytes_max } = birth;
+    let Birth { id, key, plan, writer, errors, cgroup, own, forwarding, memory_bytes_max } = birth;
     let (ours, theirs) = StdUnixStream::pair().map_err(said("a socket"))?;
     ours.set_nonblocking(true).map_err(said("a socket"))?;
     let socket = UnixStream::from_std(ours).map_err(said("a socket"))?;
@@ -282,7 +286,7 @@ pub fn begin(birth: Birth) -> Result<Arc<Life>, HostError> {
     // would where this server is the first process of a container.
     let grace = if in_namespace { Duration::from_millis(200) } else { Duration::from_secs(1) };
     let supervised = Supervised { life: Arc::clone(&life), child, grace, end: end_sender, gone: gone_sender, own };
-    tokio::spawn(supervised.supervise(socket, text));
+    tokio::spawn(supervised.supervise(socket, text, forwarding));
     Ok(life)
 }
 
@@ -299,9 +303,9 @@ struct Supervised {
 
 impl Supervised {
     /// Sends the plan, hears how the process fares, ends it when asked to, and cleans up after it.
-    async fn supervise(mut self, socket: UnixStream, plan: Vec<u8>) {
+    async fn supervise(mut self, socket: UnixStream, plan: Vec<u8>, forwarding: Option<Forwarding>) {
         let (heard, killed) = tokio::select! {
-            heard = converse(socket, &plan) => (heard, false),
+            heard = converse(socket, &plan, forwarding) => (heard, false),
             () = self.life.kill.notified() => (None, true),
         };
         // The socket is closed now: the launcher ends what is below it, and itself.
@@ -352,16 +356,20 @@ impl Supervised {
 }
 
 /// Sends the plan and listens until the launcher has nothing more to say.
-async fn converse(socket: UnixStream, plan: &[u8]) -> Option<End> {
-    let (reader, mut writer) = socket.into_split();
+async fn converse(mut socket: UnixStream, plan: &[u8], mut forwarding: Option<Forwarding>) -> Option<End> {
     let length = u32::try_from(plan.len()).ok()?.to_le_bytes();
-    if writer.write_all(&length).await.is_err() || writer.write_all(plan).await.is_err() {
+    if socket.write_all(&length).await.is_err() || socket.write_all(plan).await.is_err() {
         tracing::debug!("a launcher ended before it knew what to do");
     }
-    let mut heard = None;
-    let mut lines = BufReader::new(reader).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
+    let (mut heard, mut passages) = (None, None);
+    let mut launcher = Hearing::new(&socket);
+    while let Some(line) = launcher.line().await {
         match serde_json::from_str(&line) {
+            Ok(Message::Network) => match forwarding.take().map(|leads| leads.begin(launcher.take_descriptors())) {
+                Some(Ok(begun)) => passages = Some(begun),
+                Some(Err(error)) => return Some(End::Failed(format!("a network of its own: {error}"))),
+                None => tracing::warn!("a launcher made a network that nobody asked for"),
+            },
             Ok(Message::Started { .. }) => {}
             Ok(Message::Exited(code)) => heard = Some(End::Exited(code)),
             Ok(Message::Killed(signal)) => heard = Some(End::Killed(signal)),
@@ -369,6 +377,9 @@ async fn converse(socket: UnixStream, plan: &[u8]) -> Option<End> {
             Ok(Message::Failed(reason)) => heard = Some(End::Failed(reason)),
             Err(error) => tracing::warn!(%error, line, "a launcher says what is not understood"),
         }
+    }
+    if let (Some(passages), Some(End::Exited(_))) = (passages, &heard) {
+        tokio::spawn(passages.drain());
     }
     heard
 }

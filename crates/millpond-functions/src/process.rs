@@ -107,8 +107,8 @@ impl Process {
     pub fn start(launch: Launch) -> Result<Self, HostError> {
         let memory_bytes_max = u64::from(launch.spec.memory_mb) << 20;
         let Launch { id, plan, writer, cgroup, own, .. } = launch;
-        let life =
-            life::begin(Birth { id, key: launch.spec.key.clone(), plan, writer, errors: None, cgroup, own, memory_bytes_max })?;
+        let key = launch.spec.key.clone();
+        let life = life::begin(Birth { id, key, plan, writer, errors: None, cgroup, own, forwarding: None, memory_bytes_max })?;
         let (api, asked) = Api::new();
         let server = tokio::spawn(Arc::clone(&api).serve(launch.listener, Arc::clone(&life)));
         let pump = Some(tokio::spawn(Arc::clone(&launch.output).pump()));

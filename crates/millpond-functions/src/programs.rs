@@ -7,11 +7,12 @@ use crate::cgroups::Cgroup;
 use crate::error::{HostError, RuntimeMissing};
 use crate::files::{Directories, space};
 use crate::host::{LOOK_TIME, LOOKS_A_SWEEP, look_at_disk, make_own};
-use crate::isolation::{self, Found, USERS, USERS_FIRST};
+use crate::isolation::{self, Found, OwnNetwork, USERS, USERS_FIRST};
 use crate::layout::{NOBODY, SEEN_USER, system_files};
 use crate::life::{self, Birth, End, Life};
+use crate::network::{Forwarding, LakeDoor, Leads, ProgramNetwork, resolver};
 use crate::runtimes::{Python, Runtime, Runtimes};
-use crate::sandbox::{Bind, Isolation, Landlock, Limits, Namespaces, Plan, Tmp};
+use crate::sandbox::{Bind, Isolation, Landlock, Limits, Namespaces, Network, Plan, Tmp};
 use crate::spec::{HostSettings, IsolationWanted};
 use millpond_core::env::EnvExt;
 use nix::sys::resource::{Resource, getrlimit};
@@ -19,7 +20,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 /// Open files of one process, where the server's own limit allows that many: an engine holds a file a partition.
 const OPEN_FILES: u64 = 16_384;
@@ -33,6 +34,9 @@ const DATA_SLACK_BYTES: u64 = 16 << 30;
 /// What the control group counts besides a program's own memory: the launchers, and pages of files that it has just written.
 const CGROUP_SLACK_BYTES: u64 = 256 << 20;
 
+/// Connections that all programs may have out of networks of their own at the same time, where this program may have as many files.
+const CONNECTIONS_OUT: u64 = 2_048;
+
 /// Runs programs. Clones share what it found out about the machine.
 #[derive(Debug, Clone)]
 pub struct Programs {
@@ -44,7 +48,10 @@ struct Inner {
     settings: HostSettings,
     directories: Directories,
     runtimes: Arc<Runtimes>,
-    found: OnceCell<Found>,
+    /// Where programs with a network of their own find the lake; without it they have the machine's.
+    lake: Option<LakeDoor>,
+    found: OnceCell<(Found, OwnNetwork)>,
+    connections_out: Arc<Semaphore>,
     users: AtomicU32,
     lives: Mutex<Vec<Arc<Life>>>,
 }
@@ -58,6 +65,8 @@ pub struct Program {
     pub environment: Vec<(String, String)>,
     /// Files and directories that it sees besides the system's, read only, and as which paths: see [`Desk::seen`].
     pub reads: Vec<(PathBuf, PathBuf)>,
+    /// In whose network it runs.
+    pub network: ProgramNetwork,
     /// The memory that it and what it starts may take, bytes.
     pub memory_bytes_max: u64,
     /// What may lie in its `/tmp`, bytes.
@@ -147,18 +156,21 @@ impl Drop for Running {
 }
 
 impl Programs {
-    /// Prepares the directory (what a former server left is removed) and begins to watch over programs. Needs a tokio runtime.
+    /// Prepares the directory (what a former server left is removed) and begins to watch over programs. Needs a tokio runtime. Programs can have networks
+    /// of their own where it is told how to reach the lake from them.
     ///
     /// # Errors
     /// The directory cannot be made.
-    pub fn new(settings: HostSettings) -> Result<Self, HostError> {
+    pub fn new(settings: HostSettings, lake: Option<LakeDoor>) -> Result<Self, HostError> {
         let directory = settings.directory.display().to_string();
         let directories =
             Directories::make(&settings.directory).map_err(|error| HostError::Launch(format!("{directory}: {error}")))?;
         let inner = Arc::new(Inner {
             runtimes: Runtimes::new(settings.python.clone(), Vec::new()),
             directories,
+            lake,
             found: OnceCell::new(),
+            connections_out: Arc::new(Semaphore::new(connections_out())),
             users: AtomicU32::new(0),
             lives: Mutex::default(),
             settings,
@@ -184,7 +196,7 @@ impl Programs {
 
     /// Which protections are in force. It is found out once, by trying.
     pub async fn isolation(&self) -> Isolation {
-        self.inner.found().await.isolation.clone()
+        self.inner.found().await.0.isolation.clone()
     }
 
     /// A place for a program.
@@ -193,7 +205,7 @@ impl Programs {
     /// Its directory cannot be made, or programs are to run isolated and cannot.
     pub async fn desk(&self) -> Result<Desk, HostError> {
         let inner = &self.inner;
-        let found = inner.found().await;
+        let (found, _) = inner.found().await;
         if inner.settings.isolation == IsolationWanted::Require && !found.isolation.is_complete() {
             return Err(HostError::NotIsolated(found.isolation.missing.join("; ")));
         }
@@ -210,7 +222,7 @@ impl Programs {
     /// It cannot be started.
     pub async fn start(&self, mut desk: Desk, program: &Program) -> Result<Running, HostError> {
         let inner = &self.inner;
-        let found = inner.found().await;
+        let (found, offered) = inner.found().await;
         let said = |error: std::io::Error| HostError::Launch(error.to_string());
         let cgroup = match &found.cgroups {
             Some(cgroups) => {
@@ -219,7 +231,8 @@ impl Programs {
             }
             None => None,
         };
-        let plan = inner.plan(&desk, program, found, cgroup.as_ref());
+        let (network, forwarding) = inner.network(&program.network, offered);
+        let plan = inner.plan(&desk, program, found, cgroup.as_ref(), network);
         let (stdout, writer) = std::io::pipe().map_err(said)?;
         let (stderr, errors) = std::io::pipe().map_err(said)?;
         desk.used = true;
@@ -231,6 +244,7 @@ impl Programs {
             errors: Some(errors),
             cgroup,
             own: (!program.keeps_tmp).then(|| desk.own.clone()),
+            forwarding,
             memory_bytes_max: program.memory_bytes_max,
         };
         let begun = life::begin(birth);
@@ -257,11 +271,15 @@ impl Inner {
         self.lives.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn found(&self) -> &Found {
+    async fn found(&self) -> &(Found, OwnNetwork) {
         let find = async {
             let found = isolation::find(&self.settings, &self.directories).await;
-            tracing::info!("scripts of jobs run with: {}", found.isolation.describe());
-            found
+            let network = match &self.lake {
+                Some(_) => isolation::find_network(&self.settings, &self.directories, &found.isolation).await,
+                None => OwnNetwork::No("as it is set".into()),
+            };
+            tracing::info!("scripts of jobs run with: {}; {}", found.isolation.describe(), network.describe());
+            (found, network)
         };
         self.found.get_or_init(|| find).await
     }
@@ -271,11 +289,32 @@ impl Inner {
         USERS_FIRST + USERS + self.users.fetch_add(1, Ordering::Relaxed) % USERS
     }
 
-    fn plan(&self, desk: &Desk, program: &Program, found: &Found, cgroup: Option<&Cgroup>) -> Plan {
+    /// The network for a program, and what is to lead out of it.
+    fn network(&self, wanted: &ProgramNetwork, offered: &OwnNetwork) -> (Network, Option<Forwarding>) {
+        let way_out = match offered {
+            OwnNetwork::WithWayOut => true,
+            OwnNetwork::LakeOnly(_) => false,
+            OwnNetwork::No(_) => return (Network::Shared, None),
+        };
+        let (ProgramNetwork::Own { services }, Some(lake)) = (wanted, &self.lake) else { return (Network::Shared, None) };
+        let lake = (lake.at, Leads::Lake(lake.visitors.clone()));
+        let services = services.iter().map(|at| (*at, Leads::Outside(*at)));
+        // The way out leads to other addresses of this machine, too: one that is shadowed inside would hide what else is there.
+        let is_opened = |at: &std::net::SocketAddr| at.ip().is_loopback() || !(way_out && at.is_ipv4());
+        let (listen, openings) = std::iter::once(lake).chain(services).filter(|(at, _)| is_opened(at)).unzip();
+        let way_out_places = way_out.then(|| Arc::clone(&self.connections_out));
+        (Network::Own { listen, way_out }, Some(Forwarding { openings, way_out: way_out_places }))
+    }
+
+    fn plan(&self, desk: &Desk, program: &Program, found: &Found, cgroup: Option<&Cgroup>, network: Network) -> Plan {
         let isolation = &found.isolation;
         let mut files = system_files(&self.directories.root, desk.in_namespace, desk.user.unwrap_or(SEEN_USER));
         files.tmp = Tmp::Directory(desk.tmp());
         files.binds.extend(binds(&program.reads, &files.binds));
+        if let Network::Own { way_out: true, .. } = network {
+            files.binds.retain(|bind| bind.target != Path::new(resolver::FILE));
+            files.texts.push((resolver::FILE.into(), resolver::inside()));
+        }
         let has_own_user = desk.user.is_some_and(|user| user != NOBODY) || isolation.namespaces == Namespaces::User;
         let open_files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(_, hard)| hard.min(OPEN_FILES));
         Plan {
@@ -284,6 +323,7 @@ impl Inner {
             environment: program.environment.clone(),
             directory: desk.seen_tmp(),
             namespaces: isolation.namespaces,
+            network,
             files,
             cgroup_procs: cgroup.iter().map(|cgroup| cgroup.procs()).collect(),
             limits: Limits {
@@ -296,6 +336,12 @@ impl Inner {
             landlock: isolation.landlock != Landlock::None,
         }
     }
+}
+
+/// A quarter of the files that this program may have open, for two of a connection.
+fn connections_out() -> usize {
+    let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(soft, _)| soft);
+    usize::try_from((files / 8).clamp(16, CONNECTIONS_OUT)).unwrap_or(16)
 }
 
 /// Binds for paths that are not seen already; what lies in a directory that is seen is seen.

@@ -8,6 +8,7 @@ use crate::{Progress, ScriptError, bundle, pip};
 use millpond_functions::Python;
 use sha2::{Digest, Sha256};
 use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
@@ -16,6 +17,9 @@ const UNFINISHED: &str = ".unfinished";
 
 /// No installation takes so long, milliseconds.
 const UNFINISHED_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// Where a Spark Connect server listens that is named without a port (Spark's `spark.connect.grpc.binding.port`).
+const SPARK_CONNECT_PORT: u16 = 15_002;
 
 /// What runs the Spark of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +68,21 @@ impl Engine {
             Self::Remote(url) => url,
             Self::Shell(_) => "none",
         }
+    }
+
+    /// Where it is a service on this machine's loopback: its address there.
+    pub fn local_service(&self) -> Option<SocketAddr> {
+        let Self::Remote(url) = self else { return None };
+        let place = url.strip_prefix("sc://")?.split(['/', ';']).next()?;
+        let (host, port) = match place.rsplit_once(':') {
+            Some((host, port)) if !place.ends_with(']') => (host, port.parse().ok()?),
+            _ => (place, SPARK_CONNECT_PORT),
+        };
+        let ip = match host.trim_start_matches('[').trim_end_matches(']') {
+            "localhost" => Ipv4Addr::LOCALHOST.into(),
+            other => other.parse::<IpAddr>().ok()?,
+        };
+        ip.is_loopback().then_some(SocketAddr::new(ip, port))
     }
 
     /// The list of its packages.
@@ -264,5 +283,23 @@ mod tests {
         assert_eq!(Engine::parse(" sail "), Ok(Engine::Sail));
         assert_eq!(Engine::parse("sc://cluster:15002"), Ok(Engine::Remote("sc://cluster:15002".into())));
         assert!(Engine::parse("spark").unwrap_err().contains("sc://host:port"));
+    }
+
+    #[test]
+    fn an_engine_on_the_loopback_is_told_from_one_elsewhere() {
+        for (engine, address) in [
+            ("sc://localhost:15002", Some("127.0.0.1:15002")),
+            ("sc://127.0.0.2:50051/;user_id=a:b", Some("127.0.0.2:50051")),
+            ("sc://[::1]:50051", Some("[::1]:50051")),
+            ("sc://[::1]", Some("[::1]:15002")),
+            ("sc://localhost;token=x", Some("127.0.0.1:15002")),
+            ("sc://cluster:15002", None),
+            ("sc://10.0.0.1:15002", None),
+            ("sc://localhost:port", None),
+            ("sail", None),
+        ] {
+            let engine = Engine::parse(engine).unwrap();
+            assert_eq!(engine.local_service(), address.map(|address| address.parse().unwrap()), "{engine:?}");
+        }
     }
 }

@@ -7,7 +7,7 @@
 use crate::Progress;
 use crate::environments::Environment;
 use crate::pip::{self, INSTALL_TIME};
-use millpond_functions::{Desk, End, Program, Programs, copy_plain_tree, open_to_all};
+use millpond_functions::{Desk, End, Program, ProgramNetwork, Programs, copy_plain_tree, open_to_all};
 use std::path::{Path, PathBuf};
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::Command;
@@ -131,6 +131,7 @@ impl Installer<'_> {
             argv,
             environment: variables,
             reads,
+            network: ProgramNetwork::Shared,
             memory_bytes_max: self.memory_bytes,
             disk_bytes_max: self.disk_bytes,
             keeps_tmp: true,

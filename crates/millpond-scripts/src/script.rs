@@ -7,7 +7,7 @@ use crate::output::{Stream, pump};
 use crate::{Progress, ScriptError, bundle};
 use millpond_core::env::SharedEnv;
 use millpond_core::log::LogSink;
-use millpond_functions::{Desk, End, HostSettings, Program, Programs, Python, SessionCredentials};
+use millpond_functions::{Desk, End, HostSettings, LakeDoor, Program, ProgramNetwork, Programs, Python, SessionCredentials};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,8 @@ const DRAIN_TIME: Duration = Duration::from_secs(30);
 pub struct ScriptSettings {
     /// Where the sandbox keeps what it makes: its isolation, users and launcher. Its directory is this crate's alone.
     pub host: HostSettings,
+    /// How scripts reach the lake from networks of their own; without it they have the machine's.
+    pub lake: Option<LakeDoor>,
     /// Where our own packages and additional modules are unpacked; a directory of this lake.
     pub directory: PathBuf,
     /// Where environments are made; several lakes can share it.
@@ -208,7 +210,8 @@ impl Scripts {
     }
 
     async fn programs(&self) -> Result<&Programs, ScriptError> {
-        let make = async || Programs::new(self.inner.settings.host.clone()).map_err(ScriptError::from);
+        let make =
+            async || Programs::new(self.inner.settings.host.clone(), self.inner.settings.lake.clone()).map_err(ScriptError::from);
         self.inner.programs.get_or_try_init(make).await
     }
 
@@ -327,6 +330,7 @@ impl Scripts {
             argv,
             environment: self.variables(script, &paths),
             reads,
+            network: ProgramNetwork::Own { services: script.engine.local_service().into_iter().collect() },
             memory_bytes_max: script.memory_bytes,
             disk_bytes_max: self.inner.settings.disk_bytes_max,
             keeps_tmp: false,

@@ -54,7 +54,7 @@ async fn hostile_builds_see_nothing_and_write_nowhere_else(directory: &Path) {
     host.launcher = HostSettings::this_program();
     let mut probing = host.clone();
     probing.directory = directory.join("probing");
-    let python = Programs::new(probing).unwrap().python("python3.11").await.unwrap();
+    let python = Programs::new(probing, None).unwrap().python("python3.11").await.unwrap();
     let place = directory.join("environment");
     assert!(Command::new(&python.program).args(["-I", "-m", "venv"]).arg(&place).status().unwrap().success());
     millpond_functions::open_to_all(&place).unwrap();
@@ -64,6 +64,7 @@ async fn hostile_builds_see_nothing_and_write_nowhere_else(directory: &Path) {
     assert!(made.unwrap().success());
     let scripts = Scripts::new(ScriptSettings {
         host,
+        lake: None,
         directory: directory.to_owned(),
         environments: directory.join("environments"),
         engine: Engine::Shell(LibrarySet::None),

@@ -14,7 +14,7 @@ use millpond_api::admin::Admin;
 use millpond_api::caller::{Keys, RootKey};
 use millpond_api::router::Router;
 use millpond_api::s3::Hosts;
-use millpond_api::server::{Server, Shared};
+use millpond_api::server::{Server, Shared, Visitor};
 use millpond_api::sessions::LakeKeys;
 use millpond_core::arn::Place;
 use millpond_core::env::{SharedEnv, SystemEnv};
@@ -44,11 +44,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Tasks under way may take this long to end when the lake stops; then they are left to the next start.
 const TASK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Connections of scripts that wait to be served.
+const VISITORS_WAITING: usize = 64;
 
 /// Bytes that nothing refers to are collected this often.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -155,7 +159,8 @@ impl App {
         };
         let lake = Lake { store, place: place.clone() };
         let identity = Identity::open(&lake, &credentials.secret_access_key).await?;
-        let services = Services::over(&lake, &config, &endpoint.url, identity)?;
+        let (door, visitors) = mpsc::channel(VISITORS_WAITING);
+        let services = Services::over(&lake, &config, &endpoint.url, door, identity)?;
         let router = services.router();
         let flows =
             FlowManager::new(lake.clone(), router.clone(), services.s3.clone(), services.sns.clone(), config.zones.clone());
@@ -191,7 +196,7 @@ impl App {
         services.glue.discard_lost_runs().await?;
         let (dispatcher, workers) = services.start(&lake);
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(Arc::new(server).serve(listener, stop.clone()));
+        let serving = tokio::spawn(Arc::new(server).serve(listener, visitors, stop.clone()));
         let collecting = tokio::spawn(collect(lake.store.clone(), stop.clone()));
         if announce {
             endpoint.write(&data)?;
@@ -302,7 +307,8 @@ fn engine_config(config: &Config, directory: &Path, env: SharedEnv) -> EngineCon
 }
 
 impl Services {
-    fn over(lake: &Lake, config: &Config, endpoint: &str, identity: Identity) -> Result<Self> {
+    /// `door` is where connections from networks of scripts go in.
+    fn over(lake: &Lake, config: &Config, endpoint: &str, door: mpsc::Sender<Visitor>, identity: Identity) -> Result<Self> {
         let directory = lake.store.directory();
         let blobs = Arc::new(lake.store.blobs().clone());
         let engine = Arc::new(Engine::new(engine_config(config, directory, lake.store.env().clone()), blobs));
@@ -312,7 +318,7 @@ impl Services {
         let (targets, sources) = (Targets::default(), Sources::default());
         let (iam, sts) = (Iam::new(lake.clone(), identity.clone()), Sts::new(lake.clone(), identity.clone()));
         let lambda = crate::functions::over(lake, config, endpoint, logs.sink(), identity.clone(), &targets, &sources)?;
-        let scripts = crate::scripts::over(lake, config, endpoint, logs.sink())?;
+        let scripts = crate::scripts::over(lake, config, endpoint, door, logs.sink())?;
         let sns = Sns::new(lake.clone(), mail_transport(lake, config)?, endpoint.to_owned(), targets.clone());
         let mut kinds = glue::target_kinds();
         let sqs = Sqs::new(lake.clone());
@@ -438,7 +444,7 @@ mod tests {
         let store = open(directory.path().to_owned(), Arc::new(SystemEnv)).await.unwrap();
         let lake = Lake { store, place: Arc::default() };
         let identity = Identity::open(&lake, "secret").await.unwrap();
-        let services = Services::over(&lake, &Config::default(), "http://127.0.0.1:4566", identity).unwrap();
+        let services = Services::over(&lake, &Config::default(), "http://127.0.0.1:4566", mpsc::channel(1).0, identity).unwrap();
         let router = services.router();
         let s3 = millpond_api::s3::IMPLEMENTED.iter().map(|operation| ("s3", *operation));
         let implemented: BTreeSet<(&str, &str)> = router.implemented().chain(s3).collect();

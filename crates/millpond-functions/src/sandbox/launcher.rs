@@ -3,8 +3,8 @@
 //! It is single-threaded until everything is shut in: a user namespace cannot be entered with threads, and a process that made a process namespace
 //! cannot have any.
 
-use super::plan::{Message, Namespaces, Plan};
-use super::{INNER, PLAN_VARIABLE, confine, tree};
+use super::plan::{Message, Namespaces, Network, Plan};
+use super::{INNER, PLAN_VARIABLE, confine, network, tree};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -68,19 +68,25 @@ fn run_outer(socket: &File) -> Result<u8, Trouble> {
     nix::unistd::setsid().map_err(trouble("a session of its own"))?;
     // When the machine runs out of memory, functions go before the lake does. Where that is not allowed it stays as it is.
     let _ = std::fs::write("/proc/self/oom_score_adj", "500");
+    let mut flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC;
+    if plan.network != Network::Shared {
+        flags |= CloneFlags::CLONE_NEWNET;
+    }
     match plan.namespaces {
-        Namespaces::None => run_runtime(socket, &plan),
-        Namespaces::Root => {
-            unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC)?;
-            run_in_namespaces(&plan, text)
-        }
+        Namespaces::None if plan.network == Network::Shared => return run_runtime(socket, &plan),
+        Namespaces::None => return Err("a network of its own needs namespaces".into()),
+        Namespaces::Root => unshare(flags)?,
         Namespaces::User => {
             let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
-            unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC)?;
+            unshare(flags | CloneFlags::CLONE_NEWUSER)?;
             map_user(0, user.as_raw(), group.as_raw())?;
-            run_in_namespaces(&plan, text)
         }
     }
+    if let Network::Own { listen, way_out } = &plan.network {
+        let descriptors = network::make(listen, *way_out)?;
+        network::hand_over(socket, &Message::Network, &descriptors)?;
+    }
+    run_in_namespaces(&plan, text)
 }
 
 fn unshare(flags: CloneFlags) -> Result<(), Trouble> {

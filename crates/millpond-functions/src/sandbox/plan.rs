@@ -1,6 +1,7 @@
 //! What a launcher is told, and what it tells back.
 
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// How a function's process is to be started. Everything in it is done, or the start fails: there is no silent weakening.
@@ -16,6 +17,8 @@ pub struct Plan {
     pub directory: PathBuf,
     /// By which namespaces it is shut in.
     pub namespaces: Namespaces,
+    /// In whose network it is.
+    pub network: Network,
     /// What it sees of the machine's files.
     pub files: Files,
     /// Files that take the id of a process for a control group.
@@ -38,6 +41,22 @@ pub enum Namespaces {
     User,
     /// None: the kernel does not allow them.
     None,
+}
+
+/// In whose network a process is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// The machine's.
+    #[default]
+    Shared,
+    /// One of its own, with a loopback and what is named here. Needs namespaces.
+    Own {
+        /// Where the server takes connections in there. What is no loopback address becomes one of the new network's loopback.
+        listen: Vec<SocketAddr>,
+        /// Whether the server gets the packets that are meant for elsewhere.
+        way_out: bool,
+    },
 }
 
 /// What a process sees of the machine's files.
@@ -168,6 +187,9 @@ impl Isolation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Message {
+    /// It has a network of its own. With the line come descriptors: the listeners in the order of the plan, then for the way out the device and the
+    /// listener of [`super::address`].
+    Network,
     /// Everything is set up; the runtime runs (or the rehearsal is over).
     Started {
         /// Whether `/proc` could be mounted, where there are namespaces.

@@ -9,6 +9,16 @@ use toml::Spanned;
 /// The environment's variable for the directory of environments, where the file does not name one.
 pub const ENVIRONMENTS: &str = "MILLPOND_ENVIRONMENTS";
 
+/// In whose network scripts run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Network {
+    /// Each in its own, where this machine offers that.
+    #[default]
+    Own,
+    /// All in this machine's.
+    Shared,
+}
+
 /// `[jobs]`: what scripts run with, and what they may use.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Jobs {
@@ -26,6 +36,8 @@ pub struct Jobs {
     pub disk_bytes: Option<u64>,
     /// Jars for the engine `pyspark`.
     pub spark_jars: Option<PathBuf>,
+    /// In whose network scripts run; `None`: each in its own.
+    pub network: Option<Network>,
 }
 
 fn path(faults: &mut Faults, at: Option<Spanned<String>>, key: &str) -> Option<PathBuf> {
@@ -59,5 +71,13 @@ pub(super) fn check(faults: &mut Faults, raw: RawJobs, bytes: impl Fn(&Size) -> 
             faults.take(&at, "jobs.disk", least(at.get_ref(), 64 << 20, message))
         }),
         spark_jars: path(faults, raw.spark_jars, "jobs.spark_jars"),
+        network: raw.network.and_then(|at| {
+            let network = match at.get_ref().as_str() {
+                "own" => Ok(Network::Own),
+                "shared" => Ok(Network::Shared),
+                _ => Err("is neither \"own\" nor \"shared\"".to_owned()),
+            };
+            faults.take(&at, "jobs.network", network)
+        }),
     }
 }

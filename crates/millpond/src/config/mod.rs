@@ -12,7 +12,7 @@ mod raw;
 
 pub use check::{bucket_name, listen_address};
 pub use functions::Functions;
-pub use jobs::{ENVIRONMENTS, Jobs};
+pub use jobs::{ENVIRONMENTS, Jobs, Network};
 pub use problem::ConfigError;
 
 use millpond_services::glue::job::QUARANTINE;

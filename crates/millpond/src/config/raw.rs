@@ -104,4 +104,5 @@ pub(super) struct RawJobs {
     pub memory: Option<Spanned<Size>>,
     pub disk: Option<Spanned<Size>>,
     pub spark_jars: Option<Spanned<String>>,
+    pub network: Option<Spanned<String>>,
 }

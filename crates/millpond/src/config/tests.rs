@@ -183,16 +183,19 @@ engine = "sc://cluster:15002"
 concurrency = 4
 memory = "8GiB"
 disk = "20GiB"
+network = "shared"
 "#;
     let jobs = parse(text).unwrap().jobs;
     assert_eq!(jobs.engine.unwrap().as_str(), "sc://cluster:15002");
     assert_eq!((jobs.concurrency, jobs.memory_bytes, jobs.disk_bytes), (Some(4), Some(8 << 30), Some(20 << 30)));
+    assert_eq!(jobs.network, Some(Network::Shared));
     assert_eq!(parse("").unwrap().jobs, Jobs::default());
     for (text, words) in [
         ("engine = \"spark\"", "is no engine"),
         ("concurrency = 0", "from 1 to 1000"),
         ("memory = \"1MiB\"", "512MiB"),
         ("environments = \"\"", "is empty"),
+        ("network = \"bridge\"", "neither \"own\" nor \"shared\""),
     ] {
         let refused = parse(&format!("[jobs]\n{text}\n")).unwrap_err();
         assert!(refused.contains(words) && refused.contains("jobs."), "{text}: {refused}");
