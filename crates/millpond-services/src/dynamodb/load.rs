@@ -40,7 +40,8 @@ impl ItemLoads {
             other => LoadError::Input(other.to_string()),
         };
         let found = self.dynamodb.table(table).map_err(missing)?;
-        let mapping = Mapping::new(table, &found.schema, shape).map_err(LoadError::Input)?;
+        let indexes = found.indexes.iter().map(|index| &index.schema);
+        let mapping = Mapping::new(table, &found.schema, indexes, shape).map_err(LoadError::Input)?;
         Ok((found.id(), mapping))
     }
 }

@@ -20,17 +20,11 @@ pub struct ItemLoad {
     pub shape: ItemShape,
 }
 
-impl ItemLoad {
-    /// Rows with typed attributes and keys of their own.
-    pub fn new(table: impl Into<String>, files: Vec<DataFile>) -> Self {
-        Self { table: table.into(), files, shape: ItemShape::default() }
-    }
-}
-
 /// How a row becomes an item.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ItemShape {
-    /// The types of attributes. Key attributes have the types that the table gives them.
+    /// The types of attributes. Attributes of keys, the table's and its indexes', have the types that the table gives them; where there is nothing in one of
+    /// an index, or an empty text, the item is without it and not in that index.
     pub types: AttributeTypes,
     /// Where there is no column for the key: it is a hash of the row.
     pub id: Option<RowId>,
@@ -64,7 +58,7 @@ impl AttributeTypes {
     }
 }
 
-/// A key that is made of the row: the hexadecimal SHA-256 of its names and values, which neither the columns' order nor columns without a value
+/// A key that is made of the row: 32 hexadecimal digits of the SHA-256 of its names and values, which neither the columns' order nor columns without a value
 /// change. The same row has the same id in every run, so that duplicates take each other's place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowId {
@@ -72,6 +66,14 @@ pub struct RowId {
     pub attribute: String,
     /// Columns that do not count: what says when and whence a row came.
     pub apart: Vec<String>,
+}
+
+/// The column that an attribute of a key is taken from: that of its name, or the only one whose name differs in case alone (names of a catalog are in lower
+/// case).
+pub fn column_of<'c>(attribute: &str, columns: impl Iterator<Item = &'c str> + Clone) -> Option<&'c str> {
+    let mut alike = columns.clone().filter(|column| column.eq_ignore_ascii_case(attribute));
+    let exact = columns.clone().find(|column| *column == attribute);
+    exact.or_else(|| alike.next().filter(|_| alike.next().is_none()))
 }
 
 /// A table that takes items, as far as a load must know it.

@@ -1,6 +1,6 @@
 //! How a row becomes the bytes of an item.
 
-use crate::lake::items::{AttributeTypes, ItemShape};
+use crate::lake::items::{AttributeTypes, ItemShape, column_of};
 use millpond_engine::rows::{Cell, Cells, Fault, RowCheck, Rows};
 use millpond_tables::Number;
 use millpond_tables::value::binary::Writer;
@@ -15,8 +15,40 @@ const ID_DIGITS: usize = 32;
 /// How rows become items of one table.
 #[derive(Debug, Clone)]
 pub(super) struct Mapping {
-    schema: KeySchema,
+    keys: Vec<KeyRule>,
     shape: ItemShape,
+}
+
+/// What an attribute of a key must be.
+#[derive(Debug, Clone)]
+struct KeyRule {
+    name: String,
+    key_type: KeyType,
+    bytes_max: usize,
+    /// Whether it is of the table's key. Without those of an index, an item is not in that.
+    required: bool,
+}
+
+impl KeyRule {
+    /// Of the table's key, then those of its indexes that are not: each attribute once, with the tightest bound.
+    fn of<'s>(table: &'s KeySchema, indexes: impl Iterator<Item = &'s KeySchema>) -> Vec<Self> {
+        let mut rules: Vec<Self> = Vec::new();
+        for (schema, required) in std::iter::once((table, true)).chain(indexes.map(|schema| (schema, false))) {
+            let range = schema.range.iter().map(|one| (one, RANGE_KEY_BYTES_MAX));
+            for (one, bytes_max) in std::iter::once((&schema.hash, HASH_KEY_BYTES_MAX)).chain(range) {
+                match rules.iter_mut().find(|rule| rule.name == one.name) {
+                    Some(rule) => rule.bytes_max = rule.bytes_max.min(bytes_max),
+                    None => rules.push(Self { name: one.name.clone(), key_type: one.key_type, bytes_max, required }),
+                }
+            }
+        }
+        rules
+    }
+
+    /// Whether the item is without it: there is nothing in the cell, or a text of which no key can be.
+    fn is_left_out(&self, cell: Cell<'_>) -> bool {
+        !self.required && (cell.is_null() || matches!(cell, Cell::Text("")))
+    }
 }
 
 /// What rows are written to, used again for each.
@@ -31,8 +63,8 @@ pub(super) struct Scratch {
 struct Attribute<'r> {
     name: &'r str,
     cells: &'r Cells<'r>,
-    /// Where it is of the table's key: its type, and how many bytes it may have.
-    key: Option<(KeyType, usize)>,
+    /// Where it is of a key.
+    key: Option<&'r KeyRule>,
     /// Whether it counts for the row's id.
     hashed: bool,
 }
@@ -51,12 +83,23 @@ pub(super) struct Columns<'r> {
 /// Why a value is none of an attribute.
 struct Misfit(String);
 
+impl Attribute<'_> {
+    fn is_left_out(&self, cell: Cell<'_>) -> bool {
+        self.key.map_or_else(|| cell.is_null(), |rule| rule.is_left_out(cell))
+    }
+}
+
 impl Mapping {
-    /// Into a table of this key.
+    /// Into a table of this key, with indexes of those.
     ///
     /// # Errors
     /// For people: the shape does not suit the key.
-    pub(super) fn new(table: &str, schema: &KeySchema, shape: &ItemShape) -> Result<Self, String> {
+    pub(super) fn new<'s>(
+        table: &str,
+        schema: &'s KeySchema,
+        indexes: impl Iterator<Item = &'s KeySchema>,
+        shape: &ItemShape,
+    ) -> Result<Self, String> {
         if let Some(id) = &shape.id {
             let hash = &schema.hash;
             if hash.name != id.attribute || hash.key_type != KeyType::String || schema.range.is_some() {
@@ -68,30 +111,31 @@ impl Mapping {
                 ));
             }
         }
-        Ok(Self { schema: schema.clone(), shape: shape.clone() })
+        Ok(Self { keys: KeyRule::of(schema, indexes), shape: shape.clone() })
     }
 
     /// Looks at the columns of some rows.
     pub(super) fn columns<'r>(&'r self, rows: &'r Rows<'r>) -> Columns<'r> {
-        let is = |name: &str, other: Option<&String>| other.is_some_and(|other| other == name);
-        let key = |name: &str| {
-            let range = self.schema.range.as_ref().filter(|range| range.name == name);
-            let hash = Some(&self.schema.hash).filter(|hash| hash.name == name);
-            hash.map(|one| (one.key_type, HASH_KEY_BYTES_MAX)).or(range.map(|one| (one.key_type, RANGE_KEY_BYTES_MAX)))
-        };
         // The last of columns with one name, as in every JSON parser.
         let mut by_name = BTreeMap::new();
         for column in rows.columns() {
             by_name.insert(column.name, &column.cells);
         }
         let order = self.shape.order.as_deref().and_then(|name| by_name.remove(name));
+        for rule in &self.keys {
+            if let Some(column) = column_of(&rule.name, by_name.keys().copied())
+                && let Some(cells) = by_name.remove(column)
+            {
+                by_name.insert(&rule.name, cells);
+            }
+        }
         let id = self.shape.id.as_ref().filter(|id| !by_name.contains_key(id.attribute.as_str()));
-        let missing = self.schema.attributes().map(|one| one.name.as_str());
-        let missing = missing.filter(|name| !by_name.contains_key(name) && !is(name, id.map(|id| &id.attribute))).last();
+        let missing = self.keys.iter().filter(|rule| rule.required).map(|rule| rule.name.as_str());
+        let missing = missing.filter(|name| !by_name.contains_key(name) && id.is_none_or(|id| id.attribute != *name)).last();
         let attribute = |(name, cells)| Attribute {
             name,
             cells,
-            key: key(name),
+            key: self.keys.iter().find(|rule| rule.name == name),
             hashed: id.is_some_and(|id| !id.apart.iter().any(|apart| apart == name)),
         };
         let attributes: Vec<Attribute<'r>> = by_name.into_iter().map(attribute).collect();
@@ -157,8 +201,9 @@ impl Columns<'_> {
         let typed = self.mapping.shape.types == AttributeTypes::Typed;
         for one in &self.attributes {
             let cell = one.cells.get(row);
-            let checked = match (&one.key, cell) {
-                (Some(key), cell) => key_value(cell, *key, &mut scratch.text).map(drop),
+            let checked = match (one.key, cell) {
+                (Some(rule), cell) if rule.is_left_out(cell) => Ok(()),
+                (Some(rule), cell) => key_value(cell, rule, &mut scratch.text).map(drop),
                 (None, Cell::Single(_) | Cell::Double(_)) if typed => number(cell, &mut scratch.text).map(drop),
                 (None, Cell::List(_) | Cell::Map(_) | Cell::Struct(_)) if typed => value(cell).map(drop),
                 _ => Ok(()),
@@ -179,7 +224,7 @@ impl Columns<'_> {
         let id = self.id.map(|(name, at)| (name, at, self.hash(row, scratch)));
         let Scratch { item, text, .. } = scratch;
         item.clear();
-        let there = self.attributes.iter().filter(|one| one.key.is_some() || !one.cells.get(row).is_null()).count();
+        let there = self.attributes.iter().filter(|one| !one.is_left_out(one.cells.get(row))).count();
         let mut writer = Writer::begin(item, there + usize::from(id.is_some()));
         for (at, one) in self.attributes.iter().enumerate() {
             if let Some((name, _, id)) = id.as_ref().filter(|(_, place, _)| *place == at) {
@@ -187,8 +232,8 @@ impl Columns<'_> {
             }
             let cell = one.cells.get(row);
             match one.key {
-                Some(key) => put_key(&mut writer, one.name, cell, key, text),
-                None if cell.is_null() => Ok(()),
+                _ if one.is_left_out(cell) => Ok(()),
+                Some(rule) => put_key(&mut writer, one.name, cell, rule, text),
                 None => put(&mut writer, one.name, cell, self.mapping.shape.types, text),
             }
             .map_err(|misfit| self.misfit(row, one, misfit))?;
@@ -257,11 +302,12 @@ enum KeyValue<'c> {
     Binary(&'c [u8]),
 }
 
-fn key_value<'c>(cell: Cell<'c>, (key_type, bytes_max): (KeyType, usize), text: &'c mut String) -> Result<KeyValue<'c>, Misfit> {
+fn key_value<'c>(cell: Cell<'c>, rule: &KeyRule, text: &'c mut String) -> Result<KeyValue<'c>, Misfit> {
+    let of = if rule.required { "the table's key" } else { "an index's key" };
     if cell.is_null() {
-        return Err(Misfit("is missing, and is of the table's key".into()));
+        return Err(Misfit(format!("is missing, and is of {of}")));
     }
-    let value = match (key_type, cell) {
+    let value = match (rule.key_type, cell) {
         (_, Cell::List(_) | Cell::Map(_) | Cell::Struct(_)) => {
             return Err(Misfit("is a list or a structure, which cannot be a key".into()));
         }
@@ -271,12 +317,12 @@ fn key_value<'c>(cell: Cell<'c>, (key_type, bytes_max): (KeyType, usize), text: 
             KeyValue::Text(text)
         }
         (KeyType::Number, Cell::Text(text)) => {
-            let number = text.trim().parse().map_err(|_| Misfit("is no number, as the table's key needs".into()))?;
+            let number = text.trim().parse().map_err(|_| Misfit(format!("is no number, as {of} needs")))?;
             KeyValue::Number(number)
         }
         (KeyType::Number, cell) => KeyValue::Number(number(cell, text)?),
         (KeyType::Binary, Cell::Binary(bytes)) => KeyValue::Binary(bytes),
-        (KeyType::Binary, _) => return Err(Misfit("is not binary, as the table's key needs".into())),
+        (KeyType::Binary, _) => return Err(Misfit(format!("is not binary, as {of} needs"))),
     };
     let bytes = match &value {
         KeyValue::Text(text) => text.len(),
@@ -284,14 +330,14 @@ fn key_value<'c>(cell: Cell<'c>, (key_type, bytes_max): (KeyType, usize), text: 
         KeyValue::Number(_) => 1,
     };
     match bytes {
-        0 => Err(Misfit("is empty, and is of the table's key".into())),
-        bytes if bytes > bytes_max => Err(Misfit(format!("has {bytes} bytes; as a key it may have {bytes_max}"))),
+        0 => Err(Misfit(format!("is empty, and is of {of}"))),
+        bytes if bytes > rule.bytes_max => Err(Misfit(format!("has {bytes} bytes; as a key it may have {}", rule.bytes_max))),
         _ => Ok(value),
     }
 }
 
-fn put_key(writer: &mut Writer<'_>, name: &str, cell: Cell<'_>, key: (KeyType, usize), text: &mut String) -> Result<(), Misfit> {
-    match key_value(cell, key, text)? {
+fn put_key(writer: &mut Writer<'_>, name: &str, cell: Cell<'_>, rule: &KeyRule, text: &mut String) -> Result<(), Misfit> {
+    match key_value(cell, rule, text)? {
         KeyValue::Text(text) => writer.string(name, text),
         KeyValue::Number(number) => writer.number(name, number),
         KeyValue::Binary(bytes) => writer.binary(name, bytes),

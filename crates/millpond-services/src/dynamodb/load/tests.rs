@@ -1,6 +1,6 @@
 use super::*;
 use crate::dynamodb::NewTable;
-use crate::dynamodb::model::{Definition, KeyKind, KeyPart};
+use crate::dynamodb::model::{Definition, KeyKind, KeyPart, NewIndex};
 use crate::lake::Lake;
 use crate::lake::items::{AttributeTypes, RowId};
 use millpond_core::env::SystemEnv;
@@ -189,6 +189,45 @@ async fn a_column_for_the_key_is_the_key() {
     let (files, _) = pond.rows("name,id\none,a\none,b\n", None, true).await;
     assert_eq!(pond.load("rows", files, hashed()).await.unwrap().created, 2);
     assert_eq!(pond.items("rows"), [r#"{"id":{"S":"a"},"name":{"S":"one"}}"#, r#"{"id":{"S":"b"},"name":{"S":"one"}}"#]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_s_column_may_differ_in_case() {
+    let pond = Pond::new().await;
+    pond.table("customers", &["CustomerId:S"]).await;
+    let id = RowId { attribute: "CustomerId".into(), apart: vec![] };
+    let shape = ItemShape { id: Some(id), ..strings() };
+    let (files, _) = pond.rows("customerid,name\n18,one\n", None, true).await;
+    pond.load("customers", files, shape.clone()).await.unwrap();
+    let (files, _) = pond.rows("customerid,name\n18,two\n", None, true).await;
+    assert_eq!(pond.load("customers", files, shape).await.unwrap().replaced, 1);
+    assert_eq!(pond.items("customers"), [r#"{"CustomerId":{"S":"18"},"name":{"S":"two"}}"#]);
+    let named = |columns: &[&'static str]| crate::lake::items::column_of("Id", columns.iter().copied());
+    assert_eq!((named(&["id"]), named(&["ID", "id"]), named(&["ID", "Id"]), named(&["x"])), (Some("id"), None, Some("Id"), None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_suit_no_index_are_found_before_they_are_put() {
+    let pond = Pond::new().await;
+    let mut wanted = new_table("staff", &[("id", KeyKind::S)]);
+    let more = [("sector", KeyKind::S), ("grade", KeyKind::N)];
+    wanted.definitions.extend(more.map(|(name, kind)| Definition { name: name.into(), kind }));
+    let part = |name: &str, hash| KeyPart { name: name.into(), hash };
+    let key = vec![part("sector", true), part("grade", false)];
+    wanted.global = Some(vec![NewIndex { name: "by-sector".into(), key, projection: Some("ALL".into()), ..NewIndex::default() }]);
+    pond.loads.dynamodb.create_table(wanted).await.unwrap();
+    let check = pond.loads.check("staff", &strings()).await.unwrap();
+    let long = "x".repeat(2049);
+    let text = format!("id,sector,grade\n1,a,7\n2,,8\n3,b,high\n4,{long},1\n5,c,\n");
+    let (files, refused) = pond.rows(&text, Some(check), true).await;
+    assert_eq!(refused, 2, "a grade that is no number, and a key that is too long");
+    assert_eq!(pond.load("staff", files, strings()).await.unwrap().created, 3);
+    let expected = [
+        r#"{"grade":{"N":"7"},"id":{"S":"1"},"sector":{"S":"a"}}"#,
+        r#"{"grade":{"N":"8"},"id":{"S":"2"}}"#,
+        r#"{"id":{"S":"5"},"sector":{"S":"c"}}"#,
+    ];
+    assert_eq!(pond.items("staff"), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

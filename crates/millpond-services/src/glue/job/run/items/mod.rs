@@ -19,7 +19,7 @@ use crate::glue::job::rows::{self, Bookmark, JobRun, RunState, RunStats};
 use crate::glue::job::spec::{ConvertArguments, ItemsTarget};
 use crate::glue::job::timeout::{deadline, load_within};
 use crate::lake::Lake;
-use crate::lake::items::{AttributeTypes, ItemLoad, ItemLoader, ItemShape, ItemTable, LoadError, Loaded, RowId};
+use crate::lake::items::{AttributeTypes, ItemLoad, ItemLoader, ItemShape, ItemTable, LoadError, Loaded, RowId, column_of};
 use crate::lake::ledger::{self, Entry};
 use crate::lake::objects::{self, split_uri};
 use millpond_core::arn::Place;
@@ -228,7 +228,7 @@ fn staged(
         ..Staged::default()
     };
     if let Some(outcome) = outcome {
-        let has = |id: &RowId| outcome.columns.iter().any(|column| column.name == id.attribute);
+        let has = |id: &RowId| column_of(&id.attribute, outcome.columns.iter().map(|column| column.name.as_str())).is_some();
         staged.hashed = shape.id.as_ref().is_some_and(|id| !has(id));
         staged.files = outcome.files.iter().map(StagedFile::of).collect();
         staged.quarantine = outcome.quarantine.iter().map(StagedFile::of).collect();
@@ -314,6 +314,9 @@ fn stats(work: &Work, now_ms: i64) -> RunStats {
 fn describe(work: &Work, stats: &RunStats) -> Option<String> {
     let RunStats { rows_in, duplicates, items_replaced, rows_quarantined, files, files_failed, .. } = stats;
     let mut parts = Vec::new();
+    if let (true, Some(id)) = (work.staged.hashed, &work.staged.shape.id) {
+        parts.push(format!("the rows have no column {}: each item's is a hash of its row", id.attribute));
+    }
     if *duplicates > 0 {
         parts.push(format!("{duplicates} of {rows_in} rows were duplicates"));
     }
