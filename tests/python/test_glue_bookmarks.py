@@ -167,6 +167,52 @@ def test_paths_and_exclusions_choose_files(lake):
     assert done["JobRunState"] == "FAILED" and "The bucket 'nowhere' that is to be read does not exist." in done["ErrorMessage"]
 
 
+def test_paths_that_share_a_folder_are_all_read(lake):
+    reader = Reader(lake)
+    data = "s3://incoming/data/"
+
+    def several(context, **more):
+        return [{"TransformationContext": context, "Paths": [f"{data}{path}" for path in more.pop("paths")], **more}]
+
+    patterns = several("patterns", paths=["a*.csv", "b*.csv"])
+    shallow = several("shallow", paths=["", "deep/"], Recurse=False)
+    for name in ("1.csv", "2.csv"):
+        reader.put(f"a{name}", f"b{name}", f"c{name}", f"deep/d{name}", f"deep/er/e{name}")
+        # The second time it is the bookmark that chooses.
+        assert reader.names(requests=patterns) == [f"a{name}", f"b{name}"]
+        assert reader.names(requests=shallow) == [f"a{name}", f"b{name}", f"c{name}", f"d{name}"]
+
+
+def test_what_is_read_after_the_commit_is_read_again_by_the_next_run(lake):
+    lake.bucket("incoming")
+    text = """
+        import sys
+        from awsglue.utils import getResolvedOptions
+        from millpond_job import run
+        me = run.current()
+        def read(*names):
+            source = me.source(TransformationContext="c", Paths=[f"s3://incoming/data/{name}*" for name in names])
+            print("read", [file["Path"].rsplit("/", 1)[1] for file in source["Files"]])
+        read("a")
+        me.commit()
+        read("a", *getResolvedOptions(sys.argv, ["more"])["more"].split(","))
+    """
+    define(lake, "reader", text, arguments={"--job-bookmark-option": ENABLE})
+
+    def read(more):
+        done = lake.run_job("reader", Arguments={"--more": more})
+        assert done["JobRunState"] == "SUCCEEDED", done
+        lines = lambda: [line.removeprefix("read ") for line in log(lake, done["Id"]) if line.startswith("read ")]
+        return wait_until(lambda: lines() if len(lines()) == 2 else None, 30, 0.1, "what was read")
+
+    for name in ("a1", "b1"):
+        lake.put("incoming", f"data/{name}", "x")
+    assert read("b") == ["['a1']", "['a1', 'b1']"]
+    assert read("b") == ["[]", "['b1']"], "what was committed is done, the rest is not"
+    lake.put("incoming", "data/a2", "x")
+    assert read("b") == ["['a2']", "['a2', 'b1']"]
+
+
 def test_bounded_sources_take_the_oldest_first(lake):
     reader = Reader(lake)
     for name in ("d.csv", "c.csv", "b.csv", "a.csv"):

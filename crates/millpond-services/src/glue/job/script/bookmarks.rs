@@ -38,16 +38,19 @@ pub(super) fn check(connection: &Connection, run: &JobRun) -> Result<(), GlueErr
 
 /// Saves the bookmarks of what a run has read and committed, with the ledger's entries; answers how many versions that were, and their bytes.
 ///
+/// Where a context was read on after the commit, the ledger alone knows what was committed: the bookmark stays before what was not.
+///
 /// # Errors
 /// `ConcurrentModification` where a bookmark is not as the run found it: another run has read the same, and the transaction must be undone.
 pub(super) fn save(tx: &Tx<'_>, run: &JobRun) -> Result<(u64, u64), GlueError> {
     let (mut files, mut bytes) = (0, 0);
     for read in rows::sources(tx, &run.id)?.into_iter().filter(|read| read.committed) {
         let now = jobs::bookmark_or_new(tx, &run.job, &read.context)?;
-        if !is_as_found(&read, Some(&now)) || !jobs::advance(tx, &run.job, &now, read.until.max(now.seq), &run.id)? {
+        let until = if rows::has_uncommitted(tx, &run.id, &read.context)? { now.seq } else { read.until.max(now.seq) };
+        if !is_as_found(&read, Some(&now)) || !jobs::advance(tx, &run.job, &now, until, &run.id)? {
             return Err(moved(&read, run));
         }
-        let entries = rows::files(tx, &run.id, &read.context)?;
+        let entries = rows::committed_files(tx, &run.id, &read.context)?;
         files += entries.len() as u64;
         bytes += entries.iter().map(|entry| entry.size).sum::<u64>();
         ledger::record(tx, &run.job, Some(now.generation), &run.id, &entries)?;

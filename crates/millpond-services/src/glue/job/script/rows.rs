@@ -119,6 +119,7 @@ pub fn set_ended(tx: &Tx<'_>, run: &str) -> Result<(), StoreError> {
 pub fn set_committed(tx: &Tx<'_>, run: &str) -> Result<(), StoreError> {
     tx.prepare_cached("UPDATE job_script SET committed = 1 WHERE run = ?")?.execute([run])?;
     tx.prepare_cached("UPDATE job_script_source SET committed = 1 WHERE run = ?")?.execute([run])?;
+    tx.prepare_cached("UPDATE job_script_file SET committed = 1 WHERE run = ?")?.execute([run])?;
     Ok(())
 }
 
@@ -184,7 +185,7 @@ pub fn count_sources(connection: &Connection, run: &str) -> Result<i64, StoreErr
 /// Remembers how far a run reads a source; where it read that before, less far counts.
 pub fn put_source(tx: &Tx<'_>, run: &str, read: &ReadSource) -> Result<(), StoreError> {
     let insert = "INSERT INTO job_script_source (run, context, generation, found, until) VALUES (?1, ?2, ?3, ?4, ?5)
-                  ON CONFLICT DO UPDATE SET until = min(until, ?5), committed = 0";
+                  ON CONFLICT DO UPDATE SET until = min(until, ?5)";
     tx.prepare_cached(insert)?.execute(params![run, read.context, read.generation, read.found, read.until])?;
     Ok(())
 }
@@ -199,9 +200,16 @@ pub fn put_files(tx: &Tx<'_>, run: &str, context: &str, files: &[Entry]) -> Resu
     Ok(())
 }
 
-/// What a run was given to read by a context.
-pub fn files(connection: &Connection, run: &str, context: &str) -> Result<Vec<Entry>, StoreError> {
-    let select = "SELECT bucket, key, etag, size FROM job_script_file WHERE run = ? AND context = ? ORDER BY bucket, key";
+/// Whether a run was given to read by a context what it did not commit.
+pub fn has_uncommitted(connection: &Connection, run: &str, context: &str) -> Result<bool, StoreError> {
+    let select = "SELECT 1 FROM job_script_file WHERE run = ? AND context = ? AND NOT committed";
+    Ok(connection.prepare_cached(select)?.exists([run, context])?)
+}
+
+/// What a run was given to read by a context and has committed.
+pub fn committed_files(connection: &Connection, run: &str, context: &str) -> Result<Vec<Entry>, StoreError> {
+    let select =
+        "SELECT bucket, key, etag, size FROM job_script_file WHERE run = ? AND context = ? AND committed ORDER BY bucket, key";
     let mut statement = connection.prepare_cached(select)?;
     let rows = statement.query_map([run, context], |row| {
         Ok(Entry {

@@ -17,6 +17,7 @@ use millpond_core::catalog::{Column, Parameters, Table};
 use millpond_core::partition_expr::{BoundExpr, PartitionExpr};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Files of one source at the most.
@@ -154,14 +155,11 @@ pub(super) fn look(
     let context = request.transformation_context.trim();
     let option = if context.is_empty() { BookmarkOption::Disable } else { option_of(script) };
     let span = span(connection, script, arguments, context, option)?;
-    let mut found = gather(connection, script, &roots, &span)?;
+    let wants = |root: &Root, object: &Object| is_wanted(root, object, &rules, &exclusions, request);
+    let found = gather(connection, script, &roots, &span, &wants)?;
     let mut kept = Vec::new();
-    for one in found.drain(..) {
-        let root = &roots[one.root];
-        if !is_wanted(root, &one.object, &rules, &exclusions, request) {
-            continue;
-        }
-        if !one.staged && is_known(connection, script, root, &one.object, &span)? {
+    for one in found {
+        if !one.staged && is_known(connection, script, &roots[one.root], &one.object, &span)? {
             source.bookmark_filtered += 1;
             continue;
         }
@@ -291,8 +289,17 @@ fn visit(visited: &mut usize, more: usize) -> Result<(), GlueError> {
     }
 }
 
-/// The objects below the roots that came in the span; those that the run has put itself, too.
-fn gather(connection: &Connection, script: &ScriptRun, roots: &[Root], span: &Span) -> Result<Vec<Found>, GlueError> {
+/// Takes an object for a root; answers whether the root wants it.
+type Add<'a> = dyn FnMut(usize, Object) -> Result<bool, GlueError> + 'a;
+
+/// The objects that the roots want and that came in the span; those that the run has put itself, too. One that several roots want is of the deepest.
+fn gather(
+    connection: &Connection,
+    script: &ScriptRun,
+    roots: &[Root],
+    span: &Span,
+    wants: &dyn Fn(&Root, &Object) -> bool,
+) -> Result<Vec<Found>, GlueError> {
     let view = View::of(connection, Some(&script.run))?;
     let open = staging::is_open(connection, &script.run)?;
     let mut found = Vec::new();
@@ -302,7 +309,8 @@ fn gather(connection: &Connection, script: &ScriptRun, roots: &[Root], span: &Sp
     for (at, root) in roots.iter().enumerate() {
         buckets.entry(&root.bucket).or_default().push(at);
     }
-    for (name, places) in buckets {
+    for (name, mut places) in buckets {
+        places.sort_by_key(|at| (roots[*at].key.is_none(), Reverse(roots[*at].prefix.len())));
         let Some(bucket) = objects::bucket(connection, name)? else {
             return Err(GlueError::EntityNotFound(format!("The bucket '{name}' that is to be read does not exist.")));
         };
@@ -316,6 +324,9 @@ fn gather(connection: &Connection, script: &ScriptRun, roots: &[Root], span: &Sp
         }
         let mut add = |root: usize, object: Object| {
             visit(&mut visited, 1)?;
+            if !wants(&roots[root], &object) {
+                return Ok(false);
+            }
             if taken.insert((name.to_owned(), object.key.clone())) {
                 let staged = staged.contains(&object.key);
                 found.push(Found { root, object, staged });
@@ -324,7 +335,7 @@ fn gather(connection: &Connection, script: &ScriptRun, roots: &[Root], span: &Sp
                 true => Err(GlueError::ResourceNumberLimitExceeded(format!(
                     "The source has more than {FILES_MAX} files: read fewer partitions, or set boundedFiles and a bookmark."
                 ))),
-                false => Ok(()),
+                false => Ok(true),
             }
         };
         match span.after > 0 {
@@ -342,7 +353,7 @@ fn listed(
     bucket: &Bucket,
     roots: &[Root],
     places: &[usize],
-    add: &mut dyn FnMut(usize, Object) -> Result<(), GlueError>,
+    add: &mut Add<'_>,
 ) -> Result<(), GlueError> {
     for at in places {
         let root = &roots[*at];
@@ -376,13 +387,25 @@ fn since(
     places: &[usize],
     span: &Span,
     staged: &HashSet<String>,
-    add: &mut dyn FnMut(usize, Object) -> Result<(), GlueError>,
+    add: &mut Add<'_>,
 ) -> Result<(), GlueError> {
-    let folders: HashMap<&str, usize> = places.iter().map(|at| (roots[*at].prefix.as_str(), *at)).collect();
-    let keys: HashMap<&str, usize> = places.iter().filter_map(|at| Some((roots[*at].key.as_deref()?, *at))).collect();
-    let root_of = |key: &str| {
-        let folder = || key.char_indices().rev().filter(|(_, c)| *c == '/').find_map(|(at, _)| folders.get(&key[..=at]));
-        keys.get(key).or_else(folder).or_else(|| folders.get("")).copied()
+    let mut folders: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut keys: HashMap<&str, Vec<usize>> = HashMap::new();
+    for at in places {
+        folders.entry(&roots[*at].prefix).or_default().push(*at);
+        if let Some(key) = &roots[*at].key {
+            keys.entry(key).or_default().push(*at);
+        }
+    }
+    let mut sort = |object: Object| -> Result<(), GlueError> {
+        let key = object.key.clone();
+        let depths = key.char_indices().rev().filter(|(_, c)| *c == '/').map(|(at, _)| &key[..=at]).chain([""]);
+        for at in keys.get(key.as_str()).into_iter().chain(depths.filter_map(|folder| folders.get(folder))).flatten() {
+            if add(*at, object.clone())? {
+                break;
+            }
+        }
+        Ok(())
     };
     let common = common_prefix(places.iter().map(|at| roots[*at].key.as_deref().unwrap_or(&roots[*at].prefix)));
     let mut after = span.after;
@@ -394,11 +417,9 @@ fn since(
             if staged.contains(&object.key) {
                 continue;
             }
-            if let Some(root) = root_of(&object.key)
-                // The run may have deleted it.
-                && view.get(connection, bucket.id, &object.key)?.is_some()
-            {
-                add(root, object)?;
+            // The run may have deleted it.
+            if view.get(connection, bucket.id, &object.key)?.is_some() {
+                sort(object)?;
             }
         }
         if !full {
@@ -406,8 +427,8 @@ fn since(
         }
     }
     for key in staged {
-        if let (Some(root), Some(object)) = (root_of(key), view.get(connection, bucket.id, key)?) {
-            add(root, object)?;
+        if let Some(object) = view.get(connection, bucket.id, key)? {
+            sort(object)?;
         }
     }
     Ok(())
