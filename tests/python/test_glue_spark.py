@@ -164,7 +164,7 @@ def test_tables_of_the_catalog_have_types_partitions_and_choices(filled, tmp_pat
         tell(rows(catalog("sales", "monthly", push_down_predicate="year > 2020 and month = '02'")))
         tell(rows(catalog("sales", "monthly", additional_options={"catalogPartitionPredicate": "year = 2020"})))
         frame = catalog("sales", "choices")
-        tell([str(frame.schema()["v"].dataType) if False else frame.toDF().schema["v"].dataType.simpleString(), rows(frame.resolveChoice(specs=[("v", "cast:int")]))])
+        tell([str(frame.schema()["v"].dataType) if False else frame.toDF().schema["v"].dataType.simpleString(), rows(frame.resolveChoice(specs=[("v", "cast:int")])), rows(frame.resolveChoice(choice="make_cols"))])
         frame = catalog("sales", "nothing_yet")
         tell([frame.toDF().dtypes, frame.count()])
         tell(rows(spark.sql("select year, count(*) from sales.monthly group by year")))
@@ -176,7 +176,7 @@ def test_tables_of_the_catalog_have_types_partitions_and_choices(filled, tmp_pat
     ]
     assert told[1] == [[202102, "n02", 2021, "02"]]
     assert [row[3] for row in told[2]] == ["01", "02"]
-    assert told[3] == ["struct<int:int,string:string>", [[1, 2], [2, None], [3, None]]]
+    assert told[3] == ["struct<int:int,string:string>", [[1, 2], [2, None], [3, None]], [[1, 2, None], [2, None, "x"], [3, None, None]]]
     assert told[4] == [[["id", "bigint"], ["v", "int"]], 0]
     assert told[5] == [[2020, 2], [2021, 2]]
 
@@ -398,6 +398,7 @@ def test_files_and_partitions_are_as_spark_leaves_them(filled, tmp_path):
 def test_json_over_several_lines_is_read_with_multiline(filled, tmp_path):
     filled.put("raw", "indented/a.json", json.dumps([{"a": number, "b": {"c": str(number)}} for number in range(3)], indent=1))
     filled.put("raw", "indented/b.json", json.dumps({"a": 9, "b": {"c": "x"}}, indent=1))
+    filled.put("raw", "following.json", "\n".join(json.dumps({"a": number, "b": {"c": str(number)}}, indent=1) for number in range(3)))
     told = start(
         filled,
         tmp_path,
@@ -406,6 +407,7 @@ def test_json_over_several_lines_is_read_with_multiline(filled, tmp_path):
             return rows(read(f"s3://raw/indented/{name}", "json", options).toDF().select("a", "b.c"))
         tell(indented("", multiline=True))
         tell(indented("a.json", multiline=True, jsonPath="$[*]"))
+        tell(rows(read("s3://raw/following.json", "json", {"multiline": True}).toDF().select("a", "b.c")))
         try:
             indented("a.json")
         except ValueError as error:
@@ -413,8 +415,8 @@ def test_json_over_several_lines_is_read_with_multiline(filled, tmp_path):
         """,
     ).told
     each = [[0, "0"], [1, "1"], [2, "2"]]
-    assert told[0] == [*each, [9, "x"]] and told[1] == each
-    assert 's3://raw/indented/a.json: no line of it is a JSON document' in told[2] and '"multiline": True' in told[2]
+    assert told[0] == [*each, [9, "x"]] and told[1] == told[2] == each
+    assert 's3://raw/indented/a.json: no line of it is a JSON document' in told[3] and '"multiline": True' in told[3]
 
 
 def test_old_names_and_statements_about_caches_work(filled, tmp_path):
@@ -503,6 +505,8 @@ def test_options_are_resolved_as_glue_does(filled, tmp_path):
         def tell(value): print("TOLD " + json.dumps(value))
         args = getResolvedOptions(sys.argv, ["JOB_NAME", "day", "TempDir"])
         tell([args["JOB_NAME"], args["day"], args["TempDir"], args["RedshiftTempDir"], args["job_bookmark_option"], "other" in args])
+        args = getResolvedOptions(sys.argv, ["JOB_NAME", "my-own-option"])
+        tell([args["my_own_option"], "my-own-option" in args])
         for wanted in (["missing"], ["job-bookmark-option"]):
             try:
                 getResolvedOptions(sys.argv, wanted)
@@ -515,6 +519,8 @@ def test_options_are_resolved_as_glue_does(filled, tmp_path):
             "--day=2024-01-01",
             "--other",
             "x",
+            "--my-own-option",
+            "7",
             "--TempDir",
             "s3://t/",
             "--job-bookmark-option",
@@ -525,5 +531,6 @@ def test_options_are_resolved_as_glue_does(filled, tmp_path):
         prologue="",
     ).told
     assert told[0] == ["nightly", "2024-01-01", "s3://t/", "s3://t/", "job-bookmark-enable", False]
-    assert told[1] == ["GlueArgumentError", "the following arguments are required: --missing"]
-    assert told[2] == ["RuntimeError", "Using reserved arguments job-bookmark-option"]
+    assert told[1] == ["7", False]
+    assert told[2] == ["GlueArgumentError", "the following arguments are required: --missing"]
+    assert told[3] == ["RuntimeError", "Using reserved arguments job-bookmark-option"]

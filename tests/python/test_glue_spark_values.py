@@ -88,3 +88,26 @@ def test_tables_without_a_classification_are_read_by_their_serialization_library
     ).told
     for name, found in zip([*SERDES, "parquet", "csv", "json"], told, strict=True):
         assert found == [[[1, "a"], [2, "b"]]] * 2, name
+
+
+def test_numbers_of_dynamodb_keep_their_digits(lake, tmp_path):
+    client = lake.client("dynamodb")
+    key = {"AttributeName": "id", "KeyType": "HASH"}
+    client.create_table(TableName="items", KeySchema=[key], AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "N"}], BillingMode="PAY_PER_REQUEST")
+    large = "12345678901234567890123456789012345678"
+    for number, (big, mixed, part, price) in enumerate([(large, "7", "0.5", {"N": "5"}), ("-98765432109876543210", large, "1E-7", {"S": "7"}), ("3", "-1", "2.25", None)]):
+        item = {"id": {"N": str(number)}, "big": {"N": big}, "mixed": {"N": mixed}, "part": {"N": part}, "set": {"NS": [big]}}
+        client.put_item(TableName="items", Item={**item, **({"price": price} if price else {})})
+    told = start(
+        lake,
+        tmp_path,
+        """
+        frame = glueContext.create_dynamic_frame.from_options("dynamodb", {"dynamodb.input.tableName": "items"})
+        solved = frame.resolveChoice(specs=[("big", "cast:decimal(38,0)"), ("mixed", "cast:decimal(38,0)"), ("price", "cast:int")])
+        found = solved.toDF().orderBy("id")
+        tell([[str(row["big"]), str(row["mixed"]), row["part"], row["price"]] for row in found.collect()])
+        tell(sorted(str(one) for row in frame.resolveChoice(choice="cast:string").toDF().select(F.to_json("set")).collect() for one in row))
+        """,
+    ).told
+    assert told[0] == [[large, "7", 0.5, 5], ["-98765432109876543210", large, 1e-07, 7], ["3", "-1", 2.25, None]]
+    assert all(digits in str(told[1]) for digits in (large, "-98765432109876543210")), told[1]

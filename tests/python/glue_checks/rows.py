@@ -173,6 +173,14 @@ def json_that_is_none_is_an_error_and_hostile_json_too():
     assert one.errorsCount() == 5, one.errorsCount()
 
 
+def json_documents_may_follow_each_other():
+    one = json_frame('{\n "a": 1\n}\n{"a": 2} [{"a": 3},\n {"a": 4}]\r\n', '{"a": 5}{"a": 6}')
+    assert [r["a"] for r in records(one, "a")] == [1, 2, 3, 4, 5, 6] and one.errorsCount() == 0
+    cut = json_frame('{"a": 1}\n{"a": 2}\n{"a": ', '{"a": 3} 7 {"a": 4}')
+    assert [r["a"] for r in records(cut, "a")] == [1, 2, 3] and cut.errorsCount() == 2
+    assert [r["b"] for r in records(json_frame('{"a": {"b": 1}} {"a": {"b": 2}}', json_path="$.a"), "b")] == [1, 2]
+
+
 def values_that_are_used_as_names_are_refused():
     from awsglue.frames.shapes import TooManyFields
 

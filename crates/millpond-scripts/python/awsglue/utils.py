@@ -20,7 +20,8 @@ class GlueArgumentParser(argparse.ArgumentParser):
 
 
 def getResolvedOptions(args, options, allow_abbrev=False):
-    """A dict of the named arguments in `args` (`sys.argv`), and of those that Glue itself gives (`JOB_NAME` only where it is asked for).
+    """A dict of the named arguments in `args` (`sys.argv`), and of those that Glue itself gives (`JOB_NAME` only where it is asked for). A hyphen in a name
+    is an underscore in its key (argparse): `["my-opt"]` gives `my_opt`.
 
     Raises GlueArgumentError where one that is named is missing, RuntimeError where one that Glue reserves is named.
     """
@@ -37,7 +38,7 @@ def getResolvedOptions(args, options, allow_abbrev=False):
     given = {"TempDir", "RedshiftTempDir", *(option[2:] for option in Job.id_params()[1:])}
     for option in dict.fromkeys(options):
         if option not in given:
-            parser.add_argument("--" + option, dest=option, required=True)
+            parser.add_argument("--" + option, required=True)
     parsed = vars(parser.parse_known_args([str(one) for one in args[1:]])[0])
     temporary = parsed.get("TempDir") or parsed.get("RedshiftTempDir")
     parsed["TempDir"] = parsed["RedshiftTempDir"] = temporary

@@ -9,6 +9,7 @@ import json
 import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 
 from awsglue.connections import flag
 from awsglue.connections.types import quoted
@@ -97,11 +98,9 @@ def _typed(value):
 
 
 def _number(text):
-    try:
-        whole = int(text)
-        return whole if -(2**63) <= whole < 2**63 else float(text)
-    except ValueError:
-        return float(text)
+    """Whole numbers keep all their digits (beyond 64 bits they become decimals); others are doubles, as with AWS, which have 15 to 17."""
+    exact = Decimal(text)
+    return int(exact) if exact == exact.to_integral_value() else float(text)
 
 
 def _readable(directory):
@@ -184,8 +183,6 @@ def _put(df, table, keys):
 
 
 def _item_value(value):
-    from decimal import Decimal
-
     if isinstance(value, float):
         return Decimal(repr(value))
     if isinstance(value, dict):

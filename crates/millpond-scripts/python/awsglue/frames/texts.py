@@ -10,6 +10,9 @@ from awsglue import gluetypes as g
 from awsglue.frames import records
 
 
+_BLANKS = re.compile(r"[ \t\n\r]*")
+
+
 def json_path(path):
     """The steps of a JSON path of members and `[*]` (`$.a.b[*]`, `$['a b'][*]`): a name, or None for all elements. Raises ValueError."""
     steps, at = [], 1
@@ -26,12 +29,12 @@ def json_path(path):
 
 
 class JsonParser:
-    """A function from a text to its records: the document, its elements where it is a list, or what `path` leads to."""
+    """A function from a text to its records: its document (or documents, one after the other), their elements where they are lists, or what `path` leads to."""
 
     def __init__(self, path=None):
         self.path = path
         self.steps = json_path(path) if path else []
-        self.decode = json.JSONDecoder(object_pairs_hook=g.DynamicRecord).decode
+        self.decoder = json.JSONDecoder(object_pairs_hook=g.DynamicRecord)
 
     def __reduce__(self):
         return JsonParser, (self.path,)
@@ -39,10 +42,23 @@ class JsonParser:
     def __call__(self, text):
         if not text or text.isspace():
             return ()
-        document = self.decode(text)
+        try:
+            document = self.decoder.decode(text)
+        except json.JSONDecodeError as error:
+            if not error.msg.startswith("Extra data"):
+                raise
+            return self._several(text)
         if not self.steps and isinstance(document, dict):
             return (document,)
         return self._parts(document)
+
+    def _several(self, text):
+        """The records of documents that follow each other, as far as they are JSON; what is not ends them with a ValueError."""
+        at = _BLANKS.match(text).end()
+        while at < len(text):
+            document, at = self.decoder.raw_decode(text, at)
+            yield from self._parts(document)
+            at = _BLANKS.match(text, at).end()
 
     def _parts(self, document):
         found = [document]
