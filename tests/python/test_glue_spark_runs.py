@@ -62,22 +62,22 @@ def test_the_examples_make_parquet_and_items_of_a_file(module_lake, monkeypatch,
             monkeypatch.setenv(name, value)
     orders = tmp_path / "orders.csv"
     lines = ["order_id,ordered,price,city", *(f"{number},2026-11-{number % 28 + 1:02},{number}.50,City {number % 3}" for number in range(1, 101))]
-    orders.write_text("\n".join([*lines, lines[5], lines[9]]) + "\n")
+    orders.write_text("\n".join([*lines, lines[5], lines[9], "101,2026-11-01,,City 1"]) + "\n")
     monkeypatch.setattr(sys, "argv", ["deploy.py", "orders", str(orders), "--partition-key", "city"])
     runpy.run_path(str(REPO / "examples" / "glue" / "deploy.py"), run_name="__main__")
     assert capsys.readouterr().out.splitlines() == ["orders-parquet: SUCCEEDED", "orders-items: SUCCEEDED"]
-    assert lake.sql("select count(*), count(distinct city), sum(price) from orders_parquet", "orders") == [["102", "3", "5115.00"]]
-    assert lake.client("dynamodb").scan(TableName="orders", Select="COUNT")["Count"] == 100, "rows that come twice are dropped"
+    assert lake.sql("select count(*), count(price), count(distinct city), sum(price) from orders_parquet", "orders") == [["103", "102", "3", "5115.00"]], "no price is NULL"
+    assert lake.client("dynamodb").scan(TableName="orders", Select="COUNT")["Count"] == 101, "rows that come twice are dropped"
     item = lake.client("dynamodb").scan(TableName="orders", Limit=1)["Items"][0]
     assert set(item) == {"id", "order_id", "ordered", "price", "city", "ingestion_timestamp", "source_file"}
     assert all(list(value) == ["S"] for value in item.values())
     # The bookmark: nothing is converted twice, and what is new is added.
     again = lake.run_job("orders-parquet", timeout_s=200)
     assert again["JobRunState"] == "SUCCEEDED", again
-    assert lake.scalar("select count(*) from orders_parquet", "orders") == "102"
+    assert lake.scalar("select count(*) from orders_parquet", "orders") == "103"
     lake.put("orders-glue", "raw/more.csv", "order_id,ordered,price,city\n1000,2026-12-01,1.00,Elsewhere\n")
     assert lake.run_job("orders-parquet", timeout_s=200)["JobRunState"] == "SUCCEEDED"
-    assert lake.sql("select count(*), count(distinct city) from orders_parquet", "orders") == [["103", "4"]]
+    assert lake.sql("select count(*), count(distinct city) from orders_parquet", "orders") == [["104", "4"]]
 
 
 def test_a_failed_run_leaves_nothing_and_says_where_it_failed(ready):

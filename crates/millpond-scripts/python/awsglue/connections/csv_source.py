@@ -1,7 +1,8 @@
 """CSV: names from headers or the catalog, text or the catalog's types.
 
-A row with fewer fields than the header has nulls at its end; fields beyond the last column are left out. An empty text is "", as in Athena and as in
-Glue's DynamicFrames; an empty number is NULL. A value that is not of its column's type makes the column a choice of the type and string.
+An empty text is "", as in Athena and as in Glue's DynamicFrames; so is one that a row with fewer fields than the header lacks, which Sail does not tell from
+an empty one. Fields beyond the last column are left out. An empty number is NULL. A value that is not of its column's type makes the column a choice of the
+type and string.
 """
 
 import csv
