@@ -111,3 +111,14 @@ def test_numbers_of_dynamodb_keep_their_digits(lake, tmp_path):
     ).told
     assert told[0] == [[large, "7", 0.5, 5], ["-98765432109876543210", large, 1e-07, 7], ["3", "-1", 2.25, None]]
     assert all(digits in str(told[1]) for digits in (large, "-98765432109876543210")), told[1]
+
+
+def test_the_engine_holds_half_of_the_memory_that_a_script_may_use(lake, tmp_path):
+    script = """
+        import json, os
+        os.environ["MILLPOND_MEMORY_BYTES"] = str(1 << 30)
+        from pyspark.sql import SparkSession
+        SparkSession.builder.getOrCreate()
+        print("TOLD " + json.dumps([os.environ[f"SAIL_RUNTIME__MEMORY_POOL__{name}"] for name in ("TYPE", "FAIR__MAX_SIZE")]))
+        """
+    assert start(lake, tmp_path, script, prologue="").told == [["fair", str(1 << 29)]]

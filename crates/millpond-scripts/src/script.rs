@@ -343,7 +343,6 @@ impl Scripts {
         let mut python_path: Vec<String> = script.libraries.iter().map(|library| text(&tmp.join(library))).collect();
         python_path.extend(paths.modules.iter().map(|path| text(path)));
         python_path.push(text(&paths.packages));
-        let pool_bytes = script.memory_bytes / 2;
         let path = format!("{}:/usr/local/bin:/usr/bin:/bin", text(&paths.environment.join("bin")));
         let mut all: Vec<(&str, String)> = vec![
             ("HOME", text(tmp)),
@@ -365,8 +364,6 @@ impl Scripts {
             ("AWS_TIMEOUT", "3600s".into()),
             ("MILLPOND_JOB_RUN", script.run.clone()),
             ("MILLPOND_MEMORY_BYTES", script.memory_bytes.to_string()),
-            ("SAIL_RUNTIME__MEMORY_POOL__TYPE", "fair".into()),
-            ("SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE", pool_bytes.to_string()),
         ];
         if let Some(jars) = &paths.jars {
             all.push(("MILLPOND_SPARK_JARS", text(jars)));

@@ -11,7 +11,7 @@ import tempfile
 import threading
 
 #: Share of the memory given to scripts that the engine's operators may hold; the rest is for buffers, Python functions and the allocator.
-POOL_SHARE = 0.6
+POOL_SHARE = 0.5
 #: Rows of a Parquet row group: each open file of a write holds one, and Spark opens a file per partition and task.
 ROW_GROUP_ROWS = 262_144
 
