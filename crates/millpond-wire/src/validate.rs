@@ -6,7 +6,7 @@
 //!
 //! AWS has no page for the texts. They are known from its answers: wrong types by measurement against
 //! Athena ("NUMBER_VALUE can not be converted to a String", "Expected list or null"; a number's fraction is
-//! cut off; null is as good as absent, also in lists, but for opaque values; members that the model does not know are
+//! cut off; null is as good as absent, also in lists; members that the model does not know are
 //! ignored), constraints from many services ("2 validation errors detected: Value '' at 'tableName'
 //! failed to satisfy constraint: Member must …; Value …"). We add to the former where the value is. AWS
 //! prints a value or leaves it out; we print it when it is short and not sensitive.
@@ -73,14 +73,14 @@ pub(crate) fn conform(value: Value, schema: &Schema) -> Result<Value, Mismatch> 
         }
         (Kind::List { member, .. }, Value::Array(values)) => values
             .into_iter()
-            .filter(|value| !is_absent(value, member))
+            .filter_map(|value| part(value, member))
             .enumerate()
             .map(|(i, value)| conform(value, member).map_err(|mismatch| mismatch.within(format!("{}.member", i + 1))))
             .collect::<Result<_, _>>()
             .map(Value::Array),
         (Kind::Map { value: schema, .. }, Value::Object(object)) => object
             .into_iter()
-            .filter(|(_, value)| !is_absent(value, schema))
+            .filter_map(|(name, value)| Some((name, part(value, schema)?)))
             .map(|(name, value)| match conform(value, schema) {
                 Ok(value) => Ok((name, value)),
                 Err(mismatch) => Err(mismatch.within(name)),
@@ -95,9 +95,13 @@ pub(crate) fn conform(value: Value, schema: &Schema) -> Result<Value, Mismatch> 
     }
 }
 
-/// Whether a part of a list or map counts as not there: `null`, unless the parts are opaque, so that their reader decides.
-fn is_absent(value: &Value, schema: &Schema) -> bool {
-    value.is_null() && !matches!(schema.kind, Kind::Document)
+/// A part of a list or map as it counts: a `null` that should be a structure is one without members, so that what must be in it is missed; any other is none.
+fn part(value: Value, schema: &Schema) -> Option<Value> {
+    match (value, schema.kind) {
+        (Value::Null, Kind::Structure(_)) => Some(Value::Object(Map::new())),
+        (Value::Null, _) => None,
+        (value, _) => Some(value),
+    }
 }
 
 fn conform_scalar(kind: Kind, value: Value, range: Range) -> Result<Value, Mismatch> {
