@@ -97,6 +97,23 @@ def test_an_index_has_only_the_items_with_its_key(events):
     )
 
 
+def test_a_filter_looks_at_what_an_index_has(events):
+    level = dict(IndexName="by-level", KeyConditionExpression=Key("level").eq("alert"))
+    kinds = events.query(**level, FilterExpression=Attr("kind").eq("k0"))
+    assert 0 < kinds["Count"] <= kinds["ScannedCount"] == 20
+    missing = "One or more parameter values were invalid: Secondary index {} does not project one or more filter attributes: [{}]"
+    by_text = Attr("text").begins_with("x") & Attr("kind").eq("k0")
+    assert invalid(events.query, **level, FilterExpression=by_text) == missing.format("by-level", "text")
+    assert invalid(events.scan, IndexName="by-level", FilterExpression=by_text) == missing.format("by-level", "text")
+    local = dict(IndexName="by-kind", KeyConditionExpression=Key("user").eq("u3"))
+    text = Attr("text").begins_with("x")
+    assert invalid(events.query, **local, FilterExpression=text) == missing.format("by-kind", "text")
+    # Whole items are fetched, and have it.
+    assert events.query(**local, FilterExpression=text, Select="ALL_ATTRIBUTES")["Count"] == 40
+    statement = f"""SELECT * FROM "{events.name}"."by-level" WHERE "level" = 'alert' AND "text" = 'x'"""
+    assert invalid(events.meta.client.execute_statement, Statement=statement) == missing.format("by-level", "text")
+
+
 def test_a_local_index_fetches_what_it_does_not_have(events):
     query = dict(IndexName="by-kind", KeyConditionExpression=Key("user").eq("u3") & Key("kind").begins_with("k2"))
     projected = events.query(**query)["Items"]

@@ -61,11 +61,15 @@ def test_what_cannot_be_a_transaction_is_refused(module_lake):
     assert text == "Transaction request cannot include multiple operations on one item"
     both = {**put(items, "a"), "Delete": {"TableName": items.name, "Key": {"id": {"S": "b"}}}}
     assert "can only contain one of" in invalid(client.transact_write_items, TransactItems=[both])
-    reasons, _ = cancelled(client, TransactItems=[put(items, "a"), put(items, "")])
+    text = invalid(client.transact_write_items, TransactItems=[put(items, "a"), put(items, "")])
+    assert text.endswith("The AttributeValue for a key attribute cannot contain an empty string value. Key: id")
+    delete = {"Delete": {"TableName": items.name, "Key": {"id": {"N": "1"}}}}
+    reasons, _ = cancelled(client, TransactItems=[put(items, "a"), delete])
     assert [reason["Code"] for reason in reasons] == ["None", "ValidationError"]
+    assert reasons[1]["Message"] == "The provided key element does not match the schema"
     large = {"text": {"S": "x" * 390_000}}
     text = invalid(client.transact_write_items, TransactItems=[put(items, str(i), **large) for i in range(11)])
-    assert "4 MB" in text
+    assert text.startswith("The aggregate size of the items in the transaction cannot exceed 4 MB")
     nowhere = [{"Put": {"TableName": "nowhere", "Item": {"id": {"S": "a"}}}}]
     refused("ResourceNotFoundException", client.transact_write_items, TransactItems=nowhere)
     assert items.scan()["Count"] == 0
@@ -93,6 +97,16 @@ def test_a_token_makes_a_transaction_once_also_after_a_restart(lake):
     client.transact_write_items(TransactItems=add("1"), ClientRequestToken=token)
     assert client.get_item(TableName=items.name, Key={"id": {"S": "a"}})["Item"]["n"] == {"N": "1"}
     refused("IdempotentParameterMismatchException", client.transact_write_items, TransactItems=add("2"), ClientRequestToken=token)
+    # In whatever order the members of its maps are.
+    [action] = add("1")
+    turned = {"Update": dict(reversed(action["Update"].items()))}
+    client.transact_write_items(TransactItems=[turned], ClientRequestToken=token)
+    statement = lambda n: dict(TransactStatements=[{"Statement": f"""UPDATE "{items.name}" SET n = n + {n} WHERE id = 'a'"""}])
+    token = str(uuid.uuid4())
+    for _ in range(2):
+        client.execute_transaction(**statement(1), ClientRequestToken=token)
+    refused("IdempotentParameterMismatchException", client.execute_transaction, **statement(2), ClientRequestToken=token)
+    assert client.get_item(TableName=items.name, Key={"id": {"S": "a"}})["Item"]["n"] == {"N": "2"}
 
 
 def test_transfers_by_many_keep_the_sum(module_lake):

@@ -108,6 +108,26 @@ def test_options_say_how_csv_is_read(module_lake):
     assert resource(module_lake).Table("options").get_item(Key={"id": "y"})["Item"] == {"id": "y", "n": "2"}
 
 
+def test_a_quote_without_an_end_is_told(module_lake):
+    module_lake.bucket("open")
+    module_lake.put("open", "x.csv", b'id,note\na,plain\nb,"closed"\nc,"open\nd,lost\n')
+    ended = imported(module_lake, "open-quote", "open", "x", InputFormat="CSV")
+    assert (ended["ImportStatus"], ended["FailureCode"]) == ("FAILED", "ItemValidationError"), ended
+    assert (ended["ImportedItemCount"], ended["ErrorCount"]) == (2, 1)
+    logs, stream = module_lake.client("logs"), ended["ImportArn"].rsplit("/")[-1] + "/error"
+
+    def told():
+        try:
+            return logs.get_log_events(logGroupName="/aws-dynamodb/imports", logStreamName=stream, startFromHead=True)["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            return []
+
+    wait_until(lambda: told(), 20, 0.1, "the line of the log")
+    [reason] = json.loads(told()[0]["message"])["errorMessages"]
+    assert "the quote that begins in line 4 or after it does not end" in reason
+    assert sorted(item["id"] for item in resource(module_lake).Table("open-quote").scan()["Items"]) == ["a", "b"]
+
+
 def test_lines_that_are_no_items_are_told_in_the_log(module_lake):
     module_lake.bucket("bad")
     lines = [{"Item": {"id": {"S": "a"}}}, {"Item": {"id": {"N": "1"}}}, {"Thing": 1}, {"Item": {"id": {"S": "b"}, "x": {"Q": 1}}}]
