@@ -49,6 +49,31 @@ def test_members_of_null_structs_are_null_in_plain_spark_and_every_format(lake, 
         assert told[7 + 2 * index] == plain, kind
 
 
+def test_headers_and_records_may_have_names_that_differ_in_case_only(lake, tmp_path):
+    lake.put("raw", "twins/csv/1.csv", "a,a,A\n1,2,3\n")
+    lake.put("raw", "twins/csv/2.csv", "A,b,a\n4,5,6\n")
+    lake.put("raw", "twins/json/1.json", '{"Name": 1, "name": "x", "n": [1]}\n{"Name": "2", "name": "y"}\n')
+    told = start(
+        lake,
+        tmp_path,
+        """
+        for path in ("1.csv", "2.csv", ""):
+            frame = read(f"s3://raw/twins/csv/{path}", "csv", {"withHeader": True})
+            tell([frame.toDF().columns, rows(frame)])
+        mapped = frame.apply_mapping([("A", "string", "upper", "int"), ("a", "string", "lower", "int")], case_sensitive=True)
+        tell(rows(mapped))
+        solved = ResolveChoice.apply(frame=read("s3://raw/twins/json/", "json"), choice="cast:string")
+        tell(rows(solved.select_fields(["name", "Name"])))
+        tell(sorted(Relationalize.apply(frame=solved, staging_path="s3://out/twins/", name="root").keys()))
+        """,
+    ).told
+    assert told[0] == [["a", "a1", "A"], [["1", "2", "3"]]] and told[1] == [["A", "b", "a"], [["4", "5", "6"]]]
+    assert told[2] == [["a", "a1", "A", "b"], [["1", "2", "3", None], ["6", None, "4", "5"]]]
+    assert told[3] == [[3, 1], [4, 6]]
+    assert told[4] == [["x", "1"], ["y", "2"]]
+    assert told[5] == ["root", "root_n"]
+
+
 SERDES = {
     "commas": ("org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe", {"field.delim": ","}, "1,a\n2,b\n"),
     "hives": ("org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe", {}, "1\x01a\n2\x01b\n"),

@@ -316,8 +316,19 @@ def names_may_differ_in_case_only():
     renamed = one.rename_field("Id", "text").drop_fields(["v"])
     assert records(renamed) == [{"id": 1, "text": "x"}, {"id": 2, "text": None}]
     assert records(one.apply_mapping([("Id", "string", "t", "string")])) == [{"t": "x"}, {"t": None}]
-    with raises(ValueError, "'id', 'Id'", "rename_field"):
-        one.apply_mapping([("Id", "string", "t", "string"), ("id", "int", "i", "int")])
+    assert records(one.apply_mapping([("Id", "string", "t", "string"), ("id", "int", "o.i", "int"), ("v.b", "int", "o.b", "int")])) == [
+        {"t": "x", "o": {"i": 1, "b": 2}}, {"t": None, "o": {"i": 2, "b": None}},
+    ]  # fmt: skip
+    assert tree(one.rename_field("v.a", "id2")) == "|-- id: int\n|-- Id: string\n|-- v: struct\n|    |-- b: int\n|-- id2: int"
+    assert records(one.rename_field("v.a", "v.c")) == [{"id": 1, "Id": "x", "v": {"c": 1, "b": 2}}, {"id": 2, "Id": None, "v": {"c": 3, "b": None}}]
+    mixed = json_frame({"Name": 1, "name": "a", "l": [{"k": 1}]}, {"Name": "x", "name": "b", "l": []})
+    assert records(mixed.resolveChoice(choice="cast:string").drop_fields(["l"])) == [{"Name": "1", "name": "a"}, {"Name": "x", "name": "b"}]
+    assert records(mixed.resolveChoice(specs=[("Name", "make_cols")]).select_fields(["name", "Name_int"])) == [
+        {"name": "a", "Name_int": 1}, {"name": "b", "Name_int": None},
+    ]  # fmt: skip
+    assert records(one.unnest()) == [{"id": 1, "Id": "x", "v.a": 1, "v.b": 2}, {"id": 2, "Id": None, "v.a": 3, "v.b": None}]
+    kept = one.with_frame_schema(one.schema())
+    assert records(kept) == records(one) and one.toDF().count() == 2
 
 
 def transforms_have_awss_names_and_describe_themselves():

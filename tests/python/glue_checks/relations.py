@@ -151,6 +151,27 @@ def collections_select_map_and_flat_map():
         both.map(lambda f, ctx: 1)
 
 
+def names_that_differ_in_case_only_are_told_apart():
+    import tempfile
+
+    one = json_frame({"id": 1, "ID": 7, "l": [{"v": "a"}], "L": [5]}, {"id": 2, "ID": 8, "l": [], "L": []})
+    with tempfile.TemporaryDirectory() as place:
+        tables = one.relationalize("root", place)
+        assert sorted(tables.keys()) == ["root", "root_L", "root_l"]
+        root = records(tables["root"], "id")
+        assert [(row["id"], row["ID"]) for row in root] == [(1, 7), (2, 8)]
+        assert [(row["id"], row["l.val.v"]) for row in records(tables["root_l"])] == [(root[0]["l"], "a")]
+        assert [(row["id"], row["L.val"]) for row in records(tables["root_L"])] == [(root[0]["L"], 5)]
+    flat = one.drop_fields(["l", "L"])
+    other = frame([(7, "seven"), (9, "nine")], "key int, word string")
+    assert records(flat.join(["ID"], ["key"], other)) == [{"id": 1, "ID": 7, "key": 7, "word": "seven"}]
+    assert records(flat.union(flat), "id") == [{"id": 1, "ID": 7}] * 2 + [{"id": 2, "ID": 8}] * 2
+    staged = json_frame({"id": 3, "ID": 8})
+    assert records(flat.mergeDynamicFrame(staged, ["ID"]), "id") == [{"id": 1, "ID": 7}, {"id": 3, "ID": 8}]
+    split = flat.split_rows({"ID": {">": 7}}, "high", "low")
+    assert records(split["high"]) == [{"id": 2, "ID": 8}] and records(split["low"]) == [{"id": 1, "ID": 7}]
+
+
 def spigot_writes_a_sample_and_goes_on():
     from awsglue.transforms import Spigot
     from glue_checks.support import spark

@@ -94,9 +94,9 @@ class DynamicFrame:
         """The frame with a schema that is stated rather than found: fields are cast to it, those that it lacks are left out."""
         from awsglue.frames import columns
 
-        plan = self._plan.columns()
-        own = {f.name: f.dataType for f in plan.schema}
-        made = [(f.name, columns.cast(columns.col(f.name), own[f.name], f.dataType) if f.name in own else columns.null(f.dataType), f.dataType) for f in schema]
+        plan, fields = columns.addressed(self._plan.columns())
+        own = {name: (column, kind) for name, column, kind in fields}
+        made = [(f.name, columns.cast(*own[f.name], f.dataType) if f.name in own else columns.null(f.dataType), f.dataType) for f in schema]
         return self._new(columns.select(plan, made))
 
     def printSchema(self):

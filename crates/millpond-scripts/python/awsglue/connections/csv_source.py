@@ -174,12 +174,12 @@ def _text(source, dialect, names):
     from pyspark.sql import functions as F
     from pyspark.sql.types import StringType, StructField
 
-    fields = [StructField(name, StringType()) for name in names]
-    raw = _read(source, dialect, fields)
+    # By their place: names that differ in case only are one column to engines.
+    held = [StructField(f"_millpond_field{index}", StringType()) for index in range(len(names))]
+    raw = _read(source, dialect, held)
     keys = [field.name for field in source.key_fields]
-    return raw.select(
-        *[F.coalesce(F.col(quoted(name)), F.lit("")).alias(name) for name in names if name not in keys], *[F.col(quoted(key)) for key in keys]
-    )
+    texts = [F.coalesce(F.col(field.name), F.lit("")).alias(name) for field, name in zip(held, names) if name not in keys]
+    return raw.select(*texts, *[F.col(quoted(key)) for key in keys])
 
 
 def _typed(source, dialect, fields):

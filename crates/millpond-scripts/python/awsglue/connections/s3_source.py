@@ -252,7 +252,7 @@ def union(frames, same=False):
     if len(frames) > 1 and not same:
         frames = _widened(frames)
     while len(frames) > 1:
-        following = [a.unionByName(b) for a, b in zip(frames[::2], frames[1::2])]
+        following = [a.union(b) for a, b in zip(frames[::2], frames[1::2])]
         frames = following + ([frames[-1]] if len(frames) % 2 else [])
     return frames[0]
 
@@ -267,8 +267,10 @@ def _widened(frames):
             fields.setdefault(field.name, field.dataType)
     made = []
     for frame in frames:
-        present = set(frame.columns)
-        made.append(frame.select(*[F.col(quoted(name)) if name in present else F.lit(None).cast(kind).alias(name) for name, kind in fields.items()]))
+        # By their place: names that differ in case only are one column to engines.
+        places = {name: f"_millpond_field{index}" for index, name in enumerate(frame.columns)}
+        held = frame.toDF(*places.values())
+        made.append(held.select(*[(F.col(places[name]) if name in places else F.lit(None).cast(kind)).alias(name) for name, kind in fields.items()]))
     return made
 
 

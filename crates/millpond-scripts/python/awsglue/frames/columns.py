@@ -30,9 +30,15 @@ def select(plan, fields, keep_empty=False):
     return plan.derived(plan.df.select(*[column.alias(name) for name, column, _ in fields]), schema)
 
 
-def fields_of(schema):
-    """(name, column, type) of each top-level field."""
-    return [(f.name, col(f.name), f.dataType) for f in schema]
+def addressed(plan):
+    """The plan, and (name, column, type) of each of its top-level fields.
+
+    Names that differ in case only are one column to engines: then the plan's columns have other names, by their place, until something is selected of them."""
+    names = [f.name for f in plan.schema]
+    if len({name.lower() for name in names}) == len(names):
+        return plan, [(f.name, col(f.name), f.dataType) for f in plan.schema]
+    held = [f"field{number}" for number in range(len(names))]
+    return plan.derived(plan.df.toDF(*held), plan.schema), [(f.name, col(name), f.dataType) for name, f in zip(held, plan.schema)]
 
 
 def members(column, kind):
@@ -52,16 +58,15 @@ def struct(fields, present=None):
     return (made if present is None else F.when(present, made)), kind
 
 
-def at(schema, names):
-    """The column at a path of names as the schema writes them, and its type. Raises ValueError where the path leads through a list."""
-    column, kind = None, schema
-    for depth, name in enumerate(names):
+def at(fields, names):
+    """The column at a path of names as the schema writes them, and its type; `fields` are `addressed`. Raises ValueError where the path leads through a list."""
+    column, kind = next((column, kind) for name, column, kind in fields if name == names[0])
+    for depth, name in enumerate(names[1:], 1):
         if isinstance(kind, g.ChoiceType) and "struct" in kind.choices:
             column, kind = column.getField("struct"), kind.choices["struct"]
         if not isinstance(kind, g.StructType):
             raise ValueError(f"the path {paths.quote(names)} leads through a {kind.typeName()} at {paths.quote(names[:depth])}; relationalize() or explode() it first")
-        kind = kind.getField(name).dataType
-        column = col(name) if column is None else column.getField(name)
+        column, kind = column.getField(name), kind.getField(name).dataType
     return column, kind
 
 
@@ -133,8 +138,9 @@ def _map_values(column, change):
 def rewrite(plan, visit):
     """Rewrites fields at any depth. `visit(path, column, kind, is_field)` answers None to leave a place as it is (and look into it), or the
     (name, column, type)s to put there; for elements of lists and values of maps (`is_field` false) exactly one. What no visit changes costs nothing."""
-    fields, changed = _rewrite_fields(fields_of(plan.schema), (), visit)
-    return select(plan, fields) if changed else plan
+    held, fields = addressed(plan)
+    made, changed = _rewrite_fields(fields, (), visit)
+    return select(held, made) if changed else plan
 
 
 def _rewrite_fields(fields, path, visit):

@@ -12,8 +12,6 @@ import sys
 
 from awsglue import gluetypes as g
 from awsglue.frames import columns, paths
-from awsglue.frames.plan import Rows
-from awsglue.frames.rows import Step
 from awsglue.frames.types import named_type
 
 MISSING_COLUMNS_OPTION = "--millpond-missing-columns"
@@ -54,34 +52,10 @@ def parse_mappings(mappings):
     return parsed
 
 
-def _case_twins(schema):
-    """Names that differ from another one in case only: records can have them, but engines take them for one column."""
-    by_lower = {}
-    for field in schema:
-        by_lower.setdefault(field.name.lower(), []).append(field.name)
-    return [name for names in by_lower.values() if len(names) > 1 for name in names]
-
-
-def _narrowed(plan, names):
-    """The plan's columns; where names differ in case only, with just these top-level fields, which are picked record by record."""
-    if not isinstance(plan, Rows) or not _case_twins(plan.schema):
-        return plan.columns()
-    kept = frozenset(names)
-
-    def pick(record):
-        return {name: value for name, value in record.items() if name in kept}
-
-    return Rows.then(plan, Step("pick", "picking fields whose names differ in case only", pick)).columns()
-
-
 def apply(plan, mappings, case_sensitive=False):
     """A plan of the mapped fields, in the mappings' order; targets with dots become structs."""
     parsed = parse_mappings(mappings)
-    found = [paths.resolve(plan.schema, source, case_sensitive) for source, _, _ in parsed]
-    plan = _narrowed(plan, {f[0][0] for f in found if f})
-    twins = _case_twins(plan.schema)
-    if twins:
-        raise ValueError(f"ApplyMapping: the fields {', '.join(map(repr, twins))} differ in case only; rename one of them by rename_field first")
+    plan, fields = columns.addressed(plan.columns())
     schema, made, missing = plan.schema, [], []
     for source, target, kind in parsed:
         found = paths.resolve(schema, source, case_sensitive)
@@ -89,7 +63,7 @@ def apply(plan, mappings, case_sensitive=False):
             missing.append(source)
             continue
         try:
-            column, own = columns.at(schema, found[0])
+            column, own = columns.at(fields, found[0])
         except ValueError as error:
             raise ValueError(f"ApplyMapping of {source!r}: {error}") from None
         if kind is not None and not isinstance(kind, g.NullType):
@@ -139,9 +113,7 @@ def nested(fields):
 def drop_fields(plan, dropped):
     """Without the fields at these paths; one that is not there is no matter."""
     found = {f[0] for f in (paths.resolve(plan.schema, path) for path in paths.name_lists(dropped)) if f}
-    plan = _narrowed(plan, [f.name for f in plan.schema if (f.name,) not in found])
-    if not found:
-        return plan
+    plan = plan.columns()
     return columns.rewrite(plan, lambda path, column, kind, is_field: [] if is_field and path in found else None)
 
 
@@ -154,18 +126,17 @@ def select_fields(plan, selected):
     if missing:
         warn(f"SelectFields: there is no field {', '.join(map(repr, missing))}{_similar(missing[0], [f.name for f in plan.schema])}; it is left out")
 
-    plan = _narrowed(plan, {names[0] for names in wanted})
-
     def visit(path, column, kind, is_field):
         if not is_field or path in wanted or any(path[: len(w)] == w for w in wanted):
             return None
         return None if any(w[: len(path)] == path for w in wanted) else []
 
-    narrowed = columns.rewrite(plan, visit)
+    narrowed = columns.rewrite(plan.columns(), visit)
     order = list(dict.fromkeys(w[0] for w in wanted))
     if not order or order == [f.name for f in narrowed.schema]:
         return narrowed
-    return columns.select(narrowed, [(name, columns.col(name), narrowed.schema.getField(name).dataType) for name in order])
+    held, fields = columns.addressed(narrowed)
+    return columns.select(held, sorted(fields, key=lambda field: order.index(field[0])))
 
 
 def rename_field(plan, old, new):
@@ -176,13 +147,6 @@ def rename_field(plan, old, new):
         warn(f"RenameField: there is no field {old!r}{_similar(old, [f.name for f in plan.schema])}; nothing is renamed")
         return plan.columns()
     names, kind = found
-    if isinstance(plan, Rows) and len(names) == len(target) == 1 and _case_twins(plan.schema):
-        before, after = names[0], target[0]
-
-        def rename(record):
-            return {after if name == before else name: value for name, value in record.items()}
-
-        return Rows.then(plan, Step("pick", "renaming fields whose names differ in case only", rename)).columns()
     plan = plan.columns()
     if names == target:
         return plan
@@ -195,15 +159,16 @@ def rename_field(plan, old, new):
             return [] if is_field and path == replaced else None
 
         return columns.rewrite(plan, visit)
-    column, kind = columns.at(plan.schema, names)
-    moved = columns.select(plan, columns.fields_of(plan.schema) + [("\x00moved", column, kind)])
+    held, fields = columns.addressed(plan)
+    moved = columns.select(held, fields + [("\x00moved", *columns.at(fields, names))])
     without = columns.rewrite(moved, lambda path, c, k, is_field: [] if is_field and path == names else None)
+    held, remaining = columns.addressed(without)
     fields = []
-    for name, top, inner in columns.fields_of(without.schema):
+    for name, top, inner in remaining:
         if name == "\x00moved":
             fields.append((target, top, inner))
         elif name == target[0] and isinstance(inner, g.StructType):
             fields.extend(((name, f), c, k) for f, c, k in columns.members(top, inner))
         else:
             fields.append(((name,), top, inner))
-    return columns.select(without, nested(fields))
+    return columns.select(held, nested(fields))

@@ -14,9 +14,8 @@ from awsglue.frames.plan import Columns
 
 def unnest(plan):
     """Fields of structs as top-level fields named by their paths (`address.zip`). Lists stay lists."""
-    plan = plan.columns()
-    fields = _flat(columns.fields_of(plan.schema))
-    return columns.select(plan, fields)
+    plan, fields = columns.addressed(plan.columns())
+    return columns.select(plan, _flat(fields))
 
 
 def _flat(fields, prefix=""):
@@ -44,33 +43,32 @@ def _pivoted(plan, name, root_name, staging_path, tables):
     tables.append(own)
     if not lists:
         return tables
-    staged = _staged(plan, staging_path)
-    row = columns.col(_ROW_ID)
-    fields = [
-        (n, F.when(column.isNotNull(), row), g.LongType()) if n in lists else (n, column, kind) for n, column, kind in columns.fields_of(plan.schema)
-    ]
-    tables[tables.index(own)] = (name, columns.select(staged, fields))
-    for list_name in lists:
-        element = plan.schema.getField(list_name).dataType.elementType
-        rows = staged.df.select(row.alias("id"), F.posexplode(columns.col(list_name)).alias("index", "val"))
+    staged, fields, row = _staged(plan, staging_path)
+    root = [(n, F.when(column.isNotNull(), row), g.LongType()) if n in lists else (n, column, kind) for n, column, kind in fields]
+    tables[tables.index(own)] = (name, columns.select(staged, root))
+    for list_name, column, kind in fields:
+        if list_name not in lists:
+            continue
+        rows = staged.df.select(row.alias("id"), F.posexplode(column).alias("index", "val"))
         value = f"{list_name}.val"
-        schema = g.StructType([g.Field("id", g.LongType()), g.Field("index", g.IntegerType()), g.Field(value, element)])
+        schema = g.StructType([g.Field("id", g.LongType()), g.Field("index", g.IntegerType()), g.Field(value, kind.elementType)])
         pivot = plan.derived(rows.select("id", F.col("index").cast("int").alias("index"), F.col("val").alias(value)), schema)
         _pivoted(unnest(pivot), f"{root_name}_{list_name}", root_name, staging_path, tables)
     return tables
 
 
 def _staged(plan, staging_path):
-    """The plan with a number for each row (from 1, with gaps), in a form in which the number of a row never changes."""
+    """The plan in a form in which the number of a row (from 1, with gaps) never changes; (name, column, type) of each field, and the column of that number."""
+    plan, fields = columns.addressed(plan)
     numbered = plan.df.withColumn(_ROW_ID, F.monotonically_increasing_id() + F.lit(1))
     if not staging_path:
         raise ValueError("relationalize: staging_path is missing: give the path of a folder (s3://...) for the intermediate tables, or the job's argument --TempDir")
     # Names go by position: Parquet's readers disagree on dots and control characters in them.
-    order = [*(f.name for f in plan.schema), _ROW_ID]
+    order = [column for _, column, _ in fields] + [columns.col(_ROW_ID)]
     path = f"{staging_path.rstrip('/')}/relationalize-{uuid.uuid4().hex}/"
-    numbered.select(*[columns.col(n).alias(f"c{i}") for i, n in enumerate(order)]).write.mode("error").parquet(path)
-    back = plan.spark.read.parquet(path)
-    return plan.derived(back.select(*[F.col(f"c{i}").alias(n) for i, n in enumerate(order)]), plan.schema)
+    numbered.select(*[column.alias(f"c{i}") for i, column in enumerate(order)]).write.mode("error").parquet(path)
+    back = [(name, F.col(f"c{i}"), kind) for i, (name, _, kind) in enumerate(fields)]
+    return plan.derived(plan.spark.read.parquet(path), plan.schema), back, F.col(f"c{len(fields)}")
 
 
 def join(left, right, left_paths, right_paths):
@@ -79,11 +77,11 @@ def join(left, right, left_paths, right_paths):
     left_paths, right_paths = paths.name_lists(left_paths), paths.name_lists(right_paths)
     if len(left_paths) != len(right_paths) or not left_paths:
         raise ValueError(f"join: {len(left_paths)} keys of the first frame and {len(right_paths)} of the second; give as many of each, at least one")
-    keys = [_key(left, path, "first") for path in left_paths], [_key(right, path, "second") for path in right_paths]
     sides = []
-    for side, plan, own in (("l", left, keys[0]), ("r", right, keys[1])):
-        held = [columns.col(f.name).alias(f"{side}{i}") for i, f in enumerate(plan.schema)]
-        sides.append(plan.df.select(*held, *[key.alias(f"{side}k{i}") for i, key in enumerate(own)]))
+    for side, plan, own, which in (("l", left, left_paths, "first"), ("r", right, right_paths, "second")):
+        held, fields = columns.addressed(plan)
+        keys = [_key(fields, plan.schema, path, which).alias(f"{side}k{i}") for i, path in enumerate(own)]
+        sides.append(held.df.select(*[column.alias(f"{side}{i}") for i, (_, column, _) in enumerate(fields)], *keys))
     condition = None
     for i in range(len(left_paths)):
         equal = F.col(f"lk{i}") == F.col(f"rk{i}")
@@ -100,11 +98,11 @@ def join(left, right, left_paths, right_paths):
     return columns.select(Columns(joined, None, left.declared and right.declared, left.errors + right.errors), made)
 
 
-def _key(plan, path, which):
-    found = paths.resolve(plan.schema, path)
+def _key(fields, schema, path, which):
+    found = paths.resolve(schema, path)
     if found is None:
-        raise ValueError(f"join: the {which} frame has no field {path!r}; it has: {', '.join(f.name for f in plan.schema) or 'no fields'}")
-    column, kind = columns.at(plan.schema, found[0])
+        raise ValueError(f"join: the {which} frame has no field {path!r}; it has: {', '.join(f.name for f in schema) or 'no fields'}")
+    column, kind = columns.at(fields, found[0])
     if isinstance(kind, (g.ChoiceType, g.StructType, g.ArrayType, g.MapType)):
         raise ValueError(f"join: the key {path!r} of the {which} frame is a {kind.typeName()}, which cannot be compared; resolve or select one value of it first")
     return column
@@ -119,9 +117,10 @@ def union(one, other):
     schema = g.mergeDataTypes(one.schema, other.schema)
     sides = []
     for plan in (one, other):
-        own = {f.name: f.dataType for f in plan.schema}
-        made = [columns.lift(columns.col(f.name), own[f.name], f.dataType) if f.name in own else columns.null(f.dataType) for f in schema]
-        sides.append(plan.df.select(*[column.alias(f.name) for column, f in zip(made, schema)]))
+        held, fields = columns.addressed(plan)
+        own = {name: (column, kind) for name, column, kind in fields}
+        made = [columns.lift(*own[f.name], f.dataType) if f.name in own else columns.null(f.dataType) for f in schema]
+        sides.append(held.df.select(*[column.alias(f.name) for column, f in zip(made, schema)]))
     return Columns(sides[0].union(sides[1]), schema, one.declared and other.declared, one.errors + other.errors)
 
 
@@ -131,9 +130,11 @@ def merge(source, stage, primary_keys):
     if len(source.schema) == 0 or len(stage.schema) == 0:
         return union(source, stage)
     names = paths.name_lists(primary_keys)
-    staged = stage.df.select(*[_key(stage, name, "staging").alias(f"rk{i}") for i, name in enumerate(names)]).distinct()
-    held = [columns.col(f.name).alias(f"l{i}") for i, f in enumerate(source.schema)]
-    rows = source.df.select(*held, *[_key(source, name, "source").alias(f"lk{i}") for i, name in enumerate(names)])
+    held, fields = columns.addressed(stage)
+    staged = held.df.select(*[_key(fields, stage.schema, name, "staging").alias(f"rk{i}") for i, name in enumerate(names)]).distinct()
+    held, fields = columns.addressed(source)
+    keys = [_key(fields, source.schema, name, "source").alias(f"lk{i}") for i, name in enumerate(names)]
+    rows = held.df.select(*[column.alias(f"l{i}") for i, (_, column, _) in enumerate(fields)], *keys)
     condition = None
     for i in range(len(names)):
         equal = F.col(f"lk{i}") == F.col(f"rk{i}")
@@ -155,18 +156,18 @@ _COMPARE = {
 
 def split_rows(plan, comparison_dict):
     """(records that meet all comparisons, the others). A null meets none."""
-    plan = plan.columns()
+    plan, fields = columns.addressed(plan.columns())
     condition = F.lit(True)
     for path, comparisons in comparison_dict.items():
         found = paths.resolve(plan.schema, path)
         if found is None:
             raise ValueError(f"split_rows: there is no field {path!r}; there are: {', '.join(f.name for f in plan.schema)}")
-        column, kind = columns.at(plan.schema, found[0])
+        column, kind = columns.at(fields, found[0])
         for operator, value in comparisons.items():
             if operator not in _COMPARE:
                 raise ValueError(f"split_rows: {operator!r} is not a comparison; comparisons are {', '.join(_COMPARE)}")
             condition = condition & F.coalesce(_COMPARE[operator](_comparable(column, kind, value), F.lit(value)), F.lit(False))
-    return plan.derived(plan.df.where(condition), plan.schema), plan.derived(plan.df.where(~condition), plan.schema)
+    return tuple(columns.select(plan.derived(plan.df.where(which), plan.schema), fields) for which in (condition, ~condition))
 
 
 def _comparable(column, kind, value):

@@ -91,11 +91,6 @@ class Step:
                 continue
             yield result
 
-    def _pick(self, stage, stream):
-        """A function of ours that cannot fail, and may leave a record empty."""
-        for record in stream:
-            yield record if isinstance(record, RowError) else g.DynamicRecord(self.function(record))
-
     def _partitions(self, stage, stream):
         """The function of `mapPartitions`: an iterator of `{"record": ...}` to one of the same, where `isError` marks what failed."""
 
