@@ -285,11 +285,11 @@ impl ConvertArguments {
             }
             None => None,
         };
-        let refused = match items {
-            Some(_) => ["--partition-by", "--partition-by"],
-            None => ["--key", "--types"],
+        let refused: &[&str] = match items {
+            Some(_) => &["--partition-by"],
+            None => &["--key", "--types"],
         };
-        if let Some(key) = refused.into_iter().find(|key| optional(key).is_some()) {
+        if let Some(key) = refused.iter().find(|key| optional(key).is_some()) {
             let (is, form) = if items.is_some() { ("is", "database.table") } else { ("is not", "dynamodb:TABLE") };
             return Err(invalid(format!(
                 "Argument {key} has no meaning where the target {is} a table of items; it is for targets {form}."
