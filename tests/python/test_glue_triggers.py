@@ -74,6 +74,12 @@ def test_a_chain_of_triggers_goes_from_a_crawler_to_jobs_and_their_end(lake, glu
     assert run["TriggerName"] == "converted"
     [first] = runs(glue, "first")
     assert (first["TriggerName"], first["Timeout"]) == ("crawled", 7)
+    # Runs of jobs are predecessors, crawls are not. GetJobRun tells of them where it is asked to.
+    predecessors = [{"JobName": "first", "RunId": first["Id"]}]
+    assert (first["PredecessorRuns"], run["PredecessorRuns"]) == ([], predecessors)
+    own = {"JobName": "second", "RunId": run["Id"]}
+    assert glue.get_job_run(**own, PredecessorsIncluded=True)["JobRun"]["PredecessorRuns"] == predecessors
+    assert glue.get_job_run(**own)["JobRun"]["PredecessorRuns"] == []
     assert count(lake, "processed.second") == 2
 
 
@@ -220,6 +226,13 @@ def test_triggers_are_listed_changed_tagged_and_deleted(lake, glue):
     assert names == ["t0", "t1", "t2"]
     updated = glue.update_trigger(Name="t1", TriggerUpdate={"Actions": [{"JobName": "second"}], "Description": "changed"})["Trigger"]
     assert (updated["Actions"], updated["Description"], updated["Type"]) == ([{"JobName": "second"}], "changed", "ON_DEMAND")
+    # The definition is overwritten: what an update does not say is gone.
+    updated = glue.update_trigger(Name="t1", TriggerUpdate={"Actions": [{"JobName": "second"}]})["Trigger"]
+    assert "Description" not in updated and updated["Type"] == "ON_DEMAND"
+    with pytest.raises(glue.exceptions.InvalidInputException, match="at least one action"):
+        glue.update_trigger(Name="t1", TriggerUpdate={"Description": "nothing to do"})
+    with pytest.raises(glue.exceptions.InvalidInputException, match="keeps its name"):
+        glue.update_trigger(Name="t1", TriggerUpdate={"Name": "t8", "Actions": [{"JobName": "second"}]})
     assert [one["Name"] for one in glue.get_triggers(DependentJobName="first")["Triggers"]] == ["t0", "t2"]
     assert glue.list_triggers(Tags={"at": "2"})["TriggerNames"] == ["t2"]
     assert glue.get_tags(ResourceArn=arn("glue", "trigger/t0"))["Tags"] == {"at": "0"}
@@ -286,6 +299,20 @@ def test_what_a_workflow_cannot_start_is_an_errored_action(lake, glue):
     glue.delete_job(JobName="first")
     run = wait_workflow(glue, glue.start_workflow_run(Name="daily")["RunId"])
     assert (run["Statistics"]["ErroredActions"], run["Statistics"]["TotalActions"]) == (1, 1)
+
+
+def test_a_workflow_whose_job_is_deleted_while_it_runs_is_completed(lake, glue):
+    prepare(lake, "first", "second")
+    # Enough that the run is under way when its job is deleted, or has not begun.
+    lines = "".join(f"{at},{at}\n" for at in range(400_000))
+    lake.put("raw", "sales/2.csv", "id,amount\n" + lines)
+    lake.crawl("sales")
+    workflow_of_two(glue)
+    run_id = glue.start_workflow_run(Name="daily")["RunId"]
+    glue.delete_job(JobName="first")
+    run = wait_workflow(glue, run_id)
+    assert (run["Statistics"]["StoppedActions"], run["Statistics"]["TotalActions"]) == (1, 1)
+    assert glue.start_workflow_run(Name="daily")["RunId"] != run_id, "its one place is free"
 
 
 def test_workflows_are_refused_what_they_cannot_do(lake, glue):

@@ -106,7 +106,11 @@ async fn start_run(service: Glue, _: Context, input: StartJobRunInput) -> Result
 
 async fn get_run(service: Glue, _: Context, input: GetJobRunInput) -> Result<GetJobRunOutput, WireError> {
     let known = service.job_run(input.job_name, input.run_id).await.map_err(wire)?;
-    Ok(GetJobRunOutput { job_run: Some(run(&known)?) })
+    let mut shown = run(&known)?;
+    if !input.predecessors_included.unwrap_or(false) {
+        shown.predecessor_runs = Some(Vec::new());
+    }
+    Ok(GetJobRunOutput { job_run: Some(shown) })
 }
 
 async fn get_runs(service: Glue, _: Context, input: GetJobRunsInput) -> Result<GetJobRunsOutput, WireError> {
@@ -181,6 +185,7 @@ pub(super) fn run(known: &Run) -> Result<JobRun, WireError> {
     let is_metered = kind == Some(Kind::Etl) && (scales || is_flex);
     let ended_or_now = known.completed_ms.unwrap_or(known.modified_ms);
     let seconds = known.begun_ms.map_or(0, |begun| ((ended_or_now - begun).max(0) + 999) / 1000);
+    let kept: JobRun = recode(&members)?;
     Ok(JobRun {
         id: Some(known.id.clone()),
         attempt: Some(known.attempt),
@@ -192,11 +197,11 @@ pub(super) fn run(known: &Run) -> Result<JobRun, WireError> {
         job_run_state: JobRunState::from_text(known.state.as_str()),
         arguments: Some(known.arguments.clone()),
         error_message: known.message.clone(),
-        predecessor_runs: Some(Vec::new()),
+        predecessor_runs: Some(kept.predecessor_runs.unwrap_or_default()),
         execution_time: i32::try_from(seconds).ok(),
         log_group_name: Some(group.into()),
         max_capacity: kind.map(|_| capacity(&known.spec)),
         dpu_seconds: is_metered.then(|| capacity(&known.spec) * seconds as f64),
-        ..recode(&members)?
+        ..kept
     })
 }

@@ -3,7 +3,6 @@
 use super::crawlers::{page, recode};
 use super::error::wire;
 use crate::router::{Context, Router};
-use millpond_services::glue::trigger::spec::{Action as Start, EventBatching, Predicate as Wait};
 use millpond_services::glue::trigger::{NewTrigger, Trigger as Known, TriggerSpec, Wanted};
 use millpond_services::glue::{Glue, GlueError};
 use millpond_wire::WireError;
@@ -36,22 +35,11 @@ async fn create(service: Glue, _: Context, mut input: CreateTriggerInput) -> Res
 }
 
 async fn update(service: Glue, _: Context, input: UpdateTriggerInput) -> Result<UpdateTriggerOutput, WireError> {
-    let change = input.trigger_update;
-    if change.name.as_ref().is_some_and(|name| *name != input.name) {
+    if input.trigger_update.name.as_ref().is_some_and(|name| *name != input.name) {
         return Err(wire(GlueError::InvalidInput("TriggerUpdate.Name is reserved: a trigger keeps its name.".into())));
     }
-    let predicate: Option<Wait> = change.predicate.as_ref().map(recode).transpose()?;
-    let actions: Option<Vec<Start>> = change.actions.as_ref().map(recode).transpose()?;
-    let batching: Option<EventBatching> = change.event_batching_condition.as_ref().map(recode).transpose()?;
-    let (description, schedule) = (change.description, change.schedule);
-    let updated = service.update_trigger(input.name, move |spec| {
-        spec.description = description.or(spec.description.take());
-        spec.schedule = schedule.or(spec.schedule.take());
-        spec.predicate = predicate.or(spec.predicate.take());
-        spec.actions = actions.unwrap_or_else(|| std::mem::take(&mut spec.actions));
-        spec.event_batching_condition = batching.or(spec.event_batching_condition);
-    });
-    Ok(UpdateTriggerOutput { trigger: Some(trigger(&updated.await.map_err(wire)?)?) })
+    let updated = service.update_trigger(input.name, recode(&input.trigger_update)?).await.map_err(wire)?;
+    Ok(UpdateTriggerOutput { trigger: Some(trigger(&updated)?) })
 }
 
 async fn get(service: Glue, _: Context, input: GetTriggerInput) -> Result<GetTriggerOutput, WireError> {

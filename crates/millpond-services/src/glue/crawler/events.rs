@@ -37,7 +37,7 @@ pub fn started(tx: &Tx<'_>, place: &Place, crawl: &Crawl) -> Result<(), StoreErr
 /// A crawl has ended: the triggers that waited for it.
 fn told(tx: &Tx<'_>, place: &Place, crawl: &Crawl, state: CrawlState) -> Result<(), StoreError> {
     let node = format!("crawler/{}", crawl.crawler);
-    fire::told(tx, place, fire::Ended { node: &node, id: &crawl.id, state: workflow::crawl_state(state) })
+    fire::told(tx, place, fire::Ended { node: &node, id: &crawl.id, run: &crawl.id, state: workflow::crawl_state(state) })
 }
 
 /// A crawl succeeded; `warning` says what it could not take in.

@@ -5,8 +5,8 @@ use super::{events, logging, run_task};
 use millpond_core::arn::Place;
 use millpond_store::{StoreError, Tx};
 
-/// Ends a run, in the transaction that holds its result. One that failed and may be tried again gets its next attempt; runs of the job that wait get
-/// their task.
+/// Ends a run, in the transaction that holds its result, unless somebody else has: who stopped it before it began, or deleted its job. One that failed and
+/// may be tried again gets its next attempt; runs of the job that wait get their task.
 pub(super) fn end(
     tx: &Tx<'_>,
     place: &Place,
@@ -15,13 +15,23 @@ pub(super) fn end(
     message: Option<&str>,
     stats: &RunStats,
 ) -> Result<(), StoreError> {
-    rows::end_run(tx, &run.id, state, message, stats)?;
-    logging::ended(tx, run, state, message, stats)?;
-    events::ended(tx, place, run, state, message, stats)?;
-    if run.is_retried(state) {
-        retry(tx, run)?;
+    if rows::end_run(tx, &run.id, state, message, stats)? {
+        logging::ended(tx, run, state, message, stats)?;
+        events::ended(tx, place, run, state, message, stats)?;
+        if run.is_retried(state) {
+            retry(tx, run)?;
+        }
     }
     follow_up(tx, &run.job)
+}
+
+/// Ends a run whose row went with its job.
+pub(super) fn end_with_job(tx: &Tx<'_>, place: &Place, run: &JobRun) -> Result<(), StoreError> {
+    let (state, message) = (RunState::Stopped, Some("its job was deleted"));
+    if run.begun_ms.is_some() {
+        logging::ended(tx, run, state, message, &run.stats)?;
+    }
+    events::ended(tx, place, run, state, message, &run.stats)
 }
 
 /// Adds the next attempt of a run that failed.

@@ -42,7 +42,8 @@ pub fn ended(
     if run.is_retried(state) {
         return Ok(());
     }
-    fire::told(tx, place, fire::Ended { node: &format!("job/{}", run.job), id: run.first_id(), state: state.as_str() })
+    let node = format!("job/{}", run.job);
+    fire::told(tx, place, fire::Ended { node: &node, id: run.first_id(), run: &run.id, state: state.as_str() })
 }
 
 /// A run has not ended when its owner wanted to be told (`NotifyDelayAfter`).

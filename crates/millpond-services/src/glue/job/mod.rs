@@ -22,6 +22,7 @@ pub use spec::{Arguments, ConvertArguments, JobSpec};
 
 use super::crawler::page::{self, Page};
 use super::tags::{self, Tags};
+use super::trigger::fire::Predecessor;
 use super::{Glue, GlueError};
 use crate::lake::ledger::{self, Listed};
 use millpond_core::arn::Place;
@@ -109,7 +110,7 @@ pub fn deliver_to_job(tx: &Tx<'_>, name: &str, arguments: Arguments) -> Result<S
     Ok(add_run(tx, &job, arguments, state)?.id)
 }
 
-/// Starts a run for a trigger. While as many run as may, it waits. Answers its id.
+/// Starts a run for a trigger, which fired because of its `predecessors`. While as many run as may, it waits. Answers its id.
 ///
 /// # Errors
 /// `EntityNotFound` where there is no such job; `InvalidInput` where it cannot run here.
@@ -119,12 +120,14 @@ pub(super) fn start_triggered(
     arguments: Arguments,
     timeout: Option<i32>,
     trigger: &str,
+    predecessors: &[Predecessor],
 ) -> Result<String, GlueError> {
     let mut job = found(tx, name)?;
     check_runs(&job, &arguments)?;
     job.spec.timeout = timeout.or(job.spec.timeout);
-    // Shown with the run, as a member of its own copy of the definition.
+    // Shown with the run, as members of its own copy of the definition.
     job.spec.kept.insert("TriggerName".into(), trigger.into());
+    job.spec.kept.insert("PredecessorRuns".into(), json!(predecessors));
     let full = rows::open_runs(tx, name)?.len() >= job.spec.execution_property.max_concurrent_runs as usize;
     let state = if full { RunState::Waiting } else { RunState::Starting };
     Ok(add_run(tx, &job, arguments, state)?.id)
@@ -240,15 +243,17 @@ impl Glue {
         updated.await
     }
 
-    /// `DeleteJob`. Answers also where there was none, as Glue does. Runs under way end without a result.
+    /// `DeleteJob`. Answers also where there was none, as Glue does. Runs under way are stopped, and go with it.
     pub async fn delete_job(&self, name: String) -> Result<String, GlueError> {
-        let arn = self.job_arn(&name);
+        let (arn, place) = (self.job_arn(&name), self.lake.place.clone());
         let deleted = self.lake.store.write(move |tx| {
             let open = rows::open_runs(tx, &name)?;
             tags::forget(tx, &arn)?;
             cancel_tasks(tx, &name)?;
             open.iter().try_for_each(|run| cancel_tasks(tx, &run.id))?;
             rows::delete(tx, &name)?;
+            // The job is gone before its runs end: a trigger that hears of their end cannot start it again.
+            open.iter().try_for_each(|run| ending::end_with_job(tx, &place, run))?;
             Ok::<_, GlueError>((name, open))
         });
         let (name, open) = deleted.await?;

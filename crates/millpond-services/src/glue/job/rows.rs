@@ -329,12 +329,12 @@ pub fn set_run_state(tx: &Tx<'_>, id: &str, state: RunState) -> Result<(), Store
     Ok(())
 }
 
-/// Ends a run.
-pub fn end_run(tx: &Tx<'_>, id: &str, state: RunState, message: Option<&str>, stats: &RunStats) -> Result<(), StoreError> {
+/// Ends a run; `false` where there is none of this id that has not ended.
+pub fn end_run(tx: &Tx<'_>, id: &str, state: RunState, message: Option<&str>, stats: &RunStats) -> Result<bool, StoreError> {
     let update = "UPDATE job_run SET state = ?2, modified_ms = ?3, completed_ms = ?3, message = ?4, stats = ?5
                   WHERE id = ?1 AND completed_ms IS NULL";
-    tx.prepare_cached(update)?.execute(params![id, state.as_str(), tx.now_ms(), message, serde_json::to_string(stats)?])?;
-    Ok(())
+    let values = params![id, state.as_str(), tx.now_ms(), message, serde_json::to_string(stats)?];
+    Ok(tx.prepare_cached(update)?.execute(values)? > 0)
 }
 
 /// How far a job has read a source.

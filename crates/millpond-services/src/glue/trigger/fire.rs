@@ -11,6 +11,7 @@ use millpond_core::arn::Place;
 use millpond_core::env::EnvExt;
 use millpond_store::task::NewTask;
 use millpond_store::{StoreError, Tx};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// Tasks that start what a trigger could not start when it fired, because it was not there or was busy.
@@ -23,19 +24,37 @@ pub(in crate::glue) struct Ended<'a> {
     pub node: &'a str,
     /// Of the job's run (without the number of its attempt) or of the crawl.
     pub id: &'a str,
+    /// Of the job's run, with the number of its last attempt, or of the crawl.
+    pub run: &'a str,
     /// As conditions name it.
     pub state: &'a str,
 }
 
+/// A job's run whose end made a conditional trigger fire: a member of `JobRun.PredecessorRuns`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(in crate::glue) struct Predecessor {
+    /// Whose run.
+    pub job_name: String,
+    /// Of its last attempt.
+    pub run_id: String,
+}
+
 /// Starts all that a trigger names. Outside of workflows, what cannot be started becomes a task that tries again; in a run of a workflow it is an
 /// action of that run that went wrong.
-pub(in crate::glue) fn fire(tx: &Tx<'_>, place: &Place, trigger: &Trigger, workflow_run: &str) -> Result<(), StoreError> {
+pub(in crate::glue) fn fire(
+    tx: &Tx<'_>,
+    place: &Place,
+    trigger: &Trigger,
+    workflow_run: &str,
+    predecessors: &[Predecessor],
+) -> Result<(), StoreError> {
     for (at, action) in trigger.spec.actions.iter().enumerate() {
-        match start(tx, place, trigger, action, workflow_run) {
+        match start(tx, place, trigger, action, workflow_run, predecessors) {
             Ok(()) => {}
             Err(GlueError::Store(error)) => return Err(error),
             Err(_) if workflow_run.is_empty() => {
-                let payload = json!({ "trigger": trigger.name, "action": at });
+                let payload = json!({ "trigger": trigger.name, "action": at, "predecessors": predecessors });
                 tx.enqueue(&NewTask::new(ACTION, payload))?;
             }
             Err(error) => rows::add_started(
@@ -55,7 +74,14 @@ pub(in crate::glue) fn fire(tx: &Tx<'_>, place: &Place, trigger: &Trigger, workf
 }
 
 /// Starts one thing.
-pub(super) fn start(tx: &Tx<'_>, place: &Place, trigger: &Trigger, action: &Action, workflow_run: &str) -> Result<(), GlueError> {
+fn start(
+    tx: &Tx<'_>,
+    place: &Place,
+    trigger: &Trigger,
+    action: &Action,
+    workflow_run: &str,
+    predecessors: &[Predecessor],
+) -> Result<(), GlueError> {
     let node = action.node()?;
     let id = match (&action.job_name, &action.crawler_name) {
         (Some(name), _) => {
@@ -64,7 +90,7 @@ pub(super) fn start(tx: &Tx<'_>, place: &Place, trigger: &Trigger, action: &Acti
                 arguments.insert("--WORKFLOW_NAME".into(), workflow.clone());
                 arguments.insert("--WORKFLOW_RUN_ID".into(), workflow_run.to_owned());
             }
-            job::start_triggered(tx, name, arguments, action.timeout, &trigger.name)?
+            job::start_triggered(tx, name, arguments, action.timeout, &trigger.name, predecessors)?
         }
         (None, name) => crawler::start(tx, place, name.as_deref().unwrap_or_default())?.id,
     };
@@ -85,12 +111,13 @@ pub(in crate::glue) fn told(tx: &Tx<'_>, place: &Place, ended: Ended<'_>) -> Res
     rows::end_started(tx, &started, ended.state)?;
     let run = started.workflow_run.as_str();
     if run.is_empty() || workflow::goes_on(tx, run)? {
+        rows::unmeet(tx, run, ended.node, ended.state)?;
         for (name, condition) in rows::waiting(tx, ended.node, ended.state)? {
             let Some(trigger) = rows::trigger(tx, &name)?.filter(|trigger| trigger.state == TriggerState::Activated) else {
                 continue;
             };
             if belongs(tx, &trigger, run)? {
-                hear(tx, place, &trigger, run, condition)?;
+                hear(tx, place, &trigger, run, condition, ended.run)?;
             }
         }
     }
@@ -106,20 +133,35 @@ fn belongs(tx: &Tx<'_>, trigger: &Trigger, run: &str) -> Result<bool, StoreError
     }
 }
 
-fn hear(tx: &Tx<'_>, place: &Place, trigger: &Trigger, run: &str, condition: i64) -> Result<(), StoreError> {
-    let met = rows::meet(tx, &trigger.name, run, condition)?;
+/// A condition of a trigger came true by the end of `ended`, inside of the workflow's run `run` (or, where that is empty, of none).
+fn hear(tx: &Tx<'_>, place: &Place, trigger: &Trigger, run: &str, condition: i64, ended: &str) -> Result<(), StoreError> {
+    let met = rows::meet(tx, &trigger.name, run, condition, ended)?;
     if trigger.spec.any() || met >= trigger.spec.conditions().len() {
-        rows::consume(tx, &trigger.name, run)?;
-        fire(tx, place, trigger, run)?;
+        let met = rows::consume(tx, &trigger.name, run)?;
+        fire(tx, place, trigger, run, &predecessors(trigger, met))?;
     }
     Ok(())
 }
 
+/// The runs of jobs, each once, by which the conditions of a trigger came true.
+fn predecessors(trigger: &Trigger, met: Vec<(i64, String)>) -> Vec<Predecessor> {
+    let mut found: Vec<Predecessor> = Vec::new();
+    for (condition, run_id) in met {
+        let condition = usize::try_from(condition).ok().and_then(|at| trigger.spec.conditions().get(at));
+        let Some(job_name) = condition.and_then(|one| one.job_name.clone()) else { continue };
+        let predecessor = Predecessor { job_name, run_id };
+        if !found.contains(&predecessor) {
+            found.push(predecessor);
+        }
+    }
+    found
+}
+
 /// Tries a trigger's action again. Whoever deleted the trigger meanwhile wants nothing of it.
-pub(super) fn again(tx: &Tx<'_>, place: &Place, trigger: &str, at: usize) -> Result<(), Failure> {
+pub(super) fn again(tx: &Tx<'_>, place: &Place, trigger: &str, at: usize, predecessors: &[Predecessor]) -> Result<(), Failure> {
     let Some(trigger) = rows::trigger(tx, trigger)? else { return Ok(()) };
     let Some(action) = trigger.spec.actions.get(at) else { return Ok(()) };
-    start(tx, place, &trigger, action, "").map_err(|error| {
+    start(tx, place, &trigger, action, "", predecessors).map_err(|error| {
         let text = format!("trigger {}: {error}", trigger.name);
         match error {
             GlueError::CrawlerRunning(_) | GlueError::ConcurrentRunsExceeded(_) | GlueError::Store(_) => Failure::transient(text),

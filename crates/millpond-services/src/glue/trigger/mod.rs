@@ -122,17 +122,11 @@ impl Glue {
         made.await
     }
 
-    /// `UpdateTrigger`: what `change` has replaces the trigger's own. Its type stays.
-    pub async fn update_trigger(
-        &self,
-        name: String,
-        change: impl FnOnce(&mut TriggerSpec) + Send + 'static,
-    ) -> Result<Trigger, GlueError> {
+    /// `UpdateTrigger`: the whole definition is replaced, as the API says ("Triggers", `TriggerUpdate`), but for its type, which stays.
+    pub async fn update_trigger(&self, name: String, spec: TriggerSpec) -> Result<Trigger, GlueError> {
         let updated = self.lake.store.write(move |tx| {
             let mut trigger = found(tx, &name)?;
-            let kind = trigger.spec.r#type;
-            change(&mut trigger.spec);
-            trigger.spec.r#type = kind;
+            trigger.spec = TriggerSpec { r#type: trigger.spec.r#type, ..spec };
             trigger.spec.check(trigger.workflow.is_some())?;
             check_nodes(tx, &trigger.spec)?;
             put(tx, &trigger)?;
@@ -201,7 +195,7 @@ impl Glue {
                 (TriggerKind::OnDemand, None) => {
                     // Who asks is told at once of what is not there.
                     check_nodes(tx, &trigger.spec)?;
-                    fire::fire(tx, &place, &trigger, "")?;
+                    fire::fire(tx, &place, &trigger, "", &[])?;
                 }
                 _ => {
                     trigger.state = TriggerState::Activated;
@@ -251,7 +245,7 @@ impl Handler for ScheduleHandler {
             };
             plan(tx, &trigger)?;
             match &trigger.workflow {
-                None => fire::fire(tx, &place, &trigger, ""),
+                None => fire::fire(tx, &place, &trigger, "", &[]),
                 Some(workflow) => match workflow::start(tx, &place, workflow, Tags::new()) {
                     Ok(_) => Ok(()),
                     Err(GlueError::Store(error)) => Err(error),
@@ -282,9 +276,14 @@ impl Handler for ActionHandler {
         let done = lake.store.write(move |tx| {
             let trigger = task.payload["trigger"].as_str().unwrap_or_default();
             let at = task.payload["action"].as_u64().unwrap_or_default() as usize;
-            fire::again(tx, &place, trigger, at)?;
+            let predecessors: Vec<fire::Predecessor> =
+                serde_json::from_value(task.payload["predecessors"].clone()).unwrap_or_default();
+            fire::again(tx, &place, trigger, at, &predecessors)?;
             Ok::<_, Failure>(tx.finish_task(&task)?)
         });
         done.await
     }
 }
+
+#[cfg(test)]
+mod tests;

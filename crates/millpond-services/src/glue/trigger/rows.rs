@@ -5,7 +5,8 @@ use millpond_store::{Component, StoreError, Tx};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// The tables of triggers and workflows.
-pub const COMPONENT: Component = Component { name: "triggers", migrations: &[include_str!("schema.sql")] };
+pub const COMPONENT: Component =
+    Component { name: "triggers", migrations: &[include_str!("schema.sql"), include_str!("schema_2.sql")] };
 
 /// A trigger.
 #[derive(Debug, Clone, PartialEq)]
@@ -152,19 +153,32 @@ pub fn waiting(connection: &Connection, node: &str, state: &str) -> Result<Vec<(
     Ok(statement.query_map([node, state], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
 }
 
-/// Records that a condition came true. Answers how many of the trigger's have, since it fired last.
-pub fn meet(tx: &Tx<'_>, trigger: &str, workflow_run: &str, condition: i64) -> Result<usize, StoreError> {
-    let insert = "INSERT INTO glue_trigger_met (trigger_name, workflow_run, condition) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
-    tx.prepare_cached(insert)?.execute(params![trigger, workflow_run, condition])?;
+/// A node has ended in a state: conditions that wait for it to end in another one do not hold any more.
+pub fn unmeet(tx: &Tx<'_>, workflow_run: &str, node: &str, state: &str) -> Result<(), StoreError> {
+    let delete = "DELETE FROM glue_trigger_met WHERE (trigger_name, workflow_run, condition) IN
+                  (SELECT trigger_name, ?1, condition FROM glue_trigger_watch WHERE watched = ?2 AND state <> ?3)";
+    tx.prepare_cached(delete)?.execute([workflow_run, node, state])?;
+    Ok(())
+}
+
+/// Records that a condition came true by the end of the run or crawl `ended`. Answers how many of the trigger's have, since it fired last.
+pub fn meet(tx: &Tx<'_>, trigger: &str, workflow_run: &str, condition: i64, ended: &str) -> Result<usize, StoreError> {
+    let insert = "INSERT INTO glue_trigger_met (trigger_name, workflow_run, condition, ended) VALUES (?1, ?2, ?3, ?4)
+                  ON CONFLICT (trigger_name, workflow_run, condition) DO UPDATE SET ended = ?4";
+    tx.prepare_cached(insert)?.execute(params![trigger, workflow_run, condition, ended])?;
     let count = "SELECT count(*) FROM glue_trigger_met WHERE trigger_name = ? AND workflow_run = ?";
     Ok(tx.prepare_cached(count)?.query_row([trigger, workflow_run], |row| row.get::<_, i64>(0))? as usize)
 }
 
-/// A trigger has fired: its conditions have to come true again.
-pub fn consume(tx: &Tx<'_>, trigger: &str, workflow_run: &str) -> Result<(), StoreError> {
+/// A trigger fires: its conditions have to come true again. Answers those that had, in their order, each with the run or crawl by whose end it did.
+pub fn consume(tx: &Tx<'_>, trigger: &str, workflow_run: &str) -> Result<Vec<(i64, String)>, StoreError> {
+    // What came true before a lake was told of runs has none.
+    let select = "SELECT condition, ended FROM glue_trigger_met WHERE trigger_name = ? AND workflow_run = ? AND ended <> '' ORDER BY condition";
+    let mut statement = tx.prepare_cached(select)?;
+    let met = statement.query_map([trigger, workflow_run], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
     let delete = "DELETE FROM glue_trigger_met WHERE trigger_name = ? AND workflow_run = ?";
     tx.prepare_cached(delete)?.execute([trigger, workflow_run])?;
-    Ok(())
+    Ok(met)
 }
 
 /// A run of a workflow has ended: nothing waits in it any more.

@@ -145,14 +145,16 @@ pub(super) fn start(tx: &Tx<'_>, place: &Place, name: &str, properties: Tags) ->
         let text = format!("Workflow {name} has no starting trigger: create one of type ON_DEMAND, SCHEDULED or EVENT for it.");
         return Err(GlueError::InvalidInput(text));
     };
-    if workflow.spec.max_concurrent_runs.is_some_and(|most| rows::open_runs(tx, name).is_ok_and(|open| open >= i64::from(most))) {
+    if let Some(most) = workflow.spec.max_concurrent_runs
+        && rows::open_runs(tx, name)? >= i64::from(most)
+    {
         return Err(GlueError::ConcurrentRunsExceeded(format!("Concurrent runs exceeded for workflow {name}")));
     }
     let mut all = workflow.spec.default_run_properties;
     all.extend(properties);
     check_properties(&all)?;
     let id = rows::add_run(tx, name, &all)?;
-    fire::fire(tx, place, &start, &id)?;
+    fire::fire(tx, place, &start, &id, &[])?;
     settle(tx, &id)?;
     Ok(id)
 }

@@ -1,7 +1,7 @@
 //! The end of a run that worked: one transaction.
 
 use super::select::Selection;
-use super::{RunError, ending, events, logging};
+use super::{RunError, ending};
 use crate::glue::job::rows::{self, Bookmark, JobRun, RunState, RunStats};
 use crate::glue::job::spec::ConvertArguments;
 use crate::lake::catalog::{self, Archive};
@@ -38,7 +38,7 @@ pub(super) struct Work {
 /// [`RunError::Transient`] where something that the run was based on has changed since; nothing of it remains then.
 pub(super) fn commit(tx: &Tx<'_>, work: Work) -> Result<(), RunError> {
     tx.finish_task(&work.task)?;
-    let Some(run) = rows::run(tx, &work.run.id)? else { return Ok(()) };
+    let Some(run) = rows::run(tx, &work.run.id)?.filter(|run| !run.state.has_ended()) else { return Ok(()) };
     if run.state == RunState::Stopping {
         return Err(RunError::Stopped);
     }
@@ -67,13 +67,10 @@ pub(super) fn commit(tx: &Tx<'_>, work: Work) -> Result<(), RunError> {
         count(&mut stats, outcome, &entries);
         message = describe(&stats, &entries, work.selected.outside).or(message);
     }
-    rows::end_run(tx, &work.run.id, RunState::Succeeded, message.as_deref(), &stats)?;
-    logging::ended(tx, &work.run, RunState::Succeeded, message.as_deref(), &stats)?;
-    events::ended(tx, &work.place, &work.run, RunState::Succeeded, message.as_deref(), &stats)?;
     if work.selected.more {
         go_on(tx, &work.run)?;
     }
-    Ok(ending::follow_up(tx, &work.run.job)?)
+    Ok(ending::end(tx, &work.place, &work.run, RunState::Succeeded, message.as_deref(), &stats)?)
 }
 
 /// Adds the run that takes what a run left.

@@ -17,7 +17,7 @@ mod select;
 use super::rows::{self, JobRun, RunState, RunStats};
 use super::spec::{Arguments, ConvertArguments};
 use super::timeout::deadline;
-use super::{RUN, ending, events, logging};
+use super::{RUN, ending, run_task};
 use crate::glue::{Glue, GlueError};
 use crate::lake::Lake;
 use crate::runtime::{Failure, Handler};
@@ -141,15 +141,29 @@ impl Handler for JobRunHandler {
     }
 }
 
-/// The run that a task is about: that of its payload; else of its job's that have not ended the one that a former worker left, or the oldest.
+/// The run that a task is about: that of its payload; else, of those that have the task's key, the one that a former worker left, or the oldest. A run that
+/// waits for others is none of them: it gets another task when one of those ends.
 pub(super) fn find(connection: &rusqlite::Connection, task: &Task) -> Result<Option<JobRun>, StoreError> {
-    if let Some(id) = task.payload.get("run").and_then(|run| run.as_str()) {
-        return Ok(rows::run(connection, id)?.filter(|run| !run.state.has_ended()));
-    }
-    let job = task.payload.get("job").and_then(|job| job.as_str()).unwrap_or_default();
-    let mut open = rows::open_runs(connection, job)?;
-    let left = open.iter().position(|run| matches!(run.state, RunState::Running | RunState::Stopping));
-    Ok(if open.is_empty() { None } else { Some(open.swap_remove(left.unwrap_or(0))) })
+    let named = |member: &str| task.payload.get(member).and_then(|name| name.as_str());
+    let open = rows::open_runs(connection, named("job").unwrap_or_default())?;
+    let is_of_task = |run: &JobRun| match named("run") {
+        Some(id) => run.id == id,
+        None => {
+            // The runs of one job need not share a key: each has its own copy of the definition, and its own arguments.
+            let own = run_task(run);
+            (own.kind, &own.key) == (task.kind.as_str(), &task.key)
+        }
+    };
+    let mine: Vec<&JobRun> = open.iter().filter(|run| is_of_task(run) && !waits_for_others(run, &open)).collect();
+    let left = mine.iter().find(|run| matches!(run.state, RunState::Running | RunState::Stopping));
+    Ok(left.or(mine.first()).map(|run| (*run).clone()))
+}
+
+/// Whether a run waits while as many of its job run as may; `open` are those of its job that have not ended.
+fn waits_for_others(run: &JobRun, open: &[JobRun]) -> bool {
+    let goes_first = |other: &&JobRun| other.id != run.id && (other.state != RunState::Waiting || other.seq < run.seq);
+    let most = run.spec.execution_property.max_concurrent_runs.max(1) as usize;
+    run.state == RunState::Waiting && open.iter().filter(goes_first).count() >= most
 }
 
 /// Marks the run as begun. `None`: there is none left to do, and the task is done.
@@ -281,3 +295,6 @@ pub fn arguments_of(input: &str) -> Arguments {
     };
     members.into_iter().map(argument).collect::<Option<Arguments>>().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

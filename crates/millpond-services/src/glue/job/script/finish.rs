@@ -9,6 +9,7 @@ use super::tables::TableChange;
 use super::{Failed, bookmarks, temporary};
 use crate::glue::job::ending;
 use crate::glue::job::rows::{self as jobs, JobRun, RunState, RunStats};
+use crate::glue::job::spec::ITEMS;
 use crate::glue::job::timeout::load_within;
 use crate::lake::items::{ItemLoad, Loaded, Loaders};
 use crate::lake::objects::{self, Cause, Object, split_uri};
@@ -65,11 +66,12 @@ pub(super) async fn finish(
         loaded.rows += done.rows;
         loaded.created += done.created;
         loaded.replaced += done.replaced;
+        loaded.duplicates += done.duplicates;
     }
     if stop.is_cancelled() {
         return Err(Failed::Stopped);
     }
-    let items = loaded.rows;
+    let items = loaded.created + loaded.replaced;
     let tables = loads.iter().map(|load| load.table.clone()).collect::<BTreeSet<_>>();
     let work =
         Work { place: lake.place.clone(), task: task.clone(), run: run.clone(), script: script.clone(), loads, loaded, written };
@@ -127,7 +129,7 @@ struct Work {
 fn commit(tx: &Tx<'_>, work: Work) -> Result<(), Failed> {
     tx.finish_task(&work.task)?;
     let id = &work.run.id;
-    let Some(run) = jobs::run(tx, id)? else {
+    let Some(run) = jobs::run(tx, id)?.filter(|run| !run.state.has_ended()) else {
         // The job was deleted meanwhile.
         staging::discard(tx, id)?;
         return Ok(rows::remove(tx, id)?);
@@ -135,9 +137,7 @@ fn commit(tx: &Tx<'_>, work: Work) -> Result<(), Failed> {
     if run.state == RunState::Stopping {
         return Err(Failed::Stopped);
     }
-    let elapsed_ms = work.run.begun_ms.map_or(0, |begun| (tx.now_ms() - begun).max(0)) as u64;
-    let mut stats = RunStats { elapsed_ms, rows_out: work.loaded.rows, rows_in: work.loaded.rows, ..RunStats::default() };
-    stats.target = work.loads.iter().map(|load| load.table.as_str()).collect::<Vec<_>>().join(", ");
+    let mut stats = stats(&work, tx.now_ms());
     remove_loaded(tx, &work)?;
     for change in rows::steps::<TableChange>(tx, id, "table")? {
         stats.partitions_created += change.apply(tx, &work.place, &work.run.job, id)?;
@@ -149,6 +149,21 @@ fn commit(tx: &Tx<'_>, work: Work) -> Result<(), Failed> {
     ending::end(tx, &work.place, &work.run, RunState::Succeeded, None, &stats)?;
     rows::remove(tx, id)?;
     Ok(temporary::tidy(tx, &work.place)?)
+}
+
+/// What the loads did.
+fn stats(work: &Work, now_ms: i64) -> RunStats {
+    let Loaded { rows, created, replaced, duplicates } = work.loaded;
+    let targets: BTreeSet<String> = work.loads.iter().map(|load| format!("{ITEMS}{}", load.table)).collect();
+    RunStats {
+        rows_in: rows,
+        rows_out: created + replaced,
+        duplicates,
+        items_replaced: replaced,
+        target: targets.into_iter().collect::<Vec<_>>().join(", "),
+        elapsed_ms: work.run.begun_ms.map_or(0, |begun| (now_ms - begun).max(0)) as u64,
+        ..RunStats::default()
+    }
 }
 
 /// The files of loads were only for them.
@@ -169,4 +184,74 @@ fn remove_loaded(tx: &Tx<'_>, work: &Work) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::{Phase, Step};
+    use super::*;
+    use crate::glue::job::RUN;
+    use crate::glue::job::testing::Pond;
+    use crate::lake::items::{ItemLoader, ItemShape, ItemTable, LoadError};
+    use async_trait::async_trait;
+    use millpond_engine::rows::RowCheck;
+    use millpond_store::StoreError;
+    use std::sync::Arc;
+
+    /// Of whatever rows: five, of which two have the keys of others and one that of an item.
+    #[derive(Debug)]
+    struct Five;
+
+    #[async_trait]
+    impl ItemLoader for Five {
+        async fn table(&self, _: &str) -> Result<Option<ItemTable>, LoadError> {
+            Ok(None)
+        }
+
+        async fn check(&self, _: &str, _: &ItemShape) -> Result<Arc<dyn RowCheck>, LoadError> {
+            Err(LoadError::Stopped)
+        }
+
+        async fn load(&self, _: &ItemLoad, _: &CancellationToken) -> Result<Loaded, LoadError> {
+            Ok(Loaded { rows: 5, created: 2, replaced: 1, duplicates: 2 })
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn rows_whose_place_others_took_are_told_as_duplicates() {
+        let pond = Pond::new().await;
+        pond.glue.loaders().install(Arc::new(Five));
+        pond.put(&[("s3://raw/a/1.csv", b"id\n1\n"), ("s3://raw/items/1.parquet", b"x"), ("s3://raw/more/1.parquet", b"x")]).await;
+        // The run and its task are as those of a script would be.
+        let id = pond.start("a", &[]).await;
+        let task = pond.lake.store.write(|tx| tx.lease_tasks(RUN, 1)).await.unwrap().remove(0);
+        let run = pond.glue.job_run("j".into(), id.clone()).await.unwrap();
+        let script = ScriptRun {
+            run: id.clone(),
+            job: "j".into(),
+            phase: Phase::Ended,
+            output: Output::AsWritten,
+            bookmark: "job-bookmark-disable".into(),
+            engine: "none".into(),
+            committed: false,
+            failure: None,
+            opened_seq: 0,
+        };
+        let opened = script.clone();
+        let open = pond.lake.store.write(move |tx| {
+            rows::insert(tx, &opened)?;
+            for prefix in ["s3://raw/items", "s3://raw/more"] {
+                let load = ItemsToLoad { table: "orders".into(), prefix: prefix.into(), ..ItemsToLoad::default() };
+                rows::put_step(tx, &opened.run, &Step::new("load", &load, 0)?)?;
+            }
+            Ok::<_, StoreError>(())
+        });
+        open.await.unwrap();
+        let deadline = Instant::now() + std::time::Duration::from_secs(60);
+        finish(&pond.lake, pond.glue.loaders(), &task, &run, &script, deadline, &CancellationToken::new()).await.unwrap();
+        let done = pond.glue.job_run("j".into(), id).await.unwrap();
+        let stats = done.stats;
+        assert_eq!((done.state, stats.rows_in, stats.rows_out), (RunState::Succeeded, 10, 6));
+        assert_eq!((stats.items_replaced, stats.duplicates, stats.target.as_str()), (2, 4, "dynamodb:orders"));
+    }
 }

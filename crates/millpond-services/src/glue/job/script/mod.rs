@@ -195,8 +195,7 @@ impl Handler for ScriptHandler {
         let id = run.id.clone();
         let look = move |connection: &Connection| {
             let run = jobs::run(connection, &id)?.filter(|run| !run.state.has_ended());
-            let waits = run.as_ref().map_or(Ok(false), |run| waits_for_others(connection, run))?;
-            Ok::<_, StoreError>((run.filter(|_| !waits), rows::find(connection, &id)?))
+            Ok::<_, StoreError>((run, rows::find(connection, &id)?))
         };
         let (row, script) = lake.store.read(look).await?;
         let Some(run) = row else { return Ok(()) };
@@ -241,16 +240,6 @@ impl Handler for ScriptHandler {
     }
 }
 
-/// Whether a run waits while as many of its job run as may. It gets another task when one of them ends.
-fn waits_for_others(connection: &Connection, run: &JobRun) -> Result<bool, StoreError> {
-    if run.state != RunState::Waiting {
-        return Ok(false);
-    }
-    let open = jobs::open_runs(connection, &run.job)?;
-    let others = open.iter().filter(|other| other.id != run.id && (other.state != RunState::Waiting || other.seq < run.seq));
-    Ok(others.count() >= run.spec.execution_property.max_concurrent_runs.max(1) as usize)
-}
-
 impl Glue {
     /// Drops what a former process left of runs that are not there any more, or have ended. Called before any run can begin.
     ///
@@ -279,11 +268,8 @@ async fn end(lake: &Lake, task: Option<&Task>, id: String, state: RunState, reas
         staging::discard(tx, &id)?;
         rows::remove(tx, &id)?;
         temporary::tidy(tx, &place)?;
-        // The job may be gone, and one that has not begun has been ended by who stopped it.
+        // The job may be gone.
         let Some(run) = jobs::run(tx, &id)? else { return Ok(()) };
-        if run.state.has_ended() {
-            return ending::follow_up(tx, &run.job);
-        }
         let elapsed_ms = run.begun_ms.map_or(0, |begun| (tx.now_ms() - begun).max(0)) as u64;
         let stats = RunStats { elapsed_ms, ..run.stats.clone() };
         ending::end(tx, &place, &run, state, reason.as_deref(), &stats)
