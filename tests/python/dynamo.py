@@ -1,9 +1,13 @@
 """Tables of items for tests."""
 
 import itertools
+import json
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
+from botocore.httpsession import URLLib3Session
 
 _names = itertools.count()
 
@@ -31,6 +35,17 @@ def index(name, hash_key, range_key=None, projection="ALL", attributes=None):
         keys.append({"AttributeName": range_key, "KeyType": "RANGE"})
     projected = {"ProjectionType": projection, **({"NonKeyAttributes": attributes} if attributes else {})}
     return {"IndexName": name, "KeySchema": keys, "Projection": projected}
+
+
+def sent(lake, operation, body):
+    """Sends a body as no SDK would; answers the status and the answer."""
+    request = AWSRequest("POST", lake.endpoint, data=json.dumps(body), headers={
+        "content-type": "application/x-amz-json-1.0",
+        "x-amz-target": f"DynamoDB_20120810.{operation}",
+    })
+    SigV4Auth(lake.session().get_credentials(), "dynamodb", "us-east-1").add_auth(request)
+    answer = URLLib3Session().send(request.prepare())
+    return answer.status_code, json.loads(answer.content)
 
 
 def refused(code, call, *args, **kwargs):

@@ -8,7 +8,7 @@ import pytest
 from boto3.dynamodb.conditions import Attr
 from boto3.dynamodb.types import Binary
 
-from dynamo import index, invalid, refused, resource, table
+from dynamo import index, invalid, refused, resource, sent, table
 from harness import wait_until
 
 
@@ -107,6 +107,97 @@ def test_a_table_changes_its_billing_and_class(module_lake, client):
     changed = client.update_table(TableName=name, BillingMode="PAY_PER_REQUEST", TableClass="STANDARD_INFREQUENT_ACCESS")
     assert changed["TableDescription"]["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert changed["TableDescription"]["TableClassSummary"]["TableClass"] == "STANDARD_INFREQUENT_ACCESS"
+
+
+def test_warm_throughput_is_kept_and_only_rises(module_lake, client):
+    gsi = {**index("by-mark", "mark"), "WarmThroughput": {"WriteUnitsPerSecond": 5_000}}
+    name = table(module_lake, kinds={"mark": "S"}, GlobalSecondaryIndexes=[gsi]).name
+
+    def warm():
+        shown = client.describe_table(TableName=name)["Table"]
+        units = [shown["WarmThroughput"], shown["GlobalSecondaryIndexes"][0]["WarmThroughput"]]
+        assert {one["Status"] for one in units} == {"ACTIVE"}
+        return [(one["ReadUnitsPerSecond"], one["WriteUnitsPerSecond"]) for one in units]
+
+    assert warm() == [(12_000, 4_000), (12_000, 5_000)]
+    client.update_table(TableName=name, WarmThroughput={"ReadUnitsPerSecond": 13_000})
+    of_index = lambda read: [{"Update": {"IndexName": "by-mark", "WarmThroughput": {"ReadUnitsPerSecond": read}}}]
+    client.update_table(TableName=name, GlobalSecondaryIndexUpdates=of_index(12_500))
+    assert warm() == [(13_000, 4_000), (12_500, 5_000)]
+    lower = "One or more parameter values were invalid: Requested ReadUnitsPerSecond for WarmThroughput for {} is lower than current WarmThroughput, decreasing WarmThroughput is not supported"
+    assert invalid(client.update_table, TableName=name, WarmThroughput={"ReadUnitsPerSecond": 12_999}) == lower.format("table")
+    text = invalid(client.update_table, TableName=name, GlobalSecondaryIndexUpdates=of_index(12_000))
+    assert text == lower.format("index by-mark")
+    # What is provisioned counts, and stays when it is less again.
+    units = lambda n: {"ReadCapacityUnits": n, "WriteCapacityUnits": n}
+    client.update_table(TableName=name, BillingMode="PROVISIONED", ProvisionedThroughput=units(20_000))
+    client.update_table(TableName=name, ProvisionedThroughput=units(5))
+    assert warm()[0] == (20_000, 20_000)
+    base = dict(
+        TableName="cold",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+    )
+    little = {"ReadUnitsPerSecond": 5, "WriteUnitsPerSecond": 5}
+    text = invalid(client.create_table, **base, BillingMode="PAY_PER_REQUEST", WarmThroughput=little)
+    assert "is lower than initial throughput for OnDemand" in text
+    text = invalid(client.create_table, **base, ProvisionedThroughput=units(6), WarmThroughput=little)
+    assert text.endswith("is lower than ReadCapacityUnits of ProvisionedThroughput")
+    client.create_table(**base, ProvisionedThroughput=units(4), WarmThroughput=little)
+    assert client.describe_table(TableName="cold")["Table"]["WarmThroughput"] == {**little, "Status": "ACTIVE"}
+
+
+def test_updates_of_indexes_are_refused_in_the_words_of_aws(module_lake, client):
+    gsi, local = index("by-mark", "mark"), index("by-at", "id", "at")
+    items = table(module_lake, "id", "n", {"n": "N", "mark": "S", "at": "S"}, GlobalSecondaryIndexes=[gsi], LocalSecondaryIndexes=[local])
+    wrong = "One or more parameter values were invalid: "
+    update = lambda *changes: dict(TableName=items.name, GlobalSecondaryIndexUpdates=list(changes))
+    delete = lambda name: {"Delete": {"IndexName": name}}
+    units = {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}
+    assert invalid(client.update_table, **update()) == wrong + "List of GlobalSecondaryIndexUpdates is empty"
+    assert invalid(client.update_table, **update({})).endswith("GlobalSecondaryIndexUpdate.Delete must not be null")
+    both = {**delete("by-mark"), "Create": gsi}
+    assert "Only one global secondary index action is allowed" in invalid(client.update_table, **update(both))
+    twice = [delete("by-mark"), {"Update": {"IndexName": "by-mark", "WarmThroughput": {"ReadUnitsPerSecond": 13_000}}}]
+    assert invalid(client.update_table, **update(*twice)).endswith("allowed simultaneously. Index: by-mark")
+    text = refused("ResourceNotFoundException", client.update_table, **update(delete("ghost")))
+    assert text == f"Requested resource not found: Index ghost for table {items.name}"
+    text = invalid(client.update_table, **update(delete("by-at")))
+    assert text == "Cannot delete an index that is not a GlobalSecondaryIndex: by-at"
+    text = invalid(client.update_table, **update({"Update": {"IndexName": "by-mark", "ProvisionedThroughput": units}}))
+    assert "The only Updates for index: by-mark when TableThroughputMode is PAY_PER_REQUEST" in text
+    text = invalid(client.update_table, **update({"Create": {**index("by-n", "n"), "ProvisionedThroughput": units}}))
+    assert text.startswith(wrong + "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified for index: by-n")
+    assert invalid(client.update_table, **update({"Create": gsi})) == "Attempting to create an index which already exists"
+
+
+def test_an_attribute_has_a_name_and_a_value(module_lake, client):
+    items = table(module_lake)
+    name, empty = "Empty attribute name", "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
+    assert invalid(items.put_item, Item={"id": "a", "": 1}) == name
+    assert invalid(items.put_item, Item={"id": "a", "m": {"": 1}}) == name
+    assert invalid(items.update_item, Key={"id": "a"}, AttributeUpdates={"": {"Value": 1}}) == name
+    insert = f"""INSERT INTO "{items.name}" VALUE {{'id': 'a', '': 1}}"""
+    assert "empty" in invalid(client.execute_statement, Statement=insert)
+
+    def told(operation, **body):
+        status, answer = sent(module_lake, operation, {"TableName": items.name, **body})
+        assert status == 400, answer
+        return answer["__type"].split("#")[-1], answer.get("message") or answer.get("Message")
+
+    key = {"id": {"S": "a"}}
+    for item in ({"x": None}, {"x": {"M": {"y": None}}}, {"x": {"L": [None]}}):
+        assert told("PutItem", Item={**key, **item}) == ("ValidationException", empty)
+    values = {"UpdateExpression": "SET a = :a", "ExpressionAttributeValues": {":a": None}}
+    assert told("UpdateItem", Key=key, **values) == (
+        "ValidationException",
+        f"ExpressionAttributeValues contains invalid value: {empty} for key :a",
+    )
+    values = {"UpdateExpression": "SET a = :a", "ExpressionAttributeValues": {":a": {"N": 1}}}
+    for operation, body in (("PutItem", {"Item": {**key, "x": {"S": 1}}}), ("GetItem", {"Key": {"id": {"S": 1}}}), ("UpdateItem", {"Key": key, **values})):
+        code, text = told(operation, **body)
+        assert code == "SerializationException" and text.startswith("NUMBER_VALUE can not be converted to a String"), (operation, text)
+    assert items.scan()["Count"] == 0
 
 
 def test_an_item_of_all_types_comes_back_as_it_was(module_lake):
@@ -306,6 +397,12 @@ def test_tags_are_kept(module_lake, client):
     client.tag_resource(ResourceArn=arn, Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
     client.untag_resource(ResourceArn=arn, TagKeys=["a"])
     assert client.list_tags_of_resource(ResourceArn=arn)["Tags"] == [{"Key": "b", "Value": "2"}]
+    assert invalid(client.tag_resource, ResourceArn=arn, Tags=[]) == "Atleast one Tag needs to be provided as Input."
+    twice = [{"Key": "c", "Value": "1"}, {"Key": "c", "Value": "2"}]
+    assert invalid(client.tag_resource, ResourceArn=arn, Tags=twice).endswith("Duplicate Tag Key found c")
+    many = [{"Key": str(i), "Value": ""} for i in range(50)]
+    text = invalid(client.tag_resource, ResourceArn=arn, Tags=many)
+    assert text == "Number of Tags exceed the current limit for the provided ResourceArn"
     gone = arn + "-gone"
     assert gone in refused("ResourceNotFoundException", client.list_tags_of_resource, ResourceArn=gone)
 
