@@ -49,6 +49,33 @@ def test_members_of_null_structs_are_null_in_plain_spark_and_every_format(lake, 
         assert told[7 + 2 * index] == plain, kind
 
 
+def test_members_of_null_structs_that_functions_return_are_null(lake, tmp_path):
+    told = start(
+        lake,
+        tmp_path,
+        """
+        import pandas, pyarrow
+        schema = "id int, o struct<n:int,s:string>"
+        df = spark.createDataFrame([(0,), (1,)], "id int")
+        def in_pandas(frames):
+            for one in frames:
+                yield pandas.DataFrame({"id": one["id"], "o": [None if number == 0 else {"n": 5, "s": "q"} for number in one["id"]]})
+        def in_arrow(batches):
+            for batch in batches:
+                numbers = batch.column(0).to_pylist()
+                kind = pyarrow.struct([("n", pyarrow.int32()), ("s", pyarrow.string())])
+                found = pyarrow.array([None if number == 0 else {"n": 5, "s": "q"} for number in numbers], kind)
+                yield pyarrow.RecordBatch.from_arrays([batch.column(0), found], ["id", "o"])
+        def members(frame): tell(rows(frame.select("id", "o.n", "o.s")))
+        members(df.mapInPandas(in_pandas, schema))
+        members(df.mapInArrow(in_arrow, schema=schema))
+        members(df.groupBy("id").applyInPandas(lambda part: next(in_pandas([part])), schema))
+        members(df.withColumn("o", F.udf(lambda number: None if number == 0 else (5, "q"), "struct<n:int,s:string>")("id")))
+        """,
+    ).told
+    assert told == [[[0, None, None], [1, 5, "q"]]] * 4
+
+
 def test_headers_and_records_may_have_names_that_differ_in_case_only(lake, tmp_path):
     lake.put("raw", "twins/csv/1.csv", "a,a,A\n1,2,3\n")
     lake.put("raw", "twins/csv/2.csv", "A,b,a\n4,5,6\n")

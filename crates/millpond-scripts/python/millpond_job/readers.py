@@ -161,7 +161,6 @@ class Reader:
         import fastavro
         import pyarrow
 
-        from awsglue.frames.arrays import masked_table
         from millpond_job import avro
 
         with stream(filesystem, path) as file:
@@ -172,7 +171,7 @@ class Reader:
                 chunk = list(itertools.islice(records, BATCH_ROWS))
                 if not chunk:
                     return
-                yield masked_table(pyarrow.RecordBatch.from_pylist(chunk, schema=target))
+                yield pyarrow.RecordBatch.from_pylist(chunk, schema=target)
 
     def _whole(self, filesystem, path):
         import pyarrow

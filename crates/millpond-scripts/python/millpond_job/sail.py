@@ -44,7 +44,7 @@ def install():
     statements.install()
     _install_partitions(DataFrame)
     _install_duplicates(DataFrame)
-    _install_local_rows()
+    _install_null_structs(DataFrame)
     _install_reader(DataFrameReader)
     _install_writer(DataFrameWriter)
 
@@ -93,17 +93,27 @@ def _install_duplicates(frames):
     frames.count = count_rows
 
 
-def _install_local_rows():
-    """`createDataFrame`: Sail takes what PyArrow leaves below a null struct for values (`awsglue.frames.arrays.masked`)."""
-    from awsglue.frames.arrays import masked_table
+def _install_null_structs(frames):
+    """`createDataFrame`, `mapInArrow`, and functions over pandas: Sail takes what PyArrow leaves below a null struct for values (`awsglue.frames.arrays.masked`)."""
+    from awsglue.frames.arrays import masked, masked_table
     from pyspark.sql.connect.plan import LocalRelation
+    from pyspark.sql.pandas.serializers import ArrowStreamPandasSerializer
 
-    made = LocalRelation.__init__
+    made, map_in_arrow, create = LocalRelation.__init__, frames.mapInArrow, ArrowStreamPandasSerializer._create_array
 
     def local_relation(self, table, schema=None):
         made(self, None if table is None else masked_table(table), schema)
 
+    def mapped(self, func, *args, **kwargs):
+        def mask(batches):
+            return map(masked_table, func(batches))
+
+        return map_in_arrow(self, mask, *args, **kwargs)
+
     LocalRelation.__init__ = local_relation
+    frames.mapInArrow = mapped
+    # Sail runs functions in this very process.
+    ArrowStreamPandasSerializer._create_array = lambda self, *args, **kwargs: masked(create(self, *args, **kwargs))
 
 
 def _quoted(name):
