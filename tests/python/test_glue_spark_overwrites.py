@@ -111,6 +111,32 @@ tell(rows(spark.sql("show partitions d.five")))
     assert told[4] == [["p=__HIVE_DEFAULT_PARTITION__"], ["p=x"], ["p=y"]]
 
 
+def test_partitions_are_the_same_however_their_directories_are_escaped(lake, tmp_path):
+    told = start(
+        lake,
+        tmp_path,
+        """
+df = spark.createDataFrame([(1, "10:30'"), (2, None), (3, "x")], "id int, p string")
+s3, dynamic = boto3.client("s3"), {"partitionOverwriteMode": "dynamic"}
+df.write.partitionBy("p").parquet("s3://work/escaped/")
+df.write.partitionBy("p").saveAsTable("d.escaped")
+for prefix in ("escaped/", "d/escaped/"):
+    # As Spark names them.
+    (made,) = [one["Key"] for one in s3.list_objects_v2(Bucket="work", Prefix=prefix)["Contents"] if "30" in one["Key"]]
+    s3.copy_object(Bucket="work", Key=f"{prefix}p=10%3A30%27/{made.rsplit('/', 1)[1]}", CopySource={"Bucket": "work", "Key": made})
+    s3.delete_object(Bucket="work", Key=made)
+spark.sql("MSCK REPAIR TABLE d.escaped")
+new = spark.createDataFrame([(8, "10:30'"), (9, None)], "id int, p string")
+new.write.mode("overwrite").options(**dynamic).partitionBy("p").parquet("s3://work/escaped/")
+new.write.mode("overwrite").options(**dynamic).insertInto("d.escaped")
+tell(rows(spark.read.parquet("s3://work/escaped/").select("id")))
+tell(rows(spark.table("d.escaped")))
+""",
+    ).told
+    assert told[0] == [[3], [8], [9]]
+    assert told[1] == [[3, "x"], [8, "10:30'"], [9, None]]
+
+
 def test_a_table_that_is_overwritten_has_the_new_columns_and_is_at_its_old_place(lake, tmp_path):
     lake.client("glue").create_table(
         DatabaseName="d",

@@ -6,6 +6,7 @@ the write has rows for. `saveAsTable` replaces all of a table, its columns too, 
 
 import contextlib
 import re
+from urllib.parse import unquote
 
 from millpond_job import outputs, run, storage
 
@@ -34,8 +35,9 @@ def replacing(target, keys=0):
 
 
 def _partition(below, keys):
-    """Directories of a key's partition, in the way in which Spark compares them: by name."""
-    return tuple(below.split("/")[:-1][:keys])
+    """The partition that a file is of, by the names of its directories: engines differ in which characters they escape there, and in NULL's name."""
+    pairs = (part.partition("=") for part in below.split("/")[:-1][:keys])
+    return tuple((name, unquote(value) or storage.NULL_PARTITION) for name, _, value in pairs)
 
 
 def insertion(session, name, options):

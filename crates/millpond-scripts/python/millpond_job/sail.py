@@ -261,7 +261,7 @@ def _install_writer(writers):
             self.mode("append")
         with replaces or contextlib.nullcontext():
             insert_into(self, tableName)
-            outputs.register_partitions(tableName)
+        outputs.register_partitions(tableName)
 
     writers.save = save_files
     writers.saveAsTable = save_table

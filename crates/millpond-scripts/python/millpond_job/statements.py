@@ -67,7 +67,7 @@ def effects(session, sql):
         sql = f"INSERT INTO {name}{found.string[found.end() :]}"
     with replaces or contextlib.nullcontext():
         yield sql
-        outputs.register_partitions(name)
+    outputs.register_partitions(name)
 
 
 def _insertion(sql):
