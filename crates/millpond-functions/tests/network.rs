@@ -56,7 +56,10 @@ impl Lab {
         let directory = tempfile::tempdir().unwrap();
         std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let mut settings = HostSettings::new(directory.path().join("host"), Arc::new(SystemEnv), Arc::new(Kept::default()));
-        settings.launcher = vec![env!("CARGO_BIN_EXE_millpond-function-launcher").into()];
+        // A copy, where another user runs this.
+        let launcher =
+            std::env::var_os("MILLPOND_TEST_LAUNCHER").unwrap_or_else(|| env!("CARGO_BIN_EXE_millpond-function-launcher").into());
+        settings.launcher = vec![launcher];
         // Nobody listens there in this machine's network.
         let lake: SocketAddr = "127.0.0.1:4566".parse().unwrap();
         let (visitors, mut visited) = mpsc::channel::<Visitor>(4);
@@ -173,9 +176,11 @@ time.sleep(60)
     for ip in ["127.0.0.1".parse().unwrap()].into_iter().chain(machine()) {
         assert!(std::net::TcpStream::connect((ip, 45671)).is_err(), "{ip}");
     }
-    let arguments: Vec<String> = ["127.0.0.1", "192.0.0.2"].iter().map(|ip| format!("{ip}:45671")).collect();
-    let other = lab.run("print(json.dumps([attempt(lambda at=at: said(at)) for at in sys.argv[1:]]))", &arguments).await;
-    assert_eq!(other, json!(["ECONNREFUSED", "ECONNREFUSED"]));
+    let other = lab
+        .run("print(json.dumps([attempt(lambda ip=ip: said(ip + ':45671')) for ip in ['127.0.0.1', '192.0.0.2']]))", &[])
+        .await;
+    let no_way_out = json!(["ECONNREFUSED", "ENETUNREACH"]);
+    assert!(other == json!(["ECONNREFUSED", "ECONNREFUSED"]) || other == no_way_out, "{other}");
     first.kill();
     first.is_gone().await;
 }
