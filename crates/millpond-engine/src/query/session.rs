@@ -70,6 +70,8 @@ pub(crate) fn state_for_statement(
         .build_arc()
         .map_err(QueryError::from_execution)?;
     let mut state = SessionStateBuilder::new_from_existing(base.clone()).with_runtime_env(environment).build();
+    // Again: a state that is made from another registers its functions in any order, and some of DataFusion's have our names as aliases.
+    functions::register(&mut state).map_err(QueryError::from_execution)?;
     state.mark_start_execution();
     state.execution_props_mut().query_execution_start_time = DateTime::from_timestamp_millis(env.now_ms());
     Ok(state)

@@ -11,14 +11,17 @@ use datafusion::common::{Result, exec_datafusion_err, exec_err};
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 /// Adds all functions to a session; those of the same name are replaced.
 pub(crate) fn register(state: &mut SessionState) -> Result<()> {
-    for function in datetime::functions().into_iter().chain(json::functions()).chain(text::functions()) {
-        state.register_udf(Arc::new(function))?;
+    static OWN: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
+        let own = datetime::functions().into_iter().chain(json::functions()).chain(text::functions());
+        own.map(Arc::new).chain([to_varchar()]).collect()
+    });
+    for function in &*OWN {
+        state.register_udf(Arc::clone(function))?;
     }
-    state.register_udf(to_varchar())?;
     Ok(())
 }
 

@@ -89,6 +89,14 @@ async fn common_statements_mean_what_trino_means() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
+/// `to_char` of DataFusion has the alias `date_format`, and the order of a map decided which it was.
+#[tokio::test]
+async fn functions_of_trino_are_trino_s_in_every_engine() {
+    for _ in 0..16 {
+        Lake::new().check("SELECT date_format(TIMESTAMP '2024-03-05 10:20:30', '%W %i')", "Tuesday 20").await;
+    }
+}
+
 #[tokio::test]
 async fn errors_are_worded_as_athena_words_them() {
     let lake = flights().await;
