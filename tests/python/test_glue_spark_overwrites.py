@@ -137,6 +137,30 @@ tell(rows(spark.table("d.escaped")))
     assert told[1] == [[3, "x"], [8, "10:30'"], [9, None]]
 
 
+def test_an_insert_into_a_table_whose_partitions_lie_elsewhere_is_refused(lake, tmp_path):
+    told = start(
+        lake,
+        tmp_path,
+        SEED
+        + """
+df.filter("p = 'x'").drop("p").write.parquet("s3://work/odd/one/")
+spark.sql("CREATE TABLE d.odd (id int, v string, p string) USING parquet PARTITIONED BY (p) LOCATION 's3://work/odd/'")
+glue = boto3.client("glue")
+place = {**glue.get_table(DatabaseName="d", Name="odd")["Table"]["StorageDescriptor"], "Location": "s3://work/odd/one/"}
+glue.create_partition(DatabaseName="d", TableName="odd", PartitionInput={"Values": ["x"], "StorageDescriptor": place})
+new.createOrReplaceTempView("arrived")
+for write in (lambda: new.write.insertInto("d.odd"), lambda: spark.sql("INSERT INTO d.odd SELECT * FROM arrived")):
+    try:
+        write()
+    except Exception as error:
+        tell(str(error))
+tell(rows(spark.table("d.odd")))
+""",
+    ).told
+    assert len(told) == 3 and all("s3://work/odd/one/" in reason and "p=…/" in reason for reason in told[:2]), told
+    assert told[2] == ROWS[:2]
+
+
 def test_a_table_that_is_overwritten_has_the_new_columns_and_is_at_its_old_place(lake, tmp_path):
     lake.client("glue").create_table(
         DatabaseName="d",

@@ -6,7 +6,7 @@ Only names after FROM and JOIN are looked at, and of those only what is a table 
 
 import re
 
-from millpond_job import engine, storage
+from millpond_job import engine, outputs, storage
 
 _TOKEN = re.compile(r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.)*\"|--[^\n]*|/\*.*?\*/|`(?:[^`]|``)+`|[A-Za-z_]\w*|\s+|.", re.DOTALL)
 _READS = re.compile(
@@ -132,7 +132,7 @@ def view_of(session, parts):
         found = glue.get_table(DatabaseName=database, Name=parts[-1])["Table"]
     except glue.exceptions.EntityNotFoundException:
         return None
-    if found.get("TableType") == "VIRTUAL_VIEW" or (engine.is_sail() and _readable(glue, database, found)):
+    if found.get("TableType") == "VIRTUAL_VIEW" or (engine.is_sail() and _readable(found)):
         return None
     from awsglue.connections import s3_source
 
@@ -142,7 +142,7 @@ def view_of(session, parts):
     return name
 
 
-def _readable(glue, database, found):
+def _readable(found):
     """Whether Sail reads a table: Parquet, in directories `key=value` where it has partitions."""
     from awsglue.connections.s3_sink import format_of
 
@@ -151,16 +151,6 @@ def _readable(glue, database, found):
     kind = (parameters.get("classification") or format_of(descriptor)).lower()
     if kind in ("csv", "json", "orc", "avro"):
         return False
-    keys = [key["Name"].lower() for key in found.get("PartitionKeys", [])]
-    if kind != "parquet" or not keys:
+    if kind != "parquet":
         return True
-    base = (descriptor.get("Location") or "").rstrip("/") + "/"
-    page = glue.get_partitions(DatabaseName=database, TableName=found["Name"], MaxResults=50)
-    for one in page["Partitions"]:
-        location = one["StorageDescriptor"]["Location"]
-        if storage.NULL_PARTITION in one["Values"]:
-            return False
-        directories = location[len(base) :].strip("/").split("/") if location.startswith(base) else []
-        if [part.split("=", 1)[0].lower() for part in directories if "=" in part] != keys:
-            return False
-    return True
+    return not any(storage.NULL_PARTITION in values or not is_by_name for values, _, is_by_name in outputs.some_partitions(found))

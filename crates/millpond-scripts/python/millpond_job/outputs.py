@@ -91,6 +91,33 @@ def is_lakehouse(found):
     return bool({parameters.get("table_type"), parameters.get("spark.sql.sources.provider")} & {"iceberg", "delta"})
 
 
+def some_partitions(found):
+    """(values, location, whether that is by name: `key=value/` below the table's) of a table's first partitions; crawlers and people do it all in one way."""
+    keys = [key["Name"].lower() for key in found.get("PartitionKeys", [])]
+    if not keys:
+        return
+    base = (found.get("StorageDescriptor", {}).get("Location") or "").rstrip("/") + "/"
+    page = storage.client("glue").get_partitions(DatabaseName=found["DatabaseName"], TableName=found["Name"], MaxResults=50)
+    for one in page["Partitions"]:
+        location = one["StorageDescriptor"].get("Location") or ""
+        directories = location[len(base) :].strip("/").split("/") if location.startswith(base) else []
+        yield one["Values"], location, [part.split("=", 1)[0].lower() for part in directories if "=" in part] == keys
+
+
+def insertable(name):
+    """Raises AnalysisException for a table whose partitions lie elsewhere than where an insert writes: what they have would no longer be of the table."""
+    found = found_table(name)
+    odd = next((location for _, location, is_by_name in some_partitions(found or {}) if not is_by_name), None)
+    if odd:
+        from pyspark.errors import AnalysisException
+
+        keys = "/".join(f"{key['Name']}=…" for key in found["PartitionKeys"])
+        raise AnalysisException(
+            f"The partitions of the table {name} do not lie in directories {keys}/ below its location (one is at {odd}), where an insert writes: "
+            "write the rows to their place in S3 instead, or register the partitions anew."
+        )
+
+
 def placed(name):
     """Raises AnalysisException for a table that would be made in a database without a place in S3: its files would be lost with this process."""
     if found_table(name) is not None:

@@ -254,6 +254,7 @@ def _install_writer(writers):
     def insert(self, tableName, overwrite=None):
         if overwrite is not None:
             self.mode("overwrite" if overwrite else "append")
+        outputs.insertable(tableName)
         replaces = None
         if (self._write.mode or "").lower() == "overwrite":
             replaces = overwrites.insertion(self._spark, tableName, self._write.options)

@@ -61,6 +61,7 @@ def effects(session, sql):
         yield sql
         return
     name, replaces = found.group(2), None
+    outputs.insertable(name)
     if found.group(1).lower() == "overwrite":
         replaces = overwrites.insertion(session, name, {})
     if replaces is not None:
