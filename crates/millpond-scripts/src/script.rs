@@ -5,7 +5,7 @@ use crate::installer::Installer;
 use crate::modules::{self, InstallerOptions};
 use crate::output::{Stream, pump};
 use crate::{Progress, ScriptError, bundle};
-use millpond_core::env::SharedEnv;
+use millpond_core::env::{EnvExt, SharedEnv};
 use millpond_core::log::LogSink;
 use millpond_functions::{Desk, End, HostSettings, LakeDoor, Program, ProgramNetwork, Programs, Python, SessionCredentials};
 use std::path::{Path, PathBuf};
@@ -100,16 +100,27 @@ struct Paths {
     java: Option<PathBuf>,
 }
 
-/// Moves the directories of former processes away at once, and removes them behind everybody's back: they can be large.
-fn remove_left_overs(host: &Path) {
-    let (left, away) = (host.join("processes"), host.join(format!("left-{}", std::process::id())));
-    if std::fs::read_dir(&left).is_ok_and(|mut entries| entries.next().is_some()) && std::fs::rename(&left, &away).is_ok() {
-        std::thread::spawn(move || {
-            if let Err(error) = millpond_functions::remove_tree(&away) {
-                tracing::warn!(directory = %away.display(), %error, "what scripts left cannot be removed");
-            }
-        });
+/// What the names of directories begin with that are to be removed.
+const LEFT: &str = "left-";
+
+/// Moves the directories of former processes away at once, and removes them behind everybody's back: they can be large. What a former server moved away and
+/// had not removed when it ended goes with them.
+fn remove_left_overs(host: &Path, env: &SharedEnv) -> std::thread::JoinHandle<()> {
+    let moved = std::fs::rename(host.join("processes"), host.join(format!("{LEFT}{}", env.random_hex(16))));
+    if let Err(error) = moved
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(directory = %host.display(), %error, "what scripts left cannot be moved away");
     }
+    let host = host.to_owned();
+    std::thread::spawn(move || {
+        let entries = std::fs::read_dir(&host).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(LEFT.as_bytes())) {
+            if let Err(error) = millpond_functions::remove_tree(&entry.path()) {
+                tracing::warn!(directory = %entry.path().display(), %error, "what scripts left cannot be removed");
+            }
+        }
+    })
 }
 
 /// How a script ended.
@@ -188,7 +199,7 @@ async fn futures_join(pumps: Vec<JoinHandle<()>>) {
 impl Scripts {
     /// Nothing is made or started yet; what scripts of a former server left in their `/tmp` begins to be removed.
     pub fn new(settings: ScriptSettings) -> Self {
-        remove_left_overs(&settings.host.directory);
+        remove_left_overs(&settings.host.directory, &settings.host.env);
         environments::remove_unfinished(settings.environments.clone(), settings.host.env.now_ms());
         let inner = Inner { settings, programs: OnceCell::new(), compiled: tokio::sync::Mutex::default() };
         Self { inner: Arc::new(inner) }
@@ -387,5 +398,28 @@ impl Scripts {
         if let Some(programs) = self.inner.programs.get() {
             programs.stop().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millpond_core::env::SystemEnv;
+
+    #[test]
+    fn what_servers_left_goes_whatever_another_one_had_begun_to_remove() {
+        let directory = tempfile::tempdir().unwrap();
+        let host = directory.path();
+        // The first process of a container has the same id each time.
+        let begun = format!("{LEFT}{}", std::process::id());
+        for left in ["processes/a/tmp", "packages", &format!("{begun}/b/tmp"), "left-1/c/tmp"] {
+            std::fs::create_dir_all(host.join(left)).unwrap();
+            std::fs::write(host.join(left).join("file"), "x").unwrap();
+        }
+        let removal = remove_left_overs(host, &(Arc::new(SystemEnv) as SharedEnv));
+        assert!(!host.join("processes").exists(), "the next scripts need not wait for it");
+        removal.join().unwrap();
+        let names: Vec<_> = std::fs::read_dir(host).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["packages"]);
     }
 }
