@@ -1,7 +1,7 @@
 //! What a script needs before it starts: its environment, its modules, its file and those that it names, at its desk.
 
 use super::arguments::{PYTHON, ScriptArguments, argv, memory_bytes};
-use super::fetch::{FetchError, fetch, name_of};
+use super::fetch::{FetchError, Room, fetch, name_of};
 use crate::glue::job::rows::JobRun;
 use crate::lake::Lake;
 use millpond_core::log::Line;
@@ -100,44 +100,50 @@ pub(super) async fn prepare(lake: &Lake, scripts: &Scripts, run: &JobRun, wanted
     };
     let desk = scripts.desk().await?;
     let tmp = desk.tmp();
+    let mut room = Room::new(scripts.settings().disk_bytes_max);
     let file = match plain_name(&wanted.location) {
         ours if OURS.contains(&ours.as_str()) => "script.py".to_owned(),
         name => name,
     };
-    fetch(lake, "Python script", &wanted.location, &tmp.join(&file)).await?;
+    fetch(lake, &mut room, "Python script", &wanted.location, &tmp.join(&file)).await?;
     for (uri, name) in extra_files(&file, &wanted.files).map_err(Unready::Lasting)? {
-        fetch(lake, "--extra-files:", uri, &tmp.join(name)).await?;
+        fetch(lake, &mut room, "--extra-files:", uri, &tmp.join(name)).await?;
     }
     let environment = scripts.environment(&wanted.engine(scripts.settings()), PYTHON, &progress).await?;
-    let (libraries, mut wheels) = libraries(lake, wanted, &tmp).await?;
+    let (libraries, mut wheels) = libraries(lake, &mut room, wanted, &tmp).await?;
     let (addresses, names): (Vec<String>, Vec<String>) =
         wanted.modules.iter().cloned().partition(|module| module.starts_with("s3://"));
     for (at, uri) in addresses.iter().enumerate() {
         let path = tmp.join(format!(".modules/{at}")).join(plain_name(uri));
-        fetch(lake, "--additional-python-modules:", uri, &path).await?;
+        fetch(lake, &mut room, "--additional-python-modules:", uri, &path).await?;
         wheels.push(path);
     }
     let mut modules = Vec::new();
     if !names.is_empty() || !wheels.is_empty() {
         modules.push(scripts.modules(&environment, &names, &wheels, &wanted.installer, &progress).await?);
     }
-    let _ = std::fs::remove_dir_all(tmp.join(".modules"));
+    let _ = tokio::fs::remove_dir_all(tmp.join(".modules")).await;
     Ok(Prepared { desk, environment, file, libraries, modules })
 }
 
 /// `--extra-py-files`: what is imported from where it lies, and wheels, which are installed.
-async fn libraries(lake: &Lake, wanted: &ScriptArguments, tmp: &Path) -> Result<(Vec<String>, Vec<PathBuf>), Unready> {
+async fn libraries(
+    lake: &Lake,
+    room: &mut Room,
+    wanted: &ScriptArguments,
+    tmp: &Path,
+) -> Result<(Vec<String>, Vec<PathBuf>), Unready> {
     let (mut libraries, mut wheels) = (Vec::new(), Vec::new());
     for (at, uri) in wanted.python_files.iter().enumerate() {
         let name = plain_name(uri);
         if name.ends_with(".whl") {
             let path = tmp.join(format!(".modules/w{at}")).join(&name);
-            fetch(lake, "--extra-py-files:", uri, &path).await?;
+            fetch(lake, room, "--extra-py-files:", uri, &path).await?;
             wheels.push(path);
             continue;
         }
         let folder = format!(".python/{at}");
-        fetch(lake, "--extra-py-files:", uri, &tmp.join(&folder).join(&name)).await?;
+        fetch(lake, room, "--extra-py-files:", uri, &tmp.join(&folder).join(&name)).await?;
         // A module lies in a folder; a zip or an egg is one.
         libraries.push(if name.ends_with(".py") { folder } else { format!("{folder}/{name}") });
     }
