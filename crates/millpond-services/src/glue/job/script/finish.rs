@@ -221,7 +221,8 @@ mod tests {
     async fn rows_whose_place_others_took_are_told_as_duplicates() {
         let pond = Pond::new().await;
         pond.glue.loaders().install(Arc::new(Five));
-        pond.put(&[("s3://raw/a/1.csv", b"id\n1\n"), ("s3://raw/items/1.parquet", b"x"), ("s3://raw/more/1.parquet", b"x")]).await;
+        pond.put(&[("s3://raw/a/1.csv", b"id\n1\n"), ("s3://raw/items/1.parquet", b"x"), ("s3://raw/more/1.parquet", b"x")])
+            .await;
         // The run and its task are as those of a script would be.
         let id = pond.start("a", &[]).await;
         let task = pond.lake.store.write(|tx| tx.lease_tasks(RUN, 1)).await.unwrap().remove(0);

@@ -2,12 +2,13 @@
 //! speak to the service by ways of their own.
 
 use super::rows::{self, Output, Phase, Reported, ScriptRun};
-use super::source::{self, Source, SourceRequest};
+use super::source::{self, Remembered, Source, SourceRequest};
 use super::tables::TableChange;
 use super::{bookmarks, temporary};
 use crate::glue::job::rows::{self as jobs, JobRun, RunState};
 use crate::glue::{Glue, GlueError};
 use crate::lake::items::ItemShape;
+use crate::lake::ledger::Entry;
 use crate::lake::objects::{self, split_uri};
 use crate::lake::staging;
 use millpond_store::Tx;
@@ -31,6 +32,9 @@ const PARTITIONS_MAX: i64 = 200_000;
 
 /// Transformation contexts of one run.
 const CONTEXTS_MAX: i64 = 1_000;
+
+/// Files of a source that are remembered in one transaction, for which all other writers wait.
+const FILES_BATCH: usize = 5_000;
 
 /// Bytes of the name of a transformation context.
 const CONTEXT_BYTES_MAX: usize = 1_024;
@@ -149,20 +153,38 @@ impl Glue {
         });
         let (source, remembered) = look.await?;
         if let Some(remembered) = remembered {
+            self.remember(id, remembered).await?;
+        }
+        Ok(source)
+    }
+
+    /// Remembers what a run is given to read: a batch after the other, so that others can write between them, and last how far it reads. Before that no
+    /// bookmark is saved.
+    async fn remember(&self, id: String, remembered: Remembered) -> Result<(), GlueError> {
+        let Remembered { read, entries } = remembered;
+        let mut entries = entries.into_iter();
+        loop {
+            let batch: Vec<Entry> = entries.by_ref().take(FILES_BATCH).collect();
+            let (id, read, is_last) = (id.clone(), read.clone(), entries.len() == 0);
             let remember = self.lake.store.write(move |tx| {
                 under_way(tx, &id)?;
-                let is_new = rows::source(tx, &id, &remembered.read.context)?.is_none();
+                let is_new = rows::source(tx, &id, &read.context)?.is_none();
                 if is_new && rows::count_sources(tx, &id)? >= CONTEXTS_MAX {
                     return Err(GlueError::InvalidInput(format!(
                         "A run can read by {CONTEXTS_MAX} transformation contexts: use fewer, or leave them out where no bookmark is wanted."
                     )));
                 }
-                rows::put_files(tx, &id, &remembered.read.context, &remembered.entries)?;
-                Ok::<_, GlueError>(rows::put_source(tx, &id, &remembered.read)?)
+                rows::put_files(tx, &id, &read.context, &batch)?;
+                if is_last {
+                    rows::put_source(tx, &id, &read)?;
+                }
+                Ok::<_, GlueError>(())
             });
             remember.await?;
+            if is_last {
+                return Ok(());
+            }
         }
-        Ok(source)
     }
 
     /// The bookmarks of what a run has read are to be saved: at its end, or at once where its output is visible at once.
@@ -243,13 +265,64 @@ impl Glue {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rows::ReadSource;
     use super::*;
+    use crate::glue::job::testing::Pond;
     use millpond_core::env::SystemEnv;
     use millpond_store::Store;
     use std::sync::Arc;
 
     fn is_refused(told: Result<(), GlueError>, limit: &str) {
         assert!(matches!(&told, Err(GlueError::InvalidInput(text)) if text.contains(limit)), "{told:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_run_is_given_to_read_is_remembered_in_batches_and_how_far_it_reads_last() {
+        let pond = Pond::new().await;
+        let id = pond.start("t", &[]).await;
+        let script = ScriptRun {
+            run: id.clone(),
+            job: "j".into(),
+            phase: Phase::Running,
+            output: Output::AtEnd,
+            bookmark: "job-bookmark-enable".into(),
+            engine: "none".into(),
+            committed: false,
+            failure: None,
+            opened_seq: 0,
+        };
+        let run = id.clone();
+        let open = pond.lake.store.write(move |tx| {
+            jobs::set_run_state(tx, &run, RunState::Running)?;
+            rows::insert(tx, &script)
+        });
+        open.await.unwrap();
+        let files = 8 * FILES_BATCH + 1;
+        let entry = |at| Entry { bucket: "raw".into(), key: format!("{at}"), etag: "e".into(), size: 1, ..Entry::default() };
+        let read = ReadSource { context: "c".into(), generation: None, found: 0, until: 9, committed: false };
+        let remembered = Remembered { read, entries: (0..files).map(entry).collect() };
+        let (glue, run) = (pond.glue.clone(), id.clone());
+        let remembering = tokio::spawn(async move { glue.remember(run, remembered).await });
+        // Another one who writes comes in between.
+        let mut seen = 0;
+        while seen == 0 && !remembering.is_finished() {
+            let run = id.clone();
+            let look = pond.lake.store.write(move |tx| {
+                let count = "SELECT count(*) FROM job_script_file WHERE run = ?";
+                let files: i64 = tx.query_row(count, [&run], |row| row.get(0))?;
+                Ok::<_, GlueError>((files, rows::source(tx, &run, "c")?))
+            });
+            let (some, source) = look.await.unwrap();
+            seen = some as usize;
+            assert!(seen == files || source.is_none(), "how far it reads is known before all files are: {some}");
+        }
+        assert!(0 < seen && seen < files, "{seen} files were remembered at once");
+        remembering.await.unwrap().unwrap();
+        let all = pond.lake.store.write(move |tx| {
+            rows::set_committed(tx, &id)?;
+            Ok::<_, GlueError>((rows::committed_files(tx, &id, "c")?.len(), rows::source(tx, &id, "c")?.map(|read| read.until)))
+        });
+        assert_eq!(all.await.unwrap(), (files, Some(9)));
     }
 
     #[tokio::test]
