@@ -78,12 +78,12 @@ impl std::fmt::Debug for Admin {
 
 #[async_trait]
 impl Own for Admin {
-    async fn call(&self, _context: Context, path: &str, body: Bytes) -> Result<Value, WireError> {
+    async fn call(&self, _context: Context, path: &str, body: Bytes) -> Result<Bytes, WireError> {
         let input: Value = match body.is_empty() {
             true => json!({}),
             false => serde_json::from_slice(&body).map_err(|error| invalid(format!("the body is not JSON: {error}")))?,
         };
-        match path {
+        let answer = match path {
             "status" => self.status().await,
             "idle" => self.idle(&input).await,
             "mail/list" => self.mails(&input).await,
@@ -99,7 +99,8 @@ impl Own for Admin {
             "flows/remove" => self.flows.remove(text(&input, "name")?).await.map(|()| json!({})).map_err(of_flow),
             "flows/run" => self.flows.run(text(&input, "name")?).await.map(|()| json!({})).map_err(of_flow),
             other => Err(invalid(format!("there is no operation '/_millpond/{other}'"))),
-        }
+        };
+        Ok(answer?.to_string().into())
     }
 }
 

@@ -92,8 +92,8 @@ const BY_LINK: &[(&str, &str)] = &[("sns", "ConfirmSubscription"), ("sns", "Unsu
 /// Millpond's own operations, below `/_millpond/`: what no AWS operation tells.
 #[async_trait]
 pub trait Own: Send + Sync {
-    /// Answers a verified request; `path` is what follows `/_millpond/`.
-    async fn call(&self, context: Context, path: &str, body: Bytes) -> Result<serde_json::Value, WireError>;
+    /// Answers a verified request, with JSON; `path` is what follows `/_millpond/`.
+    async fn call(&self, context: Context, path: &str, body: Bytes) -> Result<Bytes, WireError>;
 }
 
 /// All that answers requests.
@@ -262,8 +262,8 @@ impl Server {
             Internal::Run => (RUN_ACTION, &self.runs),
         };
         self.router.authorizer().authorize(&context, action, "*")?;
-        let value = operations.call(context, path, body).await?;
-        Ok(small(StatusCode::OK, "application/json", value.to_string().into()))
+        let answer = operations.call(context, path, body).await?;
+        Ok(small(StatusCode::OK, "application/json", answer))
     }
 
     async fn answer_small(&self, parts: Parts, body: Body, origin: &Origin) -> Result<Answer, (Option<Spoken>, WireError)> {
