@@ -181,8 +181,8 @@ impl<'p> Resolver<'p> {
             RawOperand::Value(placeholder) => Operand::Value(self.value(placeholder)),
             RawOperand::Function("size", operands) => self.size(operands),
             RawOperand::Function(function, operands) => {
-                self.misused(function);
                 self.check_function(function);
+                self.misused(function);
                 operands.into_iter().for_each(|operand| drop(self.operand(operand)));
                 Operand::Value(Value::Null)
             }

@@ -165,9 +165,20 @@ impl<'t> Parser<'t> {
         Ok(())
     }
 
-    /// `((…))`: the inner ones change nothing.
+    /// `((…))`: the inner ones change nothing. Those of a call or of `IN` are no part of what is in them: `size((a))`.
     fn redundant_parentheses(&self) -> bool {
-        self.closing.windows(2).any(|pair| pair[0] != usize::MAX && pair[1] != usize::MAX && pair[1] + 1 == pair[0])
+        let pair = |outer: usize| match self.closing.get(outer..outer + 2) {
+            Some(&[outer, inner]) => outer != usize::MAX && inner != usize::MAX && inner + 1 == outer,
+            _ => false,
+        };
+        let lists = |outer: usize| {
+            let before = outer.checked_sub(1).map(|before| self.tokens[before]).filter(|before| before.kind == TokenKind::Word);
+            before.is_some_and(|before| {
+                let word = self.slice(before);
+                !["AND", "OR", "NOT", "BETWEEN"].iter().any(|operator| operator.eq_ignore_ascii_case(word))
+            })
+        };
+        (0..self.closing.len()).any(|outer| pair(outer) && !lists(outer))
     }
 
     fn word(&mut self) -> Parsed<&'t str> {
