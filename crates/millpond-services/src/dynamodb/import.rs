@@ -31,6 +31,9 @@ const LOG_GROUP: &str = "/aws-dynamodb/imports";
 /// How long a token counts: eight hours. API reference, `ImportTable`.
 pub(super) const TOKEN_MS: i64 = 8 * 60 * 60 * 1000;
 
+/// What `InputCompressionType` is where it is not said.
+const UNCOMPRESSED: &str = "NONE";
+
 /// How CSV is to be read.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct CsvOptions {
@@ -111,7 +114,7 @@ impl DynamoDb {
             log_group_arn: place.arn("logs", format!("log-group:{LOG_GROUP}:*")).to_string(),
             format,
             csv,
-            compression: compression.unwrap_or_else(|| "NONE".into()),
+            compression: compression.unwrap_or_else(|| UNCOMPRESSED.into()),
             table: table.clone(),
             errors: 0,
             processed_bytes: 0,
@@ -143,6 +146,8 @@ impl DynamoDb {
         let same = before.table == request.table
             && before.transfer.bucket == request.bucket
             && before.transfer.prefix == request.prefix
+            && before.transfer.bucket_owner == request.bucket_owner
+            && before.compression == request.compression.as_deref().unwrap_or(UNCOMPRESSED)
             && before.format == request.format
             && before.csv == request.csv;
         match same {
@@ -239,8 +244,14 @@ impl Handler for ImportHandler {
         let row = row.ok_or_else(|| Failure::lasting(format!("there is no import {id}")))?;
         let mut import: Import = transfer::read(&row).map_err(Failure::lasting)?;
         let table = self.dynamodb.known(&import.transfer.table_name).filter(|table| table.uuid == import.transfer.table_id);
-        // Its row is committed with the task, and it is known right after that.
-        let table = table.ok_or_else(|| Failure::transient("its table is not known yet").postponed(200))?;
+        let Some(table) = table else {
+            // Its row is committed with the task, and it is known right after that, unless its items could not be made: then the row is gone again.
+            let uuid = import.transfer.table_id.clone();
+            return Err(match lake.store.read(move |connection| sql::has_table(connection, &uuid)).await? {
+                true => Failure::transient("its table is not known yet").postponed(200),
+                false => Failure::lasting("the table could not be made: ask for another import, with another ClientToken"),
+            });
+        };
         let outcome = self.load(&import, &table).await?;
         import.transfer.ended_ms = Some(lake.store.env().now_ms());
         let (active, errors) = match outcome {

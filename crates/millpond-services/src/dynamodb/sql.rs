@@ -48,6 +48,11 @@ pub(super) fn tables(connection: &Connection) -> Result<Vec<TableRow>, StoreErro
     connection.prepare_cached(&select)?.query_and_then([], table_row)?.collect()
 }
 
+/// Whether there is a table with this `TableId`.
+pub(super) fn has_table(connection: &Connection, uuid: &str) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM dynamodb_table WHERE uuid = ?")?.exists([uuid])?)
+}
+
 /// Answers the row.
 pub(super) fn insert_table(
     tx: &Tx<'_>,

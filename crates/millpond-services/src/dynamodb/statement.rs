@@ -1,17 +1,17 @@
 //! PartiQL: ExecuteStatement, BatchExecuteStatement, ExecuteTransaction.
 
-use super::capacity::{Consumed, Report, merge, read_units};
+use super::capacity::{Consumed, Report, merge};
 use super::item::{Guard, Returned, check_op, returned, update_op};
 use super::query::{Plan, Read, Way, check_filter_of_index};
 use super::request::written;
 use super::table::Table;
 use super::tokens::ClientToken;
-use super::transact::{ACTIONS_MAX, Prepared, all_or_reasons, consumed};
+use super::transact::{ACTIONS_MAX, Prepared, PreparedGet, all_or_reasons, consumed};
 use super::{Attributes, DynamoDb, DynamoError, items_error, keys};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::future::join_all;
-use millpond_tables::expression::Touched;
+use millpond_tables::expression::{Projection, Touched};
 use millpond_tables::partiql::{self, Access, Returning, Select, Statement};
 use millpond_tables::store::{Change, Op, Snapshot};
 use millpond_tables::value::item_size;
@@ -279,12 +279,13 @@ impl DynamoDb {
         if reads != 0 && reads != statements.len() {
             return Err(DynamoError::invalid("Cannot have both read and write statements in the same batch"));
         }
-        let each = statements.into_iter().map(|statement| async move {
+        let each = statements.into_iter().map(|mut statement| async move {
             let table = statement.table().to_owned();
-            if let Statement::Select(select) = &statement.statement
-                && let Err(error) = self.check_single(select)
-            {
-                return (table, Err(error));
+            if let Statement::Select(select) = &mut statement.statement {
+                if let Err(error) = self.check_single(select) {
+                    return (table, Err(error));
+                }
+                select.projection = select.projection.take().map(Projection::in_place);
             }
             (table, self.execute(statement).await)
         });
@@ -344,30 +345,14 @@ impl DynamoDb {
             }
         }
         let text = "Select statements within ExecuteTransaction must specify the primary key in the where clause.";
-        let keys = ready.iter().map(|(table, select)| match select.index {
-            None => partiql::key_of(select.filter.as_ref(), &table.schema).map_err(|_| DynamoError::invalid(text)),
-            Some(_) => Err(DynamoError::invalid(text)),
+        let gets = ready.into_iter().map(|(table, select)| {
+            let key = match select.index {
+                None => partiql::key_of(select.filter.as_ref(), &table.schema).map_err(|_| DynamoError::invalid(text))?,
+                Some(_) => return Err(DynamoError::invalid(text)),
+            };
+            Ok(PreparedGet { table, key, filter: select.filter, projection: select.projection.map(Projection::in_place) })
         });
-        let keys = all_or_reasons(keys.collect())?;
-        self.look_at_many(move |items| {
-            let snapshot = items.snapshot().map_err(items_error)?;
-            let (mut found, mut all) = (Vec::new(), Vec::new());
-            for ((table, select), key) in ready.iter().zip(&keys) {
-                let item = snapshot.get(table.id(), key).map_err(items_error)?;
-                let mut one = Consumed { transactional: true, ..Consumed::of(table) };
-                one.count_read(None, read_units(item.as_ref().map_or(0, item_size), true) * 2.0);
-                if report != Report::None {
-                    merge(&mut all, one);
-                }
-                let item = item.filter(|item| select.filter.as_ref().is_none_or(|filter| filter.holds(item)));
-                found.push(item.map(|item| match &select.projection {
-                    Some(projection) => written(&projection.apply(&item)),
-                    None => written(&item),
-                }));
-            }
-            Ok((found, all))
-        })
-        .await
+        self.get_all(all_or_reasons(gets.collect())?, report).await
     }
 }
 

@@ -1,6 +1,8 @@
 //! What one caller's requests do to those of others, and limits over several items.
 
 use super::*;
+use crate::lake::objects;
+use crate::runtime::Workers;
 use millpond_core::env::SystemEnv;
 use millpond_store::Store;
 use millpond_tables::Value;
@@ -13,6 +15,16 @@ const TABLE: &str = "items";
 struct Pond {
     dynamodb: DynamoDb,
     _directory: tempfile::TempDir,
+}
+
+fn pond_table() -> NewTable {
+    NewTable {
+        name: TABLE.into(),
+        definitions: vec![Definition { name: "id".into(), kind: KeyKind::S }],
+        key: vec![KeyPart { name: "id".into(), hash: true }],
+        pay_per_request: true,
+        ..NewTable::default()
+    }
 }
 
 fn key(id: &str) -> Attributes {
@@ -32,16 +44,9 @@ fn put(id: &str, bytes: usize) -> PutItem {
 impl Pond {
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), &[COMPONENT], Arc::new(SystemEnv)).unwrap();
+        let store = Store::open(directory.path(), &[objects::COMPONENT, COMPONENT], Arc::new(SystemEnv)).unwrap();
         let dynamodb = DynamoDb::open(&Lake { store, place: Arc::default() }).unwrap();
-        let table = NewTable {
-            name: TABLE.into(),
-            definitions: vec![Definition { name: "id".into(), kind: KeyKind::S }],
-            key: vec![KeyPart { name: "id".into(), hash: true }],
-            pay_per_request: true,
-            ..NewTable::default()
-        };
-        dynamodb.create_table(table).await.unwrap();
+        dynamodb.create_table(pond_table()).await.unwrap();
         Self { dynamodb, _directory: directory }
     }
 
@@ -108,6 +113,93 @@ fn named(action: TransactWrite) -> TransactWrite {
     let TransactWrite::Update(mut update) = action else { return action };
     update.options.expressions.names = Some([("#t".to_owned(), "text".to_owned())].into());
     TransactWrite::Update(update)
+}
+
+/// Statements, each of one of these items.
+fn selects(ids: impl IntoIterator<Item = usize>, what: &str, and: &str) -> TransactStatements {
+    let statements = ids.into_iter().map(|id| {
+        let statement = format!("SELECT {what} FROM {TABLE} WHERE id = '{id}'{and}");
+        BatchStatement::parse(StatementRequest { statement, ..StatementRequest::default() }).unwrap()
+    });
+    TransactStatements { statements: statements.collect(), token: None, report: Report::None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_reads_four_megabytes_of_items_whatever_it_answers_of_them() {
+    let pond = Pond::new().await;
+    pond.put(0..11, LARGE).await;
+    let read = async |statements| pond.dynamodb.execute_transaction(statements).await;
+    let limit = "The aggregate size of the items in the transaction cannot exceed 4 MB";
+    for (what, and) in [("*", ""), ("id", ""), ("*", " AND attribute_exists(none)")] {
+        let refused = read(selects(0..11, what, and)).await.unwrap_err();
+        assert!(matches!(&refused, DynamoError::Validation(text) if text.starts_with(limit)), "{what}{and}: {refused:?}");
+    }
+    let gets = (0..11).map(|id| GetItem { table: TABLE.into(), key: key(&id.to_string()), ..GetItem::default() });
+    let refused = pond.dynamodb.transact_get(gets.collect(), Report::None).await.unwrap_err();
+    assert!(matches!(&refused, DynamoError::Validation(text) if text.starts_with(limit)), "{refused:?}");
+    let (found, _) = read(selects(0..10, "id", "")).await.unwrap();
+    assert_eq!(found, (0..10).map(|id| Some(key(&id.to_string()))).collect::<Vec<_>>());
+    let (found, _) = read(selects([1, 20], "id", " AND size(\"text\") > 1")).await.unwrap();
+    assert_eq!(found, [Some(key("1")), None]);
+    let (found, _) = read(selects([1], "*", " AND size(\"text\") = 1")).await.unwrap();
+    assert_eq!(found, [None]);
+    let twice = read(selects([1, 1], "*", "")).await.unwrap_err();
+    assert_eq!(twice.to_string(), "Transaction request cannot include multiple operations on one item");
+    let mut number = selects([1, 2], "*", "");
+    let statement = format!("SELECT * FROM {TABLE} WHERE id = 2");
+    number.statements[1] = BatchStatement::parse(StatementRequest { statement, ..StatementRequest::default() }).unwrap();
+    let DynamoError::Cancelled(reasons) = read(number).await.unwrap_err() else { panic!("it is the reason of one statement") };
+    assert_eq!(reasons.iter().map(|reason| reason.code).collect::<Vec<_>>(), ["None", "ValidationError"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_whose_table_cannot_be_made_fails() {
+    let pond = Pond::new().await;
+    let items = pond.dynamodb.table(TABLE).unwrap();
+    let mut taken = items.spec();
+    taken.id.0 += 1;
+    taken.key.hash.name = "other".into();
+    pond.dynamodb.items().create_table(&taken).unwrap();
+    let table = NewTable { name: "imported".into(), ..pond_table() };
+    let request = ImportRequest { bucket: "none".into(), format: "CSV".into(), table, ..ImportRequest::default() };
+    let refused = pond.dynamodb.import_table(request.clone()).await.unwrap_err();
+    assert!(matches!(refused, DynamoError::Items(_)), "{refused:?}");
+    assert!(matches!(pond.dynamodb.describe_table("imported").await, Err(DynamoError::NoSuchTable(_))));
+    let workers = Workers::start(&pond.dynamodb.lake, pond.dynamodb.handlers());
+    let ended = async |at: usize| loop {
+        let all = pond.dynamodb.imports(None, None, None).await.unwrap().all;
+        if all[at].transfer.state != TransferState::InProgress {
+            return all[at].clone();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let ended = async |at| tokio::time::timeout(Duration::from_secs(20), ended(at)).await.expect("the import ends");
+    let failed = ended(0).await.transfer;
+    assert_eq!((failed.state, failed.table_name.as_str()), (TransferState::Failed, "imported"));
+    assert!(failed.failure_message.unwrap().contains("the table could not be made"));
+    // The next one has a number of its own, and comes to look for its files.
+    pond.dynamodb.import_table(request).await.unwrap();
+    assert_eq!(ended(0).await.transfer.failure_code.as_deref(), Some("S3NoSuchBucket"));
+    workers.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_an_import_is_for_one_request() {
+    let pond = Pond::new().await;
+    let table = NewTable { name: "imported".into(), ..pond_table() };
+    let token = Some("token".to_owned());
+    let first = ImportRequest { token, bucket: "none".into(), format: "CSV".into(), table, ..ImportRequest::default() };
+    let arn = pond.dynamodb.import_table(first.clone()).await.unwrap().transfer.arn;
+    let plain = ImportRequest { compression: Some("NONE".into()), ..first.clone() };
+    assert_eq!(pond.dynamodb.import_table(plain).await.unwrap().transfer.arn, arn, "which is what it is without");
+    for other in [
+        ImportRequest { compression: Some("GZIP".into()), ..first.clone() },
+        ImportRequest { bucket_owner: Some("123456789012".into()), ..first.clone() },
+        ImportRequest { prefix: Some("a".into()), ..first.clone() },
+    ] {
+        let refused = pond.dynamodb.import_table(other).await.unwrap_err();
+        assert!(matches!(refused, DynamoError::ImportConflict(_)), "{refused:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

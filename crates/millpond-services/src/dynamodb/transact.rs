@@ -8,7 +8,7 @@ use super::table::Table;
 use super::tokens::{self, Before, ClientToken};
 use super::{Attributes, CancellationReason, DynamoDb, DynamoError, items_error, keys, refused};
 use millpond_tables::Item;
-use millpond_tables::expression::{Kind, Update};
+use millpond_tables::expression::{self, Kind, Update};
 use millpond_tables::store::{ChangeError, Changed, Op, Terms};
 use millpond_tables::value::item_size;
 use std::collections::{BTreeMap, HashSet};
@@ -68,6 +68,15 @@ pub(super) struct Prepared {
     pub(super) checks: bool,
 }
 
+/// A read of a transaction, ready to be done.
+pub(super) struct PreparedGet {
+    pub(super) table: Arc<Table>,
+    pub(super) key: Item,
+    /// An item that it does not hold for is not answered.
+    pub(super) filter: Option<expression::Condition>,
+    pub(super) projection: Option<expression::Projection>,
+}
+
 /// How a transaction ended.
 pub(super) enum Ended {
     /// It was done.
@@ -105,6 +114,14 @@ fn check_bytes(bytes: usize) -> Result<(), DynamoError> {
     }
 }
 
+fn check_distinct<'a>(mut items: impl Iterator<Item = (&'a Arc<Table>, &'a Item)>) -> Result<(), DynamoError> {
+    let mut seen = HashSet::new();
+    match items.all(|(table, key)| seen.insert((table.id, key))) {
+        true => Ok(()),
+        false => Err(DynamoError::invalid("Transaction request cannot include multiple operations on one item")),
+    }
+}
+
 impl DynamoDb {
     /// `TransactWriteItems`.
     pub async fn transact_write(
@@ -137,10 +154,7 @@ impl DynamoDb {
 
     /// Does all of the actions or none.
     pub(super) async fn transact(&self, prepared: Vec<Prepared>, token: Option<ClientToken>) -> Result<Ended, DynamoError> {
-        let mut seen = HashSet::new();
-        if !prepared.iter().all(|one| seen.insert((one.table.id, one.key.clone()))) {
-            return Err(DynamoError::invalid("Transaction request cannot include multiple operations on one item"));
-        }
+        check_distinct(prepared.iter().map(|one| (&one.table, &one.key)))?;
         check_bytes(prepared.iter().map(|one| one.size).sum())?;
         let has_token = token.is_some();
         let first = token.map(|token| token.op(self.now_ms()));
@@ -180,17 +194,23 @@ impl DynamoDb {
             let mut placeholders = get.expressions.placeholders()?;
             let projection = get.projection.parse(&mut placeholders)?;
             placeholders.finish(&[Kind::Projection]).map_err(request::refused)?;
-            ready.push((self.table(&get.table)?, keys::read(&get.key)?, projection));
+            ready.push(PreparedGet { table: self.table(&get.table)?, key: keys::read(&get.key)?, filter: None, projection });
         }
-        all_or_reasons(ready.iter().map(|(table, key, _)| keys::check_key(&table.schema, key)).collect())?;
-        let mut seen = HashSet::new();
-        if !ready.iter().all(|(table, key, _)| seen.insert((table.id, key.clone()))) {
-            return Err(DynamoError::invalid("Transaction request cannot include multiple operations on one item"));
-        }
+        self.get_all(ready, report).await
+    }
+
+    /// Reads all as of one time.
+    pub(super) async fn get_all(
+        &self,
+        gets: Vec<PreparedGet>,
+        report: Report,
+    ) -> Result<(Vec<Option<Attributes>>, Vec<Consumed>), DynamoError> {
+        all_or_reasons(gets.iter().map(|get| keys::check_key(&get.table.schema, &get.key)).collect())?;
+        check_distinct(gets.iter().map(|get| (&get.table, &get.key)))?;
         self.look_at_many(move |items| {
             let snapshot = items.snapshot().map_err(items_error)?;
             let (mut found, mut consumed, mut bytes) = (Vec::new(), Vec::new(), 0);
-            for (table, key, projection) in &ready {
+            for PreparedGet { table, key, filter, projection } in &gets {
                 let item = snapshot.get(table.id(), key).map_err(items_error)?;
                 let size = item.as_ref().map_or(0, item_size);
                 bytes += size;
@@ -203,7 +223,7 @@ impl DynamoDb {
                 let wanted = |item: Item| {
                     projection.as_ref().map_or_else(|| written(&item), |projection| written(&projection.apply(&item)))
                 };
-                found.push(item.map(wanted));
+                found.push(item.filter(|item| filter.as_ref().is_none_or(|filter| filter.holds(item))).map(wanted));
             }
             Ok((found, consumed))
         })

@@ -28,6 +28,19 @@ impl Path {
         Self { name: name.into(), steps: Vec::new() }
     }
 
+    /// The name of what is there in the answer of a `SELECT`: the last name of the path, with the elements of lists behind it. `a.b` is `b`, `a.b[0][1]` is `b[0][1]`.
+    pub(crate) fn column(&self) -> String {
+        let last = self.steps.iter().rposition(|step| matches!(step, Step::Name(_)));
+        let (name, behind) = match last.map(|last| (&self.steps[last], &self.steps[last + 1..])) {
+            Some((Step::Name(name), behind)) => (name, behind),
+            _ => (&self.name, self.steps.as_slice()),
+        };
+        behind.iter().fold(name.clone(), |column, step| match step {
+            Step::Index(index) => format!("{column}[{index}]"),
+            Step::Name(_) => column,
+        })
+    }
+
     /// What is there.
     pub(crate) fn get<'a>(&self, item: &'a Item) -> Option<&'a Value> {
         self.steps.iter().try_fold(item.get(&self.name)?, |value, step| child(value, step))

@@ -1,4 +1,4 @@
-//! `ProjectionExpression`: parts of items.
+//! `ProjectionExpression`, and what a `SELECT` of PartiQL names: parts of items.
 
 use super::path::{Path, Step};
 use super::resolve::Resolver;
@@ -7,10 +7,18 @@ use super::{ExpressionError, Kind, Placeholders};
 use crate::value::{Item, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Which parts of an item are wanted: `ProjectionExpression`.
+/// Which parts of an item are wanted, and where they are in the answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Projection {
-    wanted: BTreeMap<String, Wanted>,
+    form: Form,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Form {
+    /// Where they are in the item: `ProjectionExpression`.
+    InPlace(BTreeMap<String, Wanted>),
+    /// Each under a name of its own: `SELECT`.
+    Columns(BTreeMap<String, Path>),
 }
 
 /// What is wanted of a value.
@@ -33,29 +41,61 @@ impl Projection {
 
     /// Of whole top-level attributes: `AttributesToGet`, an index's projection.
     pub fn of_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
-        Self { wanted: names.into_iter().map(|name| (name.to_owned(), Wanted::All)).collect() }
+        Self { form: Form::InPlace(names.into_iter().map(|name| (name.to_owned(), Wanted::All)).collect()) }
     }
 
     /// Of paths that do not collide. Of those that do, the later one loses.
     pub(crate) fn of_paths<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
-        let mut projection = Self { wanted: BTreeMap::new() };
+        let mut all: BTreeMap<String, Wanted> = BTreeMap::new();
         for path in paths {
-            match projection.wanted.entry(path.name.clone()) {
+            match all.entry(path.name.clone()) {
                 std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(Wanted::of(&path.steps))),
                 std::collections::btree_map::Entry::Occupied(mut entry) => entry.get_mut().add(&path.steps),
             }
         }
-        projection
+        Self { form: Form::InPlace(all) }
     }
 
-    /// The wanted parts of the item; elements of lists move up.
+    /// Of what `SELECT` names, each under [`Path::column`].
+    ///
+    /// # Errors
+    /// The name that two of them have.
+    pub(crate) fn of_columns(paths: Vec<Path>) -> Result<Self, String> {
+        let mut columns = BTreeMap::new();
+        for path in paths {
+            let name = path.column();
+            if columns.contains_key(&name) {
+                return Err(name);
+            }
+            columns.insert(name, path);
+        }
+        Ok(Self { form: Form::Columns(columns) })
+    }
+
+    /// The same parts where they are in the item: what a `SELECT` answers in a batch or a transaction, which read by `ProjectionExpression` (DynamoDB Local 2.6.1).
+    pub fn in_place(self) -> Self {
+        match self.form {
+            Form::Columns(columns) => Self::of_paths(columns.values()),
+            Form::InPlace(_) => self,
+        }
+    }
+
+    /// The wanted parts of the item. Where they are left in place, elements of lists move up.
     pub fn apply(&self, item: &Item) -> Item {
-        members(&self.wanted, item)
+        match &self.form {
+            Form::InPlace(wanted) => members(wanted, item),
+            Form::Columns(columns) => {
+                columns.iter().filter_map(|(name, path)| Some((name.clone(), path.get(item)?.clone()))).collect()
+            }
+        }
     }
 
     /// The top-level attributes that it names: where an index does not have them all, the table is read.
     pub fn top_level_names(&self) -> BTreeSet<&str> {
-        self.wanted.keys().map(String::as_str).collect()
+        match &self.form {
+            Form::InPlace(wanted) => wanted.keys().map(String::as_str).collect(),
+            Form::Columns(columns) => columns.values().map(|path| path.name.as_str()).collect(),
+        }
     }
 }
 

@@ -207,10 +207,10 @@ impl<'t> Parser<'t> {
                 break;
             }
         }
-        if let Some(collision) = collision(&paths) {
-            return Err(StatementError::new(collision));
-        }
-        Ok(Projection::of_paths(&paths))
+        let collision = collision(&paths);
+        let projection = Projection::of_columns(paths)
+            .map_err(|name| StatementError::new(format!("Duplicate identifiers in select clause: {name}")))?;
+        collision.map_or(Ok(projection), |collision| Err(StatementError::new(collision)))
     }
 
     fn insert(&mut self) -> Parsed<Statement> {

@@ -22,18 +22,21 @@ fn value(json: Json) -> Value {
 
 #[test]
 fn select_says_what_of_which_items() {
-    let music = plain_item(&json!({"Artist": "Acme", "Awards": {"b c": [1, {"x": 2}]}, "other": 1}));
+    let music = plain_item(&json!({"Artist": "Acme", "Awards": {"b c": [1, {"x": 2}, [3]]}, "other": 1, "l": [4, {"x": 5}]}));
     for (text, table, index, projected) in [
         (r#"SELECT * FROM "Music""#, "Music", None, None),
         ("select * from Music;", "Music", None, None),
         (r#"SELECT Artist FROM "My-Music"."an-index""#, "My-Music", Some("an-index"), Some(json!({"Artist": "Acme"}))),
+        (r#"SELECT "Artist", Awards."b c"[1].x FROM Music.idx"#, "Music", Some("idx"), Some(json!({"Artist": "Acme", "x": 2}))),
+        (r#"SELECT Awards['b c'][0] FROM "a""b""#, "a\"b", None, Some(json!({"b c[0]": 1}))),
+        ("SELECT Awards['b c'], l[1].x FROM t", "t", None, Some(json!({"b c": [1, {"x": 2}, [3]], "x": 5}))),
         (
-            r#"SELECT "Artist", Awards."b c"[1].x FROM Music.idx"#,
-            "Music",
-            Some("idx"),
-            Some(json!({"Artist": "Acme", "Awards": {"b c": [{"x": 2}]}})),
+            r#"SELECT "l"[00], Awards."b c"[2][0], l[1] FROM t"#,
+            "t",
+            None,
+            Some(json!({"l[0]": 4, "l[1]": {"x": 5}, "b c[2][0]": 3})),
         ),
-        (r#"SELECT Awards['b c'][0] FROM "a""b""#, "a\"b", None, Some(json!({"Awards": {"b c": [1]}}))),
+        ("SELECT l[9], Awards.none, other.x, Artist FROM t", "t", None, Some(json!({"Artist": "Acme"}))),
         ("SELECT /* all of it */ * -- and\n FROM t", "t", None, None),
     ] {
         let found = select(text, &[]);
@@ -45,6 +48,9 @@ fn select_says_what_of_which_items() {
         );
         assert_eq!(found.filter, None);
     }
+    let nested = select("SELECT l[1].x, Awards.none, other FROM t", &[]).projection.unwrap();
+    assert_eq!(nested.top_level_names().into_iter().collect::<Vec<_>>(), ["Awards", "l", "other"]);
+    assert_eq!(nested.in_place().apply(&music), plain_item(&json!({"l": [{"x": 5}], "other": 1})));
     let ordered = select(r#"SELECT * FROM t WHERE a = 1 ORDER BY "a" DESC, b ASC, c"#, &[]);
     assert_eq!(ordered.order, [("a".to_owned(), true), ("b".into(), false), ("c".into(), false)]);
 }
@@ -214,6 +220,9 @@ fn faults_have_the_texts_of_dynamodb_and_a_place() {
         (own("UPDATE t SET \"\" = 1 WHERE pk = 'p'"), own("Path component cannot be an empty string")),
         (own("UPDATE t SET a[''] = 1 WHERE pk = 'p'"), own("Path component cannot be an empty string")),
         (own("SELECT attribute_exists(ss) FROM t"), own("Unexpected path component at 1:8:16")),
+        (own("SELECT a.x, b, c.x FROM t"), own("Duplicate identifiers in select clause: x")),
+        (own("SELECT l[0], a.l[0] FROM t"), own("Duplicate identifiers in select clause: l[0]")),
+        (own("SELECT a, a FROM t"), own("Duplicate identifiers in select clause: a")),
         (
             own("SELECT a, a.b FROM t"),
             own(
