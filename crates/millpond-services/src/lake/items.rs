@@ -71,9 +71,9 @@ pub struct RowId {
 /// The column that an attribute of a key is taken from: that of its name, or the only one whose name differs in case alone (names of a catalog are in lower
 /// case).
 pub fn column_of<'c>(attribute: &str, columns: impl Iterator<Item = &'c str> + Clone) -> Option<&'c str> {
-    let mut alike = columns.clone().filter(|column| column.eq_ignore_ascii_case(attribute));
-    let exact = columns.clone().find(|column| *column == attribute);
-    exact.or_else(|| alike.next().filter(|_| alike.next().is_none()))
+    let mut columns_again = columns.clone();
+    let mut alike = columns.filter(|column| column.eq_ignore_ascii_case(attribute));
+    columns_again.find(|column| *column == attribute).or_else(|| alike.next().filter(|_| alike.next().is_none()))
 }
 
 /// A table that takes items, as far as a load must know it.

@@ -460,26 +460,3 @@ async fn a_listing_of_a_run_sorts_nothing() {
     assert!(plan.contains("MERGE (UNION ALL)") && !plan.contains("TEMP B-TREE"), "{plan}");
     assert!(plan.contains("key>? AND key<?"), "{plan}");
 }
-
-/// `cargo test -p millpond-services publishing_many -- --ignored --nocapture` tells how long writers wait for a large run.
-#[tokio::test]
-#[ignore = "a measurement"]
-#[allow(clippy::print_stdout)] // what is measured is told
-async fn publishing_many_objects_takes_its_time() {
-    for (count, told) in [(10_000, false), (10_000, true), (100_000, false), (100_000, true)] {
-        let mut pond = Pond::new().await;
-        pond.set_told(told).await;
-        let started = std::time::Instant::now();
-        for from in (0..count).step_by(1000) {
-            let staged = pond.tx(move |tx, bucket| {
-                (from..from + 1000).try_for_each(|n| put(tx, run_view(tx), bucket, &format!("out/part-{n:06}"), "e").map(|_| ()))
-            });
-            staged.await.unwrap();
-        }
-        let staged = started.elapsed();
-        let started = std::time::Instant::now();
-        let published = pond.tx(|tx, _| publish(tx, &Place::default(), RUN)).await.unwrap();
-        println!("{count} objects, events {told}: staged in {staged:?}, published in {:?}", started.elapsed());
-        assert_eq!(published.puts, count);
-    }
-}
