@@ -130,8 +130,8 @@ impl Mapping {
             }
         }
         let id = self.shape.id.as_ref().filter(|id| !by_name.contains_key(id.attribute.as_str()));
-        let missing = self.keys.iter().filter(|rule| rule.required).map(|rule| rule.name.as_str());
-        let missing = missing.filter(|name| !by_name.contains_key(name) && id.is_none_or(|id| id.attribute != *name)).next_back();
+        let mut missing = self.keys.iter().filter(|rule| rule.required).map(|rule| rule.name.as_str());
+        let missing = missing.rfind(|name| !by_name.contains_key(name) && id.is_none_or(|id| id.attribute != *name));
         let attribute = |(name, cells)| Attribute {
             name,
             cells,
