@@ -215,6 +215,26 @@ def test_libraries_and_files_come_from_s3(module_lake, tmp_path):
     assert missing == "--extra-py-files: s3://glue-scripts/lib/none.zip cannot be read: there is no such object"
 
 
+def test_files_that_are_brought_have_the_room_of_tmp():
+    import harness
+
+    lake = harness.new_lake('[jobs]\ndisk = "64MiB"\n')
+    try:
+        put_script(lake, "unused", "")
+        for number in range(4):
+            lake.put("glue-scripts", f"lib/{number}.bin", bytes(24 << 20))
+        files = [f"s3://glue-scripts/lib/{number}.bin" for number in range(4)]
+        text = "import os\nprint(sum(os.path.getsize(name) for name in os.listdir('.') if name.endswith('.bin')))\n"
+        message = failed(run(lake, "many-files", text, arguments={"--extra-files": ",".join(files)}))
+        assert message.startswith(f"--extra-files: {files[2]} cannot be brought: it has {24 << 20} bytes, and "), message
+        assert message.endswith(f" are left of the {64 << 20} that may lie in /tmp; raise `[jobs] disk` of millpond.toml"), message
+        done = run(lake, "few-files", text, arguments={"--extra-files": ",".join(files[:2])})
+        assert done["JobRunState"] == "SUCCEEDED", done
+        assert wait_until(lambda: log(lake, done["Id"]))[-1] == str(48 << 20)
+    finally:
+        harness.discard(lake)
+
+
 def test_additional_modules_are_installed(module_lake):
     lake = module_lake
     arguments = {"--additional-python-modules": "cowsay==6.1"}
