@@ -238,7 +238,6 @@ fn global_indexes(described: &Described) -> Vec<GlobalSecondaryIndexDescription>
                 write_units_per_second: Some(index.warm().write),
                 status: Some(status),
             }),
-            ..GlobalSecondaryIndexDescription::default()
         }
     };
     described.settings.global.iter().map(describe).collect()
