@@ -3,6 +3,7 @@
 import random
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
@@ -115,8 +116,8 @@ def test_transfers_by_many_keep_the_sum(module_lake):
     for i in range(5):
         items.put_item(Item={"id": str(i), "n": 100})
 
-    def move():
-        chance = random.Random()
+    def move(_):
+        chance, done = random.Random(), 0
         for _ in range(40):
             source, target = chance.sample(range(5), 2)
             change = lambda id, sign: {
@@ -133,12 +134,13 @@ def test_transfers_by_many_keep_the_sum(module_lake):
             give["Update"]["ExpressionAttributeValues"] = take["Update"]["ExpressionAttributeValues"]
             try:
                 client.transact_write_items(TransactItems=[take, give])
+                done += 1
             except client.exceptions.TransactionCanceledException:
                 pass
+        return done
 
-    threads = [threading.Thread(target=move) for _ in range(6)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(move, range(6))) > 0
     numbers = [int(item["n"]) for item in items.scan(ConsistentRead=True)["Items"]]
     assert sum(numbers) == 500 and min(numbers) >= 0
 
@@ -148,19 +150,19 @@ def test_acknowledged_writes_survive_a_kill(lake):
     name, acknowledged, lock = items.name, set(), threading.Lock()
     for round in range(3):
         clients = [lake.client("dynamodb", retries={"max_attempts": 0}) for _ in range(4)]
-        stop = threading.Event()
+        killing, failed = threading.Event(), []
 
         def write(client, worker):
             for i in range(100_000):
-                if stop.is_set():
-                    return
                 id = f"{round}-{worker}-{i}"
                 pair = [
                     {"Put": {"TableName": name, "Item": {"id": {"S": id + half}, "mark": {"S": "m"}}}} for half in ("/a", "/b")
                 ]
                 try:
                     client.transact_write_items(TransactItems=pair)
-                except Exception:
+                except Exception as error:
+                    if not killing.is_set():
+                        failed.append(error)
                     return
                 with lock:
                     acknowledged.add(id)
@@ -168,9 +170,10 @@ def test_acknowledged_writes_survive_a_kill(lake):
         threads = [threading.Thread(target=write, args=(client, worker)) for worker, client in enumerate(clients)]
         [thread.start() for thread in threads]
         threading.Event().wait(1.0)
+        killing.set()
         lake.kill9()
-        stop.set()
         [thread.join() for thread in threads]
+        assert not failed, failed
         lake.start()
         client = lake.client("dynamodb")
         found = {item["id"]["S"] for page in client.get_paginator("scan").paginate(TableName=name) for item in page["Items"]}
@@ -215,6 +218,11 @@ def test_statements_read_and_write(module_lake):
             break
         page = run(f"""SELECT * FROM "{name}" WHERE id = 'a'""", Limit=4, NextToken=page["NextToken"])
     assert times == list(range(6))
+    nested = f"""SELECT tags[0], id FROM "{name}" WHERE id = 'a' AND "at" = 1"""
+    assert run(nested)["Items"] == [{"tags[0]": {"S": "x"}, "id": {"S": "a"}}]
+    [answer] = client.batch_execute_statement(Statements=[{"Statement": nested}])["Responses"]
+    [read] = client.execute_transaction(TransactStatements=[{"Statement": nested}])["Responses"]
+    assert answer["Item"] == read["Item"] == {"tags": {"L": [{"S": "x"}]}, "id": {"S": "a"}}
     assert len(run(f"""SELECT * FROM "{name}"."by-city" WHERE city = 'Basel'""")["Items"]) == 6
     assert len(run(f"""SELECT * FROM "{name}" WHERE contains(tags, 'x') AND "at" > 3""")["Items"]) == 2
     changed = run(f"""UPDATE "{name}" SET city = 'Bern' SET n = 1 WHERE id = 'a' AND "at" = 1 RETURNING ALL NEW *""")["Items"]
