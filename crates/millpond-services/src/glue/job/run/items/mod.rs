@@ -16,7 +16,7 @@ pub(super) use sql::forget;
 use super::commit::{self, Quarantine};
 use super::{JobRunHandler, RunError, ending, select};
 use crate::glue::job::rows::{self, Bookmark, JobRun, RunState, RunStats};
-use crate::glue::job::spec::{ConvertArguments, ItemsTarget};
+use crate::glue::job::spec::{ConvertArguments, ITEMS_KEY, ItemsTarget};
 use crate::glue::job::timeout::{deadline, load_within};
 use crate::lake::Lake;
 use crate::lake::items::{AttributeTypes, ItemLoad, ItemLoader, ItemShape, ItemTable, LoadError, Loaded, RowId, column_of};
@@ -314,7 +314,8 @@ fn stats(work: &Work, now_ms: i64) -> RunStats {
 fn describe(work: &Work, stats: &RunStats) -> Option<String> {
     let RunStats { rows_in, duplicates, items_replaced, rows_quarantined, files, files_failed, .. } = stats;
     let mut parts = Vec::new();
-    if let (true, Some(id)) = (work.staged.hashed, &work.staged.shape.id) {
+    // Who names a key of their own may have meant a column.
+    if let (true, Some(id)) = (work.staged.hashed, work.staged.shape.id.as_ref().filter(|id| id.attribute != ITEMS_KEY)) {
         parts.push(format!("the rows have no column {}: each item's is a hash of its row", id.attribute));
     }
     if *duplicates > 0 {
