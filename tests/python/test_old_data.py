@@ -6,6 +6,7 @@ import tarfile
 import pytest
 
 import lambdas
+from glue_jobs import log
 from harness import REPO, Lake, discard, wait_until
 from lakes import count, settle, wait_count
 
@@ -34,6 +35,17 @@ def old_lake(tmp_path):
 def chained_lake(tmp_path):
     """A lake of part 2: queues with messages in flight, functions with an alias and a call that waits for its second try, a bus, roles, logs."""
     lake = opened(tmp_path, "lake-part2.tar.xz", lambdas.CONFIG)
+    yield lake
+    discard(lake)
+
+
+FLOW = '[[flow]]\nname = "company"\nfrom = "s3://raw/company/"\nto = "dynamodb:company"\n'
+
+
+@pytest.fixture
+def scripted_lake(tmp_path):
+    """A lake of part 3: tables of items, a flow into one, a bookmark of a script, a trigger that is half met, a workflow, a script that has written."""
+    lake = opened(tmp_path, "lake-part3.tar.xz", FLOW)
     yield lake
     discard(lake)
 
@@ -125,3 +137,53 @@ def test_rules_roles_and_logs_of_a_lake_of_part_2_are_there(chained_lake):
     assert group["retentionInDays"] == 3653
     lines = logs.filter_log_events(logGroupName="/aws/lambda/copy", filterPattern="called")["events"]
     assert lines and lines[0]["message"].startswith("called")
+
+
+def test_tables_of_items_of_a_lake_of_part_3_are_there(scripted_lake):
+    client = scripted_lake.client("dynamodb")
+    table = client.describe_table(TableName="orders")["Table"]
+    assert [index["IndexName"] for index in table["GlobalSecondaryIndexes"]] == ["by-city"]
+    assert client.list_tags_of_resource(ResourceArn=table["TableArn"])["Tags"] == [{"Key": "team", "Value": "sales"}]
+    assert client.describe_time_to_live(TableName="orders")["TimeToLiveDescription"]["AttributeName"] == "expires"
+    of = lambda name, **more: client.query(  # noqa: E731
+        TableName="orders", KeyConditionExpression=f"{name} = :v", **more)["Items"]
+    ada = of("customer", ExpressionAttributeValues={":v": {"S": "ada"}})
+    assert [item["at"]["N"] for item in ada] == ["-0.5", "1000000000000000000000000000000"]
+    first = {**ada[0], "tags": sorted(ada[0]["tags"]["SS"])}
+    assert first == {
+        "customer": {"S": "ada"}, "at": {"N": "-0.5"}, "city": {"S": "Basel"}, "total": {"N": "12345678901234567890123456789012345678"},
+        "tags": ["a", "b"], "raw": {"B": b"\x00\xff"}, "lines": {"L": [{"M": {"sku": {"S": "x"}, "gone": {"NULL": True}}}]},
+    }
+    basel = lambda: [item["customer"]["S"] for item in of(  # noqa: E731
+        "city", IndexName="by-city", ExpressionAttributeValues={":v": {"S": "Basel"}})]
+    # What expired more than five years ago stays, as with AWS.
+    assert sorted(basel()) == ["ada", "bob"]
+    changed = client.get_item(TableName="orders", Key={"customer": {"S": "bob"}, "at": {"N": "4"}})["Item"]
+    assert changed["n"] == {"N": "1"}
+
+
+def test_a_flow_into_items_of_a_lake_of_part_3_goes_on(scripted_lake):
+    lake = scripted_lake
+    names = lambda: sorted(item["name"]["S"] for item in lake.client("dynamodb").scan(TableName="company")["Items"])  # noqa: E731
+    assert names() == ["Acme", "Beta"]
+    lake.put("raw", "company/b.csv", "name,employees\nAcme,007\nGamma,1\n")
+    settle(lake)
+    assert names() == ["Acme", "Beta", "Gamma"]
+
+
+def test_scripts_of_a_lake_of_part_3_go_on(scripted_lake):
+    lake, glue = scripted_lake, scripted_lake.client("glue")
+    # The one that was under way has failed, and what it wrote is gone.
+    [cut] = glue.get_job_runs(JobName="writer")["JobRuns"]
+    assert lake.wait_job("writer", cut["Id"])["JobRunState"] == "FAILED"
+    assert "Contents" not in lake.client("s3").list_objects_v2(Bucket="outgoing")
+    # The bookmark is past what was read.
+    done = lake.run_job("reader")
+    assert done["JobRunState"] == "SUCCEEDED", done
+    wait_until(lambda: "read ['b.csv']" in log(lake, done["Id"]), what="what was read")
+    # The other half of what the trigger waits for.
+    glue.start_trigger(Name="do-y")
+    fired = wait_until(lambda: glue.get_job_runs(JobName="z")["JobRuns"], what="the run that the trigger starts")
+    assert fired[0]["TriggerName"] == "both" and {one["JobName"] for one in fired[0]["PredecessorRuns"]} == {"x", "y"}
+    assert glue.get_workflow(Name="nightly")["Workflow"]["Description"] == "kept"
+    assert sorted(trigger["Name"] for trigger in glue.get_triggers(DependentJobName="x")["Triggers"]) == ["begin", "do-x"]
