@@ -443,12 +443,34 @@ def test_what_terraform_reads_is_there(module_lake, client):
     assert client.describe_endpoints()["Endpoints"][0]["Address"]
 
 
-def test_the_cli_works_on_tables_and_items(module_lake):
-    aws = module_lake.aws
-    aws("dynamodb", "create-table", "--table-name", "cli", "--billing-mode", "PAY_PER_REQUEST", "--key-schema", "AttributeName=id,KeyType=HASH", "--attribute-definitions", "AttributeName=id,AttributeType=S")
-    aws("dynamodb", "wait", "table-exists", "--table-name", "cli")
-    aws("dynamodb", "put-item", "--table-name", "cli", "--item", '{"id": {"S": "a"}, "n": {"N": "1.50"}}')
-    found = json.loads(aws("dynamodb", "get-item", "--table-name", "cli", "--key", '{"id": {"S": "a"}}'))
-    assert found["Item"] == {"id": {"S": "a"}, "n": {"N": "1.5"}}
-    assert json.loads(aws("dynamodb", "scan", "--table-name", "cli", "--select", "COUNT"))["Count"] == 1
-    aws("dynamodb", "delete-table", "--table-name", "cli")
+def test_the_aws_cli_makes_fills_asks_and_deletes_a_table(module_lake):
+    def aws(*arguments):
+        return json.loads(module_lake.aws("dynamodb", *arguments) or "null")
+
+    made = aws(
+        "create-table", "--table-name", "by-cli", "--billing-mode", "PAY_PER_REQUEST",
+        "--attribute-definitions", "AttributeName=artist,AttributeType=S", "AttributeName=year,AttributeType=N",
+        "--key-schema", "AttributeName=artist,KeyType=HASH", "AttributeName=year,KeyType=RANGE",
+    )  # fmt: skip
+    assert made["TableDescription"]["TableStatus"] in ("CREATING", "ACTIVE")
+    module_lake.aws("dynamodb", "wait", "table-exists", "--table-name", "by-cli")
+    puts = [{"PutRequest": {"Item": {"artist": {"S": "Nina"}, "year": {"N": str(year)}}}} for year in range(1960, 1980)]
+    assert aws("batch-write-item", "--request-items", json.dumps({"by-cli": puts})) == {"UnprocessedItems": {}}
+    key = json.dumps({"artist": {"S": "Nina"}, "year": {"N": "1965"}})
+    updated = aws(
+        "update-item", "--table-name", "by-cli", "--key", key, "--update-expression", "SET title = :t", "--return-values", "ALL_NEW",
+        "--expression-attribute-values", '{":t": {"S": "Feeling Good"}}',
+    )  # fmt: skip
+    assert updated["Attributes"]["title"] == {"S": "Feeling Good"}
+    asked = aws(
+        "query", "--table-name", "by-cli", "--key-condition-expression", "artist = :a AND #y > :y", "--max-items", "3", "--no-scan-index-forward",
+        "--expression-attribute-names", '{"#y": "year"}', "--expression-attribute-values", '{":a": {"S": "Nina"}, ":y": {"N": "1970"}}',
+    )  # fmt: skip
+    assert [item["year"]["N"] for item in asked["Items"]] == ["1979", "1978", "1977"] and asked["NextToken"]
+    selected = aws("execute-statement", "--statement", "SELECT title FROM \"by-cli\" WHERE artist = 'Nina' AND \"year\" = 1965")
+    assert selected["Items"] == [{"title": {"S": "Feeling Good"}}]
+    assert aws("scan", "--table-name", "by-cli", "--select", "COUNT", "--page-size", "7")["Count"] == 20
+    refused = module_lake.aws("dynamodb", "get-item", "--table-name", "by-cli", "--key", '{"artist": {"S": "Nina"}}', check=False)
+    assert refused.returncode != 0 and "(ValidationException)" in refused.stderr
+    aws("delete-table", "--table-name", "by-cli")
+    module_lake.aws("dynamodb", "wait", "table-not-exists", "--table-name", "by-cli")

@@ -453,3 +453,28 @@ def test_a_small_script_is_quick(module_lake):
     begun = time.monotonic()
     assert lake.run_job("quick")["JobRunState"] == "SUCCEEDED"
     assert time.monotonic() - begun < 5
+
+
+def test_the_aws_cli_defines_starts_and_follows_a_job(module_lake, tmp_path):
+    def aws(*arguments):
+        return json.loads(module_lake.aws("glue", *arguments) or "null")
+
+    location = put_script(module_lake, "by-cli", "import sys\nsys.exit('--b' in sys.argv)\n")
+    definition = tmp_path / "job.json"
+    command = {"Name": "pythonshell", "ScriptLocation": location, "PythonVersion": "3.9"}
+    definition.write_text(json.dumps({"Name": "by-cli", "Role": role(module_lake), "Command": command, "DefaultArguments": {"--a": "1"}}))
+    assert aws("create-job", "--cli-input-json", f"file://{definition}") == {"Name": "by-cli"}
+
+    def done(*arguments):
+        run_id = aws("start-job-run", "--job-name", "by-cli", *arguments)["JobRunId"]
+        module_lake.wait_job("by-cli", run_id)
+        return aws("get-job-run", "--job-name", "by-cli", "--run-id", run_id)["JobRun"]
+
+    assert done()["JobRunState"] == "SUCCEEDED"
+    failed = done("--arguments", '{"--b":"2"}')
+    assert failed["JobRunState"] == "FAILED" and "by-cli.py" in failed["ErrorMessage"], failed
+    states = aws("get-job-runs", "--job-name", "by-cli", "--query", "JobRuns[].JobRunState")
+    assert states == ["FAILED", "SUCCEEDED"]
+    refused = module_lake.aws("glue", "get-job-bookmark", "--job-name", "by-cli", check=False)
+    assert refused.returncode != 0 and "(EntityNotFoundException)" in refused.stderr
+    assert aws("delete-job", "--job-name", "by-cli") == {"JobName": "by-cli"}
