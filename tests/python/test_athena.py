@@ -150,6 +150,24 @@ def test_ddl_changes_the_catalog_that_glue_shows(shop):
     assert s3.head_object(Bucket="shop", Key="sales/day=2024-01-01/part.json")["ContentLength"] == 18, "the data stays"
 
 
+def test_a_table_is_not_dropped_as_a_view_nor_a_view_as_a_table(shop):
+    athena = shop.client("athena")
+    run(athena, "CREATE VIEW shop.seen AS SELECT * FROM shop.items")
+
+    def reason(sql):
+        execution = wait(athena, start(athena, sql))
+        assert execution["Status"]["State"] == "FAILED", sql
+        return execution["Status"]["StateChangeReason"]
+
+    assert "but a table with that name exists. Did you mean DROP TABLE shop.items?" in reason("DROP VIEW shop.items")
+    assert "but a table with that name exists" in reason("DROP VIEW IF EXISTS shop.items")
+    assert "Cannot drop a view with DROP TABLE" in reason("DROP TABLE shop.seen")
+    run(athena, "DROP TABLE IF EXISTS shop.seen")
+    kinds = {table["Name"]: table["TableType"] for table in shop.client("glue").get_tables(DatabaseName="shop")["TableList"]}
+    assert kinds["seen"] == "VIRTUAL_VIEW" and kinds["items"] == "EXTERNAL_TABLE"
+    run(athena, "DROP VIEW shop.seen")
+
+
 def test_avro_files_are_read_by_sql(shop):
     athena, s3 = shop.client("athena"), shop.client("s3")
     fields = [

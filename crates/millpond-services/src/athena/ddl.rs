@@ -113,12 +113,31 @@ fn change(tx: &Tx<'_>, place: &Place, statement: Statement, default: Option<&str
                 created => drop(created?),
             }
         }
-        Statement::DropTable { name, if_exists } | Statement::DropView { name, if_exists } => {
+        Statement::DropTable { name, if_exists } => {
             let (database, name) = name.resolve(default)?;
-            match catalog::delete_table(tx, place, &database, &name) {
-                Err(CatalogError::NotFound(_)) if if_exists => {}
-                Err(CatalogError::NotFound(_)) => return Err(no_table(&format!("{database}.{name}"))),
-                deleted => drop(deleted?),
+            match catalog::table(tx, &database, &name)? {
+                Some(found) if view::is_view(&found) && !if_exists => {
+                    return Err(refused(ErrorKind::Conflict, "HiveException", "Cannot drop a view with DROP TABLE"));
+                }
+                Some(found) if view::is_view(&found) => {}
+                Some(_) => drop(catalog::delete_table(tx, place, &database, &name)?),
+                None if if_exists => {}
+                None => return Err(no_table(&format!("{database}.{name}"))),
+            }
+        }
+        Statement::DropView { name, if_exists } => {
+            let (database, name) = name.resolve(default)?;
+            match catalog::table(tx, &database, &name)? {
+                Some(found) if view::is_view(&found) => drop(catalog::delete_table(tx, place, &database, &name)?),
+                Some(_) => {
+                    let message = format!(
+                        "TABLE_NOT_FOUND: line 1:1: View 'awsdatacatalog.{database}.{name}' does not exist, but a table with that name exists. Did you \
+                         mean DROP TABLE {database}.{name}?"
+                    );
+                    return Err(RunError { kind: ErrorKind::Missing, message });
+                }
+                None if if_exists => {}
+                None => return Err(no_table(&format!("{database}.{name}"))),
             }
         }
         Statement::AlterTable { name, action } => {

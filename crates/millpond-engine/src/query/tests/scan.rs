@@ -145,6 +145,17 @@ async fn partition_values_have_their_keys_types() {
 }
 
 #[tokio::test]
+async fn rows_of_text_that_are_skipped_are_not_answered() {
+    let lake = Lake::new();
+    let text = (0..100).fold("id\n".to_owned(), |text, id| text + &format!("{id}\n"));
+    let file = lake.put("one.csv", text.into_bytes()).await;
+    lake.add(csv_table("one", &[("id", "bigint")], &[]), vec![(vec![], vec![file])]);
+    lake.check("SELECT id FROM one OFFSET 10 LIMIT 3", "10; 11; 12").await;
+    lake.check("SELECT count(*) FROM (SELECT id FROM one OFFSET 90)", "10").await;
+    lake.check("SELECT count(*) FROM (SELECT id FROM one LIMIT 7)", "7").await;
+}
+
+#[tokio::test]
 async fn what_is_scanned_is_counted_and_limited() {
     let lake = flights().await;
     let stream = lake.engine.query(lake.request("SELECT carrier FROM flights")).await.unwrap();
