@@ -77,8 +77,8 @@ const CONNECTIONS_MAX: usize = 4096;
 /// A connection that has not sent its request's head in this time is closed.
 const HEAD_PATIENCE: Duration = Duration::from_secs(60);
 
-/// A client that takes nothing of its answer for this long is given up.
-const SEND_PATIENCE: Duration = Duration::from_secs(60);
+/// A client that has not taken a large answer in this time is given up.
+const SEND_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Requests under way are waited for this long when the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -174,18 +174,23 @@ impl Server {
             // Answers are small and awaited: they must not wait to be filled up.
             let _ = stream.set_nodelay(true);
             let server = self.clone();
+            let given_up = CancellationToken::new();
+            let connection = given_up.clone();
             let service = hyper::service::service_fn(move |request| {
-                let server = server.clone();
-                async move { Ok::<_, Infallible>(server.answer(request, peer).await) }
+                let (server, connection) = (server.clone(), connection.clone());
+                async move { Ok::<_, Infallible>(server.answer(request, peer, connection).await) }
             });
             let mut builder = auto::Builder::new(TokioExecutor::new());
             builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE);
             builder.http2().timer(TokioTimer::new());
-            let connection = builder.serve_connection(TokioIo::new(answer::patient(stream, SEND_PATIENCE)), service).into_owned();
+            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
             let watched = graceful.watch(connection);
             tokio::spawn(async move {
-                if let Err(error) = watched.await {
-                    tracing::debug!(%error, %peer, "a connection broke");
+                tokio::select! {
+                    served = watched => if let Err(error) = served {
+                        tracing::debug!(%error, %peer, "a connection broke");
+                    },
+                    () = given_up.cancelled() => tracing::debug!(%peer, "a client does not take its answer: its connection is closed"),
                 }
                 drop((place, visitors_place));
             });
@@ -194,18 +199,19 @@ impl Server {
         let _ = tokio::time::timeout(STOP_PATIENCE, graceful.shutdown()).await;
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+    /// `connection` closes that of the request.
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr, connection: CancellationToken) -> Answer {
         let waits = request.headers().contains_key(header::EXPECT).then(Leave::default);
         // Streams of version 2 end by themselves.
         let closes = waits.clone().filter(|_| request.version() < Version::HTTP_2);
-        let mut answer = self.answer_to(request.map(|body| Drained::new(body, waits)), peer).await;
+        let mut answer = self.answer_to(request.map(|body| Drained::new(body, waits)), peer, connection).await;
         if closes.is_some_and(|leave| !leave.is_given()) {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         answer
     }
 
-    async fn answer_to(&self, request: Request<Body>, peer: SocketAddr) -> Answer {
+    async fn answer_to(&self, request: Request<Body>, peer: SocketAddr, connection: CancellationToken) -> Answer {
         let origin = Origin { source_ip: peer.ip().to_string(), request_id: self.env.uuid() };
         let path = request.uri().path();
         if path == "/_millpond/health" {
@@ -224,7 +230,7 @@ impl Server {
         }
         let answered = match own {
             Some(internal) => self.answer_own(internal, parts, body, &origin).await.map_err(|error| (None, error)),
-            None => self.answer_small(parts, body, &origin).await,
+            None => self.answer_small(parts, body, &origin, connection).await,
         };
         answered.unwrap_or_else(|(spoken, error)| refusal(spoken, error, &origin.request_id))
     }
@@ -266,7 +272,13 @@ impl Server {
         Ok(small(StatusCode::OK, "application/json", answer))
     }
 
-    async fn answer_small(&self, parts: Parts, body: Body, origin: &Origin) -> Result<Answer, (Option<Spoken>, WireError)> {
+    async fn answer_small(
+        &self,
+        parts: Parts,
+        body: Body,
+        origin: &Origin,
+        connection: CancellationToken,
+    ) -> Result<Answer, (Option<Spoken>, WireError)> {
         let scope = target::scope(&parts);
         let hinted = target::hint(&parts, scope.as_deref());
         let before = |error| (hinted, error);
@@ -301,9 +313,10 @@ impl Server {
         };
         let context = self.context(caller, &parts, origin);
         let call = Call { protocol: spoken.protocol, parts: Some(parts), body, share };
-        let room = self.room(spoken.service.name, operation).await;
+        let share = self.room(spoken.service.name, operation).await;
+        let room = share.map(|share| answer::Room { share, unit: BODY_UNIT, patience: SEND_PATIENCE, connection });
         let response = self.router.answer(spoken, operation, context, call).await.map_err(refused)?;
-        Ok(with_id(response.map(|body| s3s::Body::from(answer::held(body, room, BODY_UNIT))), &origin.request_id))
+        Ok(with_id(response.map(|body| s3s::Body::from(answer::held(body, room))), &origin.request_id))
     }
 
     /// A share of the memory that large answers have; `None` for operations that have none.
