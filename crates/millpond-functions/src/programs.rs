@@ -96,9 +96,16 @@ impl Desk {
         self.seen(&self.tmp(), "/tmp")
     }
 
+    /// Adds `source` to what the program reads, and answers as which path it will see it.
+    pub fn see(&self, reads: &mut Vec<(PathBuf, PathBuf)>, source: &Path, target: &str) -> PathBuf {
+        let seen = self.seen(source, target);
+        reads.push((source.to_owned(), seen.clone()));
+        seen
+    }
+
     /// As which path the program will see `source`: as `target`, where it has a file tree of its own. (What lies in this machine's `/tmp` could not
     /// be seen there under its own path.)
-    pub fn seen(&self, source: &Path, target: &str) -> PathBuf {
+    fn seen(&self, source: &Path, target: &str) -> PathBuf {
         if self.in_namespace { PathBuf::from(target) } else { source.to_owned() }
     }
 }

@@ -97,11 +97,7 @@ impl Installer<'_> {
     fn program(&self, desk: &Desk, settings: &[(String, String)], options: &[String], wanted: Vec<String>) -> Program {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let mut reads = Vec::new();
-        let mut see = |source: &Path, target: &str| {
-            let seen = desk.seen(source, target);
-            reads.push((source.to_owned(), seen.clone()));
-            seen
-        };
+        let mut see = |source: &Path, target: &str| desk.see(&mut reads, source, target);
         let environment = see(&self.environment.directory, "/opt/millpond/environment");
         let mut argv: Vec<String> = [text(&environment.join("bin/python"))].into();
         let fixed = "-I -m pip --isolated install --no-input --disable-pip-version-check --no-cache-dir --only-binary=:all:";

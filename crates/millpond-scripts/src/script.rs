@@ -315,11 +315,7 @@ impl Scripts {
     fn program(&self, desk: &Desk, script: &Script, packages: &Path) -> Program {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let mut reads = Vec::new();
-        let mut see = |source: &Path, target: &str| {
-            let seen = desk.seen(source, target);
-            reads.push((source.to_owned(), seen.clone()));
-            seen
-        };
+        let mut see = |source: &Path, target: &str| desk.see(&mut reads, source, target);
         let java = std::env::var_os("JAVA_HOME").map(PathBuf::from).filter(|_| script.engine == Engine::PySpark);
         let paths = Paths {
             tmp: desk.seen_tmp(),
