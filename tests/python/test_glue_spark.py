@@ -164,7 +164,7 @@ def test_tables_of_the_catalog_have_types_partitions_and_choices(filled, tmp_pat
         tell(rows(catalog("sales", "monthly", push_down_predicate="year > 2020 and month = '02'")))
         tell(rows(catalog("sales", "monthly", additional_options={"catalogPartitionPredicate": "year = 2020"})))
         frame = catalog("sales", "choices")
-        tell([str(frame.schema()["v"].dataType) if False else frame.toDF().schema["v"].dataType.simpleString(), rows(frame.resolveChoice(specs=[("v", "cast:int")])), rows(frame.resolveChoice(choice="make_cols"))])
+        tell([frame.toDF().schema["v"].dataType.simpleString(), rows(frame.resolveChoice(specs=[("v", "cast:int")])), rows(frame.resolveChoice(choice="make_cols"))])
         frame = catalog("sales", "nothing_yet")
         tell([frame.toDF().dtypes, frame.count()])
         tell(rows(spark.sql("select year, count(*) from sales.monthly group by year")))

@@ -52,6 +52,77 @@ for number, kind in enumerate(sys.argv[1:]):
         assert {key.split("/")[2] for key in keys(lake, "work", f"dynamic/{kind}/")} == {"p=x"}
 
 
+def test_a_write_that_fails_leaves_nothing_for_a_script_that_goes_on(lake, tmp_path):
+    told = start(
+        lake,
+        tmp_path,
+        SEED
+        + """
+boom = F.udf(lambda number: 1 // 0, "long")
+many = spark.range(200000).selectExpr("id", "cast(id % 2 as string) p")
+bad = many.union(spark.range(1).select(boom("id").alias("id"), F.lit("0").alias("p")))
+many.write.partitionBy("p").parquet("s3://work/failed/parts")
+many.write.saveAsTable("d.failed")
+bad.createOrReplaceTempView("bad")
+def failing():
+    yield lambda: bad.write.mode("overwrite").partitionBy("p").parquet("s3://work/failed/parts")
+    yield lambda: bad.write.mode("append").partitionBy("p").parquet("s3://work/failed/parts")
+    yield lambda: bad.write.insertInto("d.failed")
+    yield lambda: bad.write.mode("append").saveAsTable("d.failed")
+    yield lambda: spark.sql("INSERT INTO d.failed SELECT * FROM bad")
+raised = 0
+for write in failing():
+    try:
+        write()
+    except Exception:
+        raised += 1
+tell([raised, spark.read.parquet("s3://work/failed/parts").count(), spark.table("d.failed").count()])
+""",
+    ).told
+    assert told == [[5, 200000, 200000]]
+
+
+def test_threads_of_a_script_write_below_one_path(lake, tmp_path):
+    told = start(
+        lake,
+        tmp_path,
+        SEED
+        + """
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(lambda number: spark.range(500).write.mode("append").parquet("s3://work/threads/all"), range(6)))
+    one = lambda name: spark.range(100).withColumn("p", F.lit(name)).write.mode("overwrite").options(**dynamic).partitionBy("p").parquet("s3://work/threads/parts")
+    list(pool.map(one, "abab"))
+tell([spark.read.parquet("s3://work/threads/all").count(), spark.read.parquet("s3://work/threads/parts").count()])
+""",
+    ).told
+    assert told == [[3000, 200]]
+
+
+def test_partitions_are_in_the_catalog_however_they_were_made(lake, tmp_path):
+    told = start(
+        lake,
+        tmp_path,
+        SEED
+        + """
+df.createOrReplaceTempView("seed")
+spark.sql("CREATE TABLE d.made USING parquet PARTITIONED BY (p) AS SELECT * FROM seed")
+more = lambda value: spark.createDataFrame([(7, "m", value)], "id int, v string, p string")
+more("z").write.mode("append").saveAsTable("d.made")
+more("w").writeTo("d.made").append()
+tell(rows(spark.table("d.made")))
+for name in ("50%20c", "a[1]"):
+    for _ in range(2):
+        df.write.mode("overwrite").parquet(f"s3://work/odd/{name}/")
+tell(spark.read.parquet("s3://work/odd/50%20c/").count())
+""",
+    ).told
+    assert sorted_rows(told[0]) == sorted_rows([*ROWS, [7, "m", "z"], [7, "m", "w"]]) and told[1] == 4
+    found = lake.client("glue").get_partitions(DatabaseName="d", TableName="made")["Partitions"]
+    assert sorted(one["Values"][0] for one in found) == ["__HIVE_DEFAULT_PARTITION__", "w", "x", "y", "z"]
+    assert {key.split("/")[1] for key in keys(lake, "work", "odd/")} == {"50%20c", "a[1]"}
+
+
 def test_what_a_write_reads_may_be_what_it_overwrites(lake, tmp_path):
     told = start(
         lake,

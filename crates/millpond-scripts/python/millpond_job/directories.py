@@ -35,11 +35,11 @@ def _type_of(values):
     return "int" if all(abs(int(value)) < 2**31 for value in values) else "bigint"
 
 
-def with_nulls(frame, keys):
+def with_nulls(frame, keys, stated=False):
     """The frame with NULL in partition columns where Sail has Hive's name for it; a column of whole numbers but for that is one, as in Spark."""
     from pyspark.sql import functions as F
 
-    nulls = {name: kind for name, (has_null, kind) in keys.items() if has_null}
+    nulls = {name: "string" if stated else kind for name, (has_null, kind) in keys.items() if has_null}
     if not nulls:
         return frame
     types = dict(frame.dtypes)

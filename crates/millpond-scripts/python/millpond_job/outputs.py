@@ -24,7 +24,7 @@ def made_by_sail(target):
 
 
 def rename(target, before):
-    """Gives the files that Sail just made below a target names of Spark's; `before` are those that were there (`made_by_sail`).
+    """Gives the files that Sail just made below a target names of Spark's; `before` are the keys that were there.
 
     A file is copied, then deleted, by the run's own session; scripts look for `part-`, and see nothing else.
     """

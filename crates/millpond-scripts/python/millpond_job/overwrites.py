@@ -6,6 +6,7 @@ the write has rows for. `saveAsTable` replaces all of a table, its columns too, 
 
 import contextlib
 import re
+import threading
 from urllib.parse import unquote
 
 from millpond_job import outputs, run, storage
@@ -20,18 +21,37 @@ def is_dynamic(session, options):
     return str(given or session.conf.get("spark.sql.sources.partitionOverwriteMode", "static")).lower() == "dynamic"
 
 
+#: Which files a write made is told by what is new below its target: writes of a script's threads come one after the other.
+_writing = threading.RLock()
+
+
+@contextlib.contextmanager
+def whole(target):
+    """The block writes below a target, alone; where it raises, what it wrote goes. Gives the keys that were there before."""
+    base = target.rstrip("/") + "/"
+    bucket, _ = storage.split(base)
+    with _writing:
+        before = set(storage.keys_below(base))
+        try:
+            yield before
+        except BaseException:
+            storage.delete(bucket, sorted(set(storage.keys_below(base)) - before))
+            raise
+
+
 @contextlib.contextmanager
 def replacing(target, keys=0):
     """The block writes below a target; what lay there before is deleted after it. With `keys`, the number of partition columns, only in directories of
-    partitions that the block wrote to. Where the block raises, all stays."""
+    partitions that the block wrote to. Where the block raises, all stays as it was."""
     base = target.rstrip("/") + "/"
     bucket, prefix = storage.split(base)
-    before = set(storage.keys_below(base))
-    yield
-    if keys:
-        written = {_partition(key[len(prefix) :], keys) for key in storage.keys_below(base) if key not in before}
-        before = {key for key in before if _partition(key[len(prefix) :], keys) in written}
-    storage.delete(bucket, sorted(before))
+    with whole(target) as before:
+        yield
+        gone = before
+        if keys:
+            written = {_partition(key[len(prefix) :], keys) for key in storage.keys_below(base) if key not in before}
+            gone = {key for key in before if _partition(key[len(prefix) :], keys) in written}
+    storage.delete(bucket, sorted(gone))
 
 
 def _partition(below, keys):
@@ -40,11 +60,13 @@ def _partition(below, keys):
     return tuple((name, unquote(value) or storage.NULL_PARTITION) for name, _, value in pairs)
 
 
-def insertion(session, name, options):
-    """A context in which an insert that appends takes the place of one that overwrites; None where the engine has to overwrite by itself."""
+def insertion(session, name, options, overwrite):
+    """A context in which an insert appends whole or not at all, and takes the place of one that overwrites; None where the engine has to do that by itself."""
     found = outputs.found_table(name)
     if not is_of_files(found):
         return None
+    if not overwrite:
+        return whole(_location(found))
     return replacing(_location(found), len(found.get("PartitionKeys", [])) if is_dynamic(session, options) else 0)
 
 

@@ -148,7 +148,7 @@ def _install_reader(readers):
                 return frame
         frame = load(self, paths if paths else path, format, schema)
         if kind in ("csv", "parquet", "json", "text") and paths and not listed:
-            frame = directories.with_nulls(frame, directories.keys_of(paths))
+            frame = directories.with_nulls(frame, directories.keys_of(paths), stated=bool(schema or self._schema))
         if kind in ("csv", "parquet", "json", "text") and paths and not schema and not self._schema:
             _existing(frame, paths)
         return frame
@@ -197,21 +197,21 @@ def _install_writer(writers):
 
     def write_files(self, target):
         kind = (self._write.source or "parquet").lower()
-        keys = list(self._write.partitioning_cols)
-        frame = frame_of(self)
-        if kind in ("orc", "avro") and target:
-            from millpond_job import writers as python_writers
+        in_s3 = outputs.is_in_s3(target) and kind in overwrites.FORMATS
+        with overwrites.whole(target) if in_s3 else contextlib.nullcontext() as before:
+            keys = list(self._write.partitioning_cols)
+            frame = frame_of(self)
+            if kind in ("orc", "avro") and target:
+                from millpond_job import writers as python_writers
 
-            python_writers.save(frame, target, kind, self._write.mode or "error", keys, dict(self._write.options))
-            return
-        if keys:
-            self._write._child = named_partitions(frame, keys)._plan
-        _files(self)
-        renamed = outputs.is_in_s3(target) and kind in ("parquet", "csv", "json", "text")
-        before = outputs.made_by_sail(target) if renamed and self._write.mode == "append" else ()
-        save(self, target)
-        if renamed:
-            outputs.rename(target, before)
+                python_writers.save(frame, target, kind, self._write.mode or "error", keys, dict(self._write.options))
+                return
+            if keys:
+                self._write._child = named_partitions(frame, keys)._plan
+            _files(self)
+            save(self, storage.quoted(target) if in_s3 else target)
+            if in_s3:
+                outputs.rename(target, before)
 
     def save_files(self, path=None, format=None, mode=None, partitionBy=None, **options):
         _given(self, format, mode, partitionBy, options)
@@ -230,6 +230,8 @@ def _install_writer(writers):
         _given(self, format, mode, partitionBy, options)
         keys = list(self._write.partitioning_cols)
         replaces = contextlib.nullcontext()
+        if self._write.mode == "append":
+            replaces = overwrites.insertion(self._spark, name, {}, False) or replaces
         if self._write.mode == "overwrite":
             found = outputs.found_table(name)
             if overwrites.is_of_files(found) and (self._write.source or "parquet").lower() in overwrites.FORMATS:
@@ -248,22 +250,30 @@ def _install_writer(writers):
         _files(self)
         with replaces:
             save_as_table(self, name)
-        if keys:
-            outputs.register_partitions(name)
+        outputs.register_partitions(name)
 
     def insert(self, tableName, overwrite=None):
         if overwrite is not None:
             self.mode("overwrite" if overwrite else "append")
         outputs.insertable(tableName)
-        replaces = None
-        if (self._write.mode or "").lower() == "overwrite":
-            replaces = overwrites.insertion(self._spark, tableName, self._write.options)
-        if replaces is not None:
+        block = overwrites.insertion(self._spark, tableName, self._write.options, (self._write.mode or "").lower() == "overwrite")
+        if block is not None:
             self.mode("append")
-        with replaces or contextlib.nullcontext():
+        with block or contextlib.nullcontext():
             insert_into(self, tableName)
         outputs.register_partitions(tableName)
 
+    from pyspark.sql.connect.readwriter import DataFrameWriterV2
+
+    append = DataFrameWriterV2.append
+
+    def append_to(self):
+        outputs.insertable(self._table_name)
+        with overwrites.insertion(self._spark, self._table_name, {}, False) or contextlib.nullcontext():
+            append(self)
+        outputs.register_partitions(self._table_name)
+
+    DataFrameWriterV2.append = append_to
     writers.save = save_files
     writers.saveAsTable = save_table
     writers.insertInto = insert

@@ -11,6 +11,7 @@ _CACHE = re.compile(rf"cache\s+(?:lazy\s+)?table\s+{_NAME}\s*(?:options\s*\([^)]
 _SET = re.compile(r"set\s+([A-Za-z_][\w.\-]*)\s*(?:=\s*(.*))?\Z", re.IGNORECASE | re.DOTALL)
 _REPAIR = re.compile(rf"(?:msck\s+)?repair\s+table\s+{_NAME}(?:\s+(?:add|sync)\s+partitions)?\Z|alter\s+table\s+{_NAME}\s+recover\s+partitions\Z", re.IGNORECASE)
 _SHOW = re.compile(rf"show\s+partitions\s+{_NAME}\Z", re.IGNORECASE)
+_MADE = re.compile(rf"create\s+table\s+(?:if\s+not\s+exists\s+)?{_NAME}(.*?)\bas\s*\(?\s*(?:select|with|values|from|table)\b", re.IGNORECASE | re.DOTALL)
 _INSERT = re.compile(rf"insert\s+(into|overwrite)\s+(?:table\s+)?{_NAME}", re.IGNORECASE)
 
 
@@ -56,26 +57,32 @@ def answered(session, sql):
 def effects(session, sql):
     """What goes with a statement: the block runs the one that this gives. After an insert the partitions that it made are registered, and for one that
     overwrites, what is to go is deleted (`millpond_job.overwrites`)."""
-    found = _insertion(sql)
+    made = _match(_MADE, sql)
+    if made is not None:
+        if not re.search(r"\blocation\b", made.group(2), re.IGNORECASE):
+            outputs.placed(made.group(1))
+        yield sql
+        outputs.register_partitions(made.group(1))
+        return
+    found = _match(_INSERT, sql)
     if found is None or found.group(2).lower() in ("directory", "local"):
         yield sql
         return
-    name, replaces = found.group(2), None
+    name = found.group(2)
     outputs.insertable(name)
-    if found.group(1).lower() == "overwrite":
-        replaces = overwrites.insertion(session, name, {})
-    if replaces is not None:
+    block = overwrites.insertion(session, name, {}, found.group(1).lower() == "overwrite")
+    if block is not None:
         sql = f"INSERT INTO {name}{found.string[found.end() :]}"
-    with replaces or contextlib.nullcontext():
+    with block or contextlib.nullcontext():
         yield sql
     outputs.register_partitions(name)
 
 
-def _insertion(sql):
-    """The match of `_INSERT` for a statement that inserts, else None. Comments are no part of it."""
+def _match(pattern, sql):
+    """The match of a pattern with a statement. Comments are no part of it."""
     if not isinstance(sql, str):
         return None
-    return _INSERT.match("".join(" " if token.startswith(("--", "/*")) else token for token in catalog.tokens(sql)).lstrip())
+    return pattern.match("".join(" " if token.startswith(("--", "/*")) else token for token in catalog.tokens(sql)).lstrip())
 
 
 def _none(session):
