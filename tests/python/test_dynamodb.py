@@ -443,6 +443,19 @@ def test_what_terraform_reads_is_there(module_lake, client):
     assert client.describe_endpoints()["Endpoints"][0]["Address"]
 
 
+def test_a_small_request_takes_no_multiple_of_its_values(module_lake, client):
+    items = table(module_lake)
+    many = " OR ".join("z IN (" + ", ".join([":v"] * 100) + ")" for _ in range(10))
+    update = {"TableName": items.name, "Key": {"id": {"S": "a"}}, "UpdateExpression": "SET n = :n"}
+    values = {":v": {"S": "x" * 500_000}, ":n": {"N": "1"}}
+    assert "each use counted" in invalid(client.update_item, **update, ConditionExpression=many, ExpressionAttributeValues=values)
+    few = {":v": {"S": "x" * 50_000}, ":n": {"N": "1"}}
+    some = "z IN (" + ", ".join([":v"] * 70) + ")"
+    actions = [{"Update": {**update, "Key": {"id": {"S": str(id)}}, "ConditionExpression": some, "ExpressionAttributeValues": few}} for id in range(10)]
+    assert "each use counted" in invalid(client.transact_write_items, TransactItems=actions)
+    client.update_item(**update, ConditionExpression="NOT " + some, ExpressionAttributeValues=few)
+
+
 def test_the_aws_cli_makes_fills_asks_and_deletes_a_table(module_lake):
     def aws(*arguments):
         return json.loads(module_lake.aws("dynamodb", *arguments) or "null")

@@ -34,7 +34,7 @@ def plain(item):
 
 
 def stats(lake):
-    """What the events say of the runs that did something: asked of the log of the last run."""
+    """State and message of the last run."""
     run = last_run(lake, JOB)
     return run["JobRunState"], run.get("ErrorMessage") or ""
 

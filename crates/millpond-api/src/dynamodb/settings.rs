@@ -29,11 +29,9 @@ pub(super) async fn update_time_to_live(
     Ok(UpdateTimeToLiveOutput { time_to_live_specification: Some(wanted) })
 }
 
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-
+/// Nothing of the past is kept: what can be had is the table as it is now.
 fn backups(backups: Backups, now_ms: i64) -> ContinuousBackupsDescription {
     let enabled = backups.since_ms.is_some();
-    let earliest = backups.since_ms.map(|since| since.max(now_ms - i64::from(backups.days) * DAY_MS));
     let now = enabled.then(|| Timestamp::from_ms(now_ms));
     ContinuousBackupsDescription {
         continuous_backups_status: ContinuousBackupsStatus::Enabled,
@@ -43,7 +41,7 @@ fn backups(backups: Backups, now_ms: i64) -> ContinuousBackupsDescription {
                 false => PointInTimeRecoveryStatus::Disabled,
             }),
             recovery_period_in_days: enabled.then_some(backups.days),
-            earliest_restorable_date_time: earliest.map(Timestamp::from_ms),
+            earliest_restorable_date_time: now,
             latest_restorable_date_time: now,
         }),
     }

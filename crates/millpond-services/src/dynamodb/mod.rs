@@ -87,7 +87,7 @@ pub struct DynamoDb {
 struct Shared {
     items: Items,
     /// For whoever reads more than one item: those who wait for the disk must leave threads to others.
-    reads: tokio::sync::Semaphore,
+    reads: Arc<tokio::sync::Semaphore>,
     /// By name. Changed only by whoever holds `changes`.
     tables: RwLock<HashMap<String, Arc<Table>>>,
     changes: tokio::sync::Mutex<()>,
@@ -110,7 +110,7 @@ impl DynamoDb {
         let items = Items::open(&folder, Options::default(), lake.store.env().clone(), &specs).map_err(items_error)?;
         let tables = tables.into_iter().map(|table| (table.name.clone(), Arc::new(table))).collect();
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let reads = tokio::sync::Semaphore::new(2 * cores + 6);
+        let reads = Arc::new(tokio::sync::Semaphore::new(2 * cores + 6));
         let shared = Shared { items, reads, tables: RwLock::new(tables), changes: tokio::sync::Mutex::default() };
         Ok(Self { lake: lake.clone(), shared: Arc::new(shared) })
     }
@@ -172,7 +172,12 @@ impl DynamoDb {
         &self,
         look: impl FnOnce(&Items) -> Result<T, DynamoError> + Send + 'static,
     ) -> Result<T, DynamoError> {
-        let _turn = self.shared.reads.acquire().await;
+        let turn = Arc::clone(&self.shared.reads).acquire_owned().await;
+        // Of the read itself, which goes on where its caller goes away.
+        let look = move |items: &Items| {
+            let _turn = turn;
+            look(items)
+        };
         self.look(look).await
     }
 

@@ -18,6 +18,9 @@ use std::sync::Arc;
 /// that deletes and condition checks find, and those that are read, whole.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// What the expressions of a transaction may copy of values, in bytes.
+const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Actions of a transaction at the most, by the same page.
 pub(super) const ACTIONS_MAX: usize = 100;
 
@@ -131,7 +134,7 @@ impl DynamoDb {
         report: Report,
         collections: bool,
     ) -> Result<Transacted, DynamoError> {
-        let parsed = actions.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        let parsed = parse_all(actions)?;
         let found = parsed.into_iter().map(|one| Ok((self.table(&one.table)?, one))).collect::<Result<Vec<_>, DynamoError>>()?;
         found.iter().try_for_each(|(table, one)| one.check_alone(table))?;
         let prepared = all_or_reasons(found.into_iter().map(|(table, one)| one.prepare(table)).collect())?;
@@ -243,6 +246,22 @@ enum Work {
     Delete(Item),
     Check(Item),
     Update(Item, Option<Update>),
+}
+
+/// Reads actions, as far as all of them together copy no more of values than the limit.
+fn parse_all(actions: Vec<TransactWrite>) -> Result<Vec<Parsed>, DynamoError> {
+    let (mut parsed, mut held_bytes) = (Vec::with_capacity(actions.len()), 0);
+    for action in actions {
+        let one = parse(action)?;
+        held_bytes += one.guard.held_bytes;
+        if held_bytes > HELD_BYTES_MAX {
+            return Err(DynamoError::invalid(format!(
+                "The expressions of the transaction use more than {HELD_BYTES_MAX} bytes of ExpressionAttributeValues, each use counted"
+            )));
+        }
+        parsed.push(one);
+    }
+    Ok(parsed)
 }
 
 /// Reads an action: before any table is looked for, as on AWS.

@@ -11,6 +11,9 @@ const PLACEHOLDER_BYTES_MAX: usize = 255;
 /// All of them together, in bytes: names of placeholders, and what they stand for. Developer guide, "Service, account, and table quotas".
 const SUBSTITUTIONS_BYTES_MAX: usize = 2 * 1024 * 1024;
 
+/// What expressions may take of values, in bytes: each use is a copy, and a small request could name a large value thousands of times. No item is a tenth of it.
+const TAKEN_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// The names and values that a request gives its expressions.
 #[derive(Debug, Default)]
 pub struct Placeholders {
@@ -49,8 +52,14 @@ impl Placeholders {
     /// To be called once all expressions are parsed.
     ///
     /// # Errors
-    /// Names or values that no expression used. `kinds` are those that the operation has: if none of them was parsed, the message names them.
+    /// Names or values that no expression used, or too much of them. `kinds` are those that the operation has: if none of them was parsed, the message names them.
     pub fn finish(&self, kinds: &[Kind]) -> Result<(), ExpressionError> {
+        if self.taken_bytes > TAKEN_BYTES_MAX {
+            return Err(ExpressionError::new(format!(
+                "Expressions use {} bytes of ExpressionAttributeValues, each use counted, and may use {TAKEN_BYTES_MAX}",
+                self.taken_bytes
+            )));
+        }
         if self.names.is_some() && self.parsed.is_empty() {
             return Err(ExpressionError::new("ExpressionAttributeNames can only be specified when using expressions"));
         }
@@ -84,7 +93,8 @@ impl Placeholders {
         let given = self.values.as_mut()?.get_mut(placeholder)?;
         given.used = true;
         self.taken_bytes = self.taken_bytes.saturating_add(given.content.size());
-        Some(given.content.clone())
+        // Beyond the limit nothing is copied any more: `finish` refuses it.
+        Some(if self.taken_bytes > TAKEN_BYTES_MAX { Value::Null } else { given.content.clone() })
     }
 
     /// What expressions took of values, in bytes: each time that they name one it is copied.

@@ -123,7 +123,7 @@ impl Loader {
     }
 
     /// Puts everything into the table, and syncs. All writers must have ended. Changes of this table wait meanwhile (by pieces of about 128 MB if it had items
-    /// before, else of 512 MB); reads and other tables do not. `progress` gets the items done and all that there are, now and then; it says false to stop.
+    /// before, else of 512 MB); reads and other tables do not, until the changes that wait are as many bytes as all may be. `progress` gets the items done and all that there are, now and then; it says false to stop.
     ///
     /// If the process is killed in the middle, the table has a part of the load, and its counts are right; doing the whole load again is as if it had been done once.
     ///

@@ -3,7 +3,7 @@
 //! fjall makes a batch durable before it makes it visible, under its journal's lock; readers need no lock of those. So nobody reads what a crash could take back, and nobody
 //! who reads waits for a sync. A change sees those before it in the same commit through [`Writes`].
 //!
-//! A load *holds* its table: messages for it are put aside until it lets go, while other tables go on. What waits, put aside or not, is bounded ([`WAITING_BYTES_MAX`]), and
+//! A load *holds* its table: messages for it are put aside until it lets go, while other tables go on. What waits of all tables together, put aside or not, is bounded ([`WAITING_BYTES_MAX`]), and
 //! a change whose caller gave up is not done.
 
 use super::change::Wanted;

@@ -123,7 +123,9 @@ impl Mapping {
         }
         let order = self.shape.order.as_deref().and_then(|name| by_name.remove(name));
         for rule in &self.keys {
-            if let Some(column) = column_of(&rule.name, by_name.keys().copied())
+            // A column with the very name of another key attribute is that one's.
+            let is_free = |name: &&str| *name == rule.name || !self.keys.iter().any(|other| other.name == **name);
+            if let Some(column) = column_of(&rule.name, by_name.keys().copied().filter(is_free))
                 && let Some(cells) = by_name.remove(column)
             {
                 by_name.insert(&rule.name, cells);

@@ -202,6 +202,15 @@ async fn a_key_s_column_may_differ_in_case() {
     let (files, _) = pond.rows("customerid,name\n18,two\n", None, true).await;
     assert_eq!(pond.load("customers", files, shape).await.unwrap().replaced, 1);
     assert_eq!(pond.items("customers"), [r#"{"CustomerId":{"S":"18"},"name":{"S":"two"}}"#]);
+    // A column is of the attribute of its very name.
+    let mut wanted = new_table("both", &[("id", KeyKind::S)]);
+    wanted.definitions.push(Definition { name: "ID".into(), kind: KeyKind::S });
+    let key = vec![KeyPart { name: "ID".into(), hash: true }];
+    wanted.global = Some(vec![NewIndex { name: "other".into(), key, projection: Some("ALL".into()), ..NewIndex::default() }]);
+    pond.loads.dynamodb.create_table(wanted).await.unwrap();
+    let (files, _) = pond.rows("id,name\n1,one\n", None, true).await;
+    pond.load("both", files, hashed()).await.unwrap();
+    assert_eq!(pond.items("both"), [r#"{"id":{"S":"1"},"name":{"S":"one"}}"#]);
     let named = |columns: &[&'static str]| crate::lake::items::column_of("Id", columns.iter().copied());
     assert_eq!((named(&["id"]), named(&["ID", "id"]), named(&["ID", "Id"]), named(&["x"])), (Some("id"), None, Some("Id"), None));
 }
