@@ -18,18 +18,28 @@ pub(super) fn limit(run: &JobRun) -> Duration {
     Duration::from_secs(60 * run.spec.timeout_minutes().max(1) as u64)
 }
 
+/// What ends a try of a run before it is done. A try that goes on after a crash has all of its time again: for as long as the lake was down the run consumed
+/// nothing.
+#[derive(Debug, Clone)]
+pub(super) struct Bounds {
+    pub deadline: Instant,
+    pub stop: CancellationToken,
+}
+
+impl Bounds {
+    /// Of a try that begins now.
+    pub fn of(run: &JobRun, stop: &CancellationToken) -> Self {
+        Self { deadline: Instant::now() + limit(run), stop: stop.clone() }
+    }
+}
+
 /// Loads items until the end, the stop, or the deadline; then `None`, and some of them may have been put.
-pub(super) async fn load_within(
-    deadline: Instant,
-    loader: &dyn ItemLoader,
-    load: &ItemLoad,
-    stop: &CancellationToken,
-) -> Result<Option<Loaded>, LoadError> {
-    let inner = stop.child_token();
+pub(super) async fn load_within(bounds: &Bounds, loader: &dyn ItemLoader, load: &ItemLoad) -> Result<Option<Loaded>, LoadError> {
+    let inner = bounds.stop.child_token();
     let mut loading = std::pin::pin!(loader.load(load, &inner));
     tokio::select! {
         loaded = &mut loading => loaded.map(Some),
-        () = tokio::time::sleep_until(deadline) => {
+        () = tokio::time::sleep_until(bounds.deadline) => {
             inner.cancel();
             // What is done just now is done.
             Ok(loading.await.ok())

@@ -16,7 +16,7 @@ mod select;
 
 use super::rows::{self, JobRun, RunState, RunStats};
 use super::spec::{Arguments, ConvertArguments};
-use super::timeout::deadline;
+use super::timeout::Bounds;
 use super::{RUN, ending, run_task};
 use crate::glue::{Glue, GlueError};
 use crate::lake::Lake;
@@ -115,7 +115,7 @@ impl Handler for JobRunHandler {
         if row.is_none_or(|row| row.state == RunState::Stopping) {
             registered.token.cancel();
         }
-        let ended = match self.convert(lake, task, &run, &registered.token).await {
+        let ended = match self.convert(lake, task, &run, &Bounds::of(&run, &registered.token)).await {
             Ok(()) => return Ok(()),
             Err(RunError::Transient(reason)) if !task.is_last_try() => return Err(Failure::transient(reason)),
             Err(RunError::Transient(reason) | RunError::Failed(reason)) => (RunState::Failed, Some(reason)),
@@ -198,21 +198,21 @@ async fn end(lake: &Lake, task: Option<&Task>, run: JobRun, state: RunState, rea
 }
 
 impl JobRunHandler {
-    async fn convert(&self, lake: &Lake, task: &Task, run: &JobRun, stop: &CancellationToken) -> Result<(), RunError> {
+    async fn convert(&self, lake: &Lake, task: &Task, run: &JobRun, bounds: &Bounds) -> Result<(), RunError> {
         let arguments = ConvertArguments::read(&run.spec.arguments(&run.arguments))?;
         if arguments.items.is_some() {
-            return items::run(self, lake, task, run, arguments, stop).await;
+            return items::run(self, lake, task, run, arguments, bounds).await;
         }
         let (job, limits, wanted) = (run.job.clone(), self.limits, arguments.clone());
         let selected = lake.store.read(move |connection| select::select(connection, &job, &wanted, limits)).await?;
-        if stop.is_cancelled() {
+        if bounds.stop.is_cancelled() {
             return Err(RunError::Stopped);
         }
         let outcome = match selected.files.is_empty() {
             true => None,
             false => {
-                let spec = self.convert_spec(lake, run, &arguments, &selected, stop);
-                Some(self.converted(lake, run, spec, stop).await?)
+                let spec = self.convert_spec(lake, run, &arguments, &selected, &bounds.stop);
+                Some(self.converted(spec, bounds).await?)
             }
         };
         let work = commit::Work { place: lake.place.clone(), task: task.clone(), run: run.clone(), arguments, selected, outcome };
@@ -255,19 +255,13 @@ impl JobRunHandler {
     }
 
     /// Converts, on a thread of the engine that may block.
-    async fn converted(
-        &self,
-        lake: &Lake,
-        run: &JobRun,
-        spec: ConvertSpec,
-        stop: &CancellationToken,
-    ) -> Result<ConvertOutcome, RunError> {
+    async fn converted(&self, spec: ConvertSpec, bounds: &Bounds) -> Result<ConvertOutcome, RunError> {
         let (handle, cancel) = (self.engine.handle(), spec.cancel.clone());
         let mut converting = handle.spawn_blocking(move || convert(&spec));
         let why = tokio::select! {
             converted = &mut converting => return joined(converted),
-            () = stop.cancelled() => RunError::Stopped,
-            () = tokio::time::sleep_until(deadline(run, lake.store.env().now_ms())) => RunError::Timeout,
+            () = bounds.stop.cancelled() => RunError::Stopped,
+            () = tokio::time::sleep_until(bounds.deadline) => RunError::Timeout,
         };
         cancel.store(true, Ordering::Relaxed);
         let _ = converting.await;

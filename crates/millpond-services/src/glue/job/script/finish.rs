@@ -10,7 +10,7 @@ use super::{Failed, bookmarks, temporary};
 use crate::glue::job::ending;
 use crate::glue::job::rows::{self as jobs, JobRun, RunState, RunStats};
 use crate::glue::job::spec::ITEMS;
-use crate::glue::job::timeout::load_within;
+use crate::glue::job::timeout::{Bounds, load_within};
 use crate::lake::items::{ItemLoad, Loaded, Loaders};
 use crate::lake::objects::{self, Cause, Object, split_uri};
 use crate::lake::{Lake, staging};
@@ -19,8 +19,6 @@ use millpond_store::Tx;
 use millpond_store::task::Task;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 /// Files that one load may have.
 const FILES_MAX: usize = 100_000;
@@ -32,8 +30,7 @@ pub(super) async fn finish(
     task: &Task,
     run: &JobRun,
     script: &ScriptRun,
-    deadline: Instant,
-    stop: &CancellationToken,
+    bounds: &Bounds,
 ) -> Result<(), Failed> {
     let id = run.id.clone();
     let loads: Vec<ItemsToLoad> = lake.store.read(move |connection| rows::steps(connection, &id, "load")).await?;
@@ -61,14 +58,14 @@ pub(super) async fn finish(
             continue;
         }
         let load = ItemLoad { table: load.table.clone(), files, shape: load.shape.clone() };
-        let done = load_within(deadline, &**loaders.loader()?, &load, stop).await?;
+        let done = load_within(bounds, &**loaders.loader()?, &load).await?;
         let done = done.ok_or(Failed::Timeout(" with the load of its items, of which a part may be in its table"))?;
         loaded.rows += done.rows;
         loaded.created += done.created;
         loaded.replaced += done.replaced;
         loaded.duplicates += done.duplicates;
     }
-    if stop.is_cancelled() {
+    if bounds.stop.is_cancelled() {
         return Err(Failed::Stopped);
     }
     let items = loaded.created + loaded.replaced;
@@ -85,7 +82,7 @@ pub(super) async fn finish(
     })
 }
 
-/// The objects that a run put below the prefix of a load, by key: Parquet files, and what engines put beside them.
+/// The objects below the prefix of a load that a run staged, or, where output is visible at once, that came there since it was opened, by key: Parquet files, and what engines put beside them.
 fn files(connection: &Connection, script: &ScriptRun, load: &ItemsToLoad) -> Result<Vec<Object>, Failed> {
     let (bucket, prefix) = split_uri(&load.prefix).unwrap_or_default();
     let prefix = format!("{}/", prefix.trim_end_matches('/'));
@@ -197,6 +194,7 @@ mod tests {
     use millpond_engine::rows::RowCheck;
     use millpond_store::StoreError;
     use std::sync::Arc;
+    use tokio_util::sync::CancellationToken;
 
     /// Of whatever rows: five, of which two have the keys of others and one that of an item.
     #[derive(Debug)]
@@ -248,8 +246,8 @@ mod tests {
             Ok::<_, StoreError>(())
         });
         open.await.unwrap();
-        let deadline = Instant::now() + std::time::Duration::from_secs(60);
-        finish(&pond.lake, pond.glue.loaders(), &task, &run, &script, deadline, &CancellationToken::new()).await.unwrap();
+        let bounds = Bounds::of(&run, &CancellationToken::new());
+        finish(&pond.lake, pond.glue.loaders(), &task, &run, &script, &bounds).await.unwrap();
         let done = pond.glue.job_run("j".into(), id).await.unwrap();
         let stats = done.stats;
         assert_eq!((done.state, stats.rows_in, stats.rows_out), (RunState::Succeeded, 10, 6));

@@ -34,7 +34,8 @@ pub use tables::{Behavior, TableChange, WrittenPartition};
 
 use super::rows::{self as jobs, JobRun, RunState, RunStats};
 use super::run::find as find_run;
-use super::{RUN, ending, events, timeout};
+use super::timeout::{self, Bounds};
+use super::{RUN, ending, events};
 use crate::glue::{Glue, GlueError};
 use crate::lake::identity::{Identity, NewSession, Role, RoleError, SessionRole, assumable_by, role_by_name};
 use crate::lake::items::LoadError;
@@ -205,9 +206,8 @@ impl Handler for ScriptHandler {
         let ended = match script {
             None => self.begin(lake, task, &run, &registered.token).await,
             Some(script) if script.phase == Phase::Ended => {
-                // For as long as the lake was down the run consumed nothing.
-                let deadline = Instant::now() + timeout::limit(&run);
-                finish::finish(lake, self.glue.loaders(), task, &run, &script, deadline, &registered.token).await
+                let bounds = Bounds::of(&run, &registered.token);
+                finish::finish(lake, self.glue.loaders(), task, &run, &script, &bounds).await
             }
             Some(_) if run.state == RunState::Stopping => Err(Failed::Stopped),
             Some(_) => Err(Failed::Reason(verdict::INTERRUPTED.into())),
@@ -246,18 +246,25 @@ impl Glue {
     /// # Errors
     /// The store's.
     pub async fn discard_lost_runs(&self) -> Result<(), GlueError> {
-        let discarded = self.lake.store.write(|tx| {
-            for open in staging::open_runs(tx)? {
-                if jobs::run(tx, &open.run)?.is_none_or(|run| run.state.has_ended()) {
-                    tracing::info!(run = open.run, "what a lost job run left is dropped");
-                    staging::discard(tx, &open.run)?;
-                    rows::remove(tx, &open.run)?;
+        let place = self.lake.place.clone();
+        let discarded = self.lake.store.write(move |tx| {
+            let staged = staging::open_runs(tx)?.into_iter().map(|open| open.run);
+            for run in staged.chain(rows::runs(tx)?) {
+                if jobs::run(tx, &run)?.is_none_or(|row| row.state.has_ended()) {
+                    tracing::info!(run, "what a lost job run left is dropped");
+                    drop_run(tx, &run)?;
                 }
             }
-            Ok::<_, GlueError>(())
+            Ok::<_, GlueError>(temporary::tidy(tx, &place)?)
         });
         discarded.await
     }
+}
+
+/// Drops what a run of a script wrote and registered, if it has anything. Its process is gone: what that would still write was nobody's to hold back.
+fn drop_run(tx: &Tx<'_>, run: &str) -> Result<(), StoreError> {
+    staging::discard(tx, run)?;
+    rows::remove(tx, run)
 }
 
 /// Ends a run other than well: what it wrote is dropped.
@@ -265,8 +272,7 @@ async fn end(lake: &Lake, task: Option<&Task>, id: String, state: RunState, reas
     let (task, place) = (task.cloned(), lake.place.clone());
     let ended = lake.store.write(move |tx| {
         task.iter().try_for_each(|task| tx.finish_task(task))?;
-        staging::discard(tx, &id)?;
-        rows::remove(tx, &id)?;
+        drop_run(tx, &id)?;
         temporary::tidy(tx, &place)?;
         // The job may be gone.
         let Some(run) = jobs::run(tx, &id)? else { return Ok(()) };
@@ -300,8 +306,8 @@ impl ScriptHandler {
             Ok(()) => {
                 let id = run.id.clone();
                 lake.store.write(move |tx| rows::set_ended(tx, &id)).await?;
-                let deadline = timeout::deadline(&run, lake.store.env().now_ms());
-                finish::finish(lake, self.glue.loaders(), task, &run, &script, deadline, stop).await
+                let bounds = Bounds { deadline: timeout::deadline(&run, lake.store.env().now_ms()), stop: stop.clone() };
+                finish::finish(lake, self.glue.loaders(), task, &run, &script, &bounds).await
             }
         }
     }

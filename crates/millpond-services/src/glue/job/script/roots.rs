@@ -7,7 +7,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::collections::{HashMap, HashSet};
 
 /// Different paths of one request at the most: each is listed.
-const PATHS_MAX: usize = 1_000;
+const PATHS_MAX: usize = 10_000;
 
 /// A place that files are read from.
 #[derive(Debug)]
@@ -156,6 +156,6 @@ mod tests {
         let paths: Vec<String> = (0..=PATHS_MAX).map(|at| format!("s3://b/{at}/")).collect();
         let many = SourceRequest { paths, ..SourceRequest::default() };
         let error = path_roots(&many).unwrap_err();
-        assert!(matches!(&error, GlueError::InvalidInput(text) if text.contains("1000 different paths")), "{error}");
+        assert!(matches!(&error, GlueError::InvalidInput(text) if text.contains("10000 different paths")), "{error}");
     }
 }

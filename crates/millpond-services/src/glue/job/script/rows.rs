@@ -223,6 +223,12 @@ pub fn committed_files(connection: &Connection, run: &str, context: &str) -> Res
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// The runs of scripts that have something here.
+pub fn runs(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT run FROM job_script ORDER BY run")?;
+    Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
 /// Forgets what a run read by a context: it was recorded.
 pub fn forget_source(tx: &Tx<'_>, run: &str, context: &str) -> Result<(), StoreError> {
     tx.prepare_cached("DELETE FROM job_script_file WHERE run = ? AND context = ?")?.execute([run, context])?;

@@ -310,7 +310,8 @@ fn gather(
         buckets.entry(&root.bucket).or_default().push(at);
     }
     for (name, mut places) in buckets {
-        places.sort_by_key(|at| (roots[*at].key.is_none(), Reverse(roots[*at].prefix.len())));
+        // The own key of a root lies in no folder that is deeper than the root's.
+        places.sort_by_key(|at| Reverse(roots[*at].prefix.len()));
         let Some(bucket) = objects::bucket(connection, name)? else {
             return Err(GlueError::EntityNotFound(format!("The bucket '{name}' that is to be read does not exist.")));
         };

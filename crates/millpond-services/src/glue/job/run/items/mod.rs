@@ -17,7 +17,7 @@ use super::commit::{self, Quarantine};
 use super::{JobRunHandler, RunError, ending, select};
 use crate::glue::job::rows::{self, Bookmark, JobRun, RunState, RunStats};
 use crate::glue::job::spec::{ConvertArguments, ITEMS_KEY, ItemsTarget};
-use crate::glue::job::timeout::{deadline, load_within};
+use crate::glue::job::timeout::{Bounds, load_within};
 use crate::lake::Lake;
 use crate::lake::items::{AttributeTypes, ItemLoad, ItemLoader, ItemShape, ItemTable, LoadError, Loaded, RowId, column_of};
 use crate::lake::ledger::{self, Entry};
@@ -31,7 +31,6 @@ use millpond_store::task::Task;
 use select::Selection;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
 /// Columns that say when and whence a row came: no part of what the row is.
 const APART: [&str; 2] = ["ingestion_timestamp", "source_file"];
@@ -110,7 +109,7 @@ pub(super) async fn run(
     task: &Task,
     run: &JobRun,
     arguments: ConvertArguments,
-    stop: &CancellationToken,
+    bounds: &Bounds,
 ) -> Result<(), RunError> {
     let Some(target) = arguments.items.clone() else { return Err(RunError::Failed("the target is no table of items".into())) };
     let loader = handler.glue.loaders.loader()?.clone();
@@ -119,14 +118,13 @@ pub(super) async fn run(
     let resumed = before.is_some();
     let staged = match before {
         Some(staged) => staged,
-        None => prepare(handler, lake, run, &arguments, &target, &*loader, stop).await?,
+        None => prepare(handler, lake, run, &arguments, &target, &*loader, bounds).await?,
     };
     let mut loaded = Loaded::default();
     if !staged.files.is_empty() {
         let files = staged.files.iter().enumerate().map(|(at, file)| data_file(run, at, file)).collect();
         let load = ItemLoad { table: target.table.clone(), files, shape: staged.shape.clone() };
-        let until = deadline(run, lake.store.env().now_ms());
-        loaded = load_within(until, &*loader, &load, stop).await?.ok_or(RunError::Timeout)?;
+        loaded = load_within(bounds, &*loader, &load).await?.ok_or(RunError::Timeout)?;
         if resumed && let Some(ItemTable { items, .. }) = loader.table(&target.table).await? {
             // A former try, which a crash ended, may have put some of them.
             let put = loaded.created + loaded.replaced;
@@ -152,27 +150,27 @@ async fn prepare(
     arguments: &ConvertArguments,
     target: &ItemsTarget,
     loader: &dyn ItemLoader,
-    stop: &CancellationToken,
+    bounds: &Bounds,
 ) -> Result<Staged, RunError> {
     let table = loader.table(&target.table).await?;
     let table = table.ok_or_else(|| RunError::Failed(missing(target)))?;
     let shape = shape(target, &table).map_err(RunError::Failed)?;
     let (job, limits, wanted) = (run.job.clone(), handler.limits, arguments.clone());
     let selected = lake.store.read(move |connection| select::select(connection, &job, &wanted, limits)).await?;
-    if stop.is_cancelled() {
+    if bounds.stop.is_cancelled() {
         return Err(RunError::Stopped);
     }
     let outcome = match selected.files.is_empty() {
         true => None,
         false => {
-            let mut spec = handler.convert_spec(lake, run, arguments, &selected, stop);
+            let mut spec = handler.convert_spec(lake, run, arguments, &selected, &bounds.stop);
             spec.check = Some(loader.check(&target.table, &shape).await?);
             spec.options.text = target.types == AttributeTypes::String;
             spec.options.order = Some(ORDER.into());
             // The same for each try of this run.
             spec.options.now_ms = run.begun_ms.unwrap_or(run.started_ms);
             spec.options.ingestion_timestamp_ms = arguments.ingestion_timestamp.then_some(spec.options.now_ms);
-            Some(handler.converted(lake, run, spec, stop).await?)
+            Some(handler.converted(spec, bounds).await?)
         }
     };
     let location = location(arguments, &lake.place);

@@ -9,6 +9,7 @@ use millpond_engine::rows::{Cell, Each, Fault, Place as RowPlace, RowCheck, Rows
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use tokio_util::sync::CancellationToken;
 
 /// Tables of items in memory, with the key `id`; a row's id is the text of all of it where it has none.
 #[derive(Debug)]
