@@ -212,9 +212,14 @@ impl Programs {
     /// Its directory cannot be made, or programs are to run isolated and cannot.
     pub async fn desk(&self) -> Result<Desk, HostError> {
         let inner = &self.inner;
-        let (found, _) = inner.found().await;
-        if inner.settings.isolation == IsolationWanted::Require && !found.isolation.is_complete() {
-            return Err(HostError::NotIsolated(found.isolation.missing.join("; ")));
+        let (found, offered) = inner.found().await;
+        if inner.settings.isolation == IsolationWanted::Require {
+            if !found.isolation.is_complete() {
+                return Err(HostError::NotIsolated(found.isolation.missing.join("; ")));
+            }
+            if let (Some(_), OwnNetwork::No(reason)) = (&inner.lake, offered) {
+                return Err(HostError::NotIsolated(format!("no network of its own: {reason}")));
+            }
         }
         let id = inner.settings.env.random_hex(16);
         let own = inner.directories.processes.join(&id);

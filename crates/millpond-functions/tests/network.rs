@@ -101,7 +101,6 @@ impl Lab {
         serde_json::from_str(&out).unwrap()
     }
 
-    /// Whether networks here have a way out.
     /// Where programs come to by their way out: this machine's address that is not of the loopback.
     async fn outside(&self) -> Option<IpAddr> {
         let seen = self.run("print(json.dumps([name for _, name in socket.if_nameindex()]))", &[]).await;

@@ -1,6 +1,6 @@
 //! pip in the sandbox: what it installs for one job may run code, and gets no more than a script has.
 //!
-//! It sees the environment read only, the network as scripts do, none of the server's variables, and writes to its own `/tmp`. What it made there is
+//! It sees the environment read only, the machine's network (its index can be there), none of the server's variables, and writes to its own `/tmp`. What it made there is
 //! copied by the server when all of its processes have ended: as the server's own files, without links. Of the settings that pip has on this machine it
 //! gets the index, certificates and directories of wheels as options; an index whose address has a password in it is left out, as a job could read it.
 

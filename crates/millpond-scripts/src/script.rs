@@ -337,7 +337,7 @@ impl Scripts {
             argv,
             environment: self.variables(script, &paths),
             reads,
-            network: ProgramNetwork::Own { services: script.engine.local_service().into_iter().collect() },
+            network: ProgramNetwork::Own { services: self.inner.settings.engine.local_service().into_iter().collect() },
             memory_bytes_max: script.memory_bytes,
             disk_bytes_max: self.inner.settings.disk_bytes_max,
             keeps_tmp: false,
