@@ -48,7 +48,12 @@ impl Installer<'_> {
         let deadline = Instant::now() + INSTALL_TIME;
         let desk = self.programs.desk().await.map_err(|error| error.to_string())?;
         let wheels = place_wheels(&desk, wheels).await.map_err(|error| error.to_string())?;
-        let settings = self.settings().await;
+        let said = self.said_settings().await?;
+        let names_index = options.iter().any(|option| matches!(option.as_str(), "--index-url" | "-i"));
+        if let (false, Some(reason)) = (names_index, no_public_index(&said)) {
+            return Err(reason);
+        }
+        let settings = read_settings(&said);
         let program = self.program(&desk, &settings, options, [modules, wheels.as_slice()].concat());
         let mut running = self.programs.start(desk, &program).await.map_err(|error| error.to_string())?;
         let mut pipes = Vec::new();
@@ -80,17 +85,15 @@ impl Installer<'_> {
         copied.await.map_err(|error| error.to_string())?.map_err(|error| format!("what pip made is not taken: {error}"))
     }
 
-    /// What pip is set to use on this machine.
-    async fn settings(&self) -> Vec<(String, String)> {
+    /// What pip says of its settings on this machine.
+    async fn said_settings(&self) -> Result<String, String> {
         let mut list = Command::new(self.environment.program());
         list.args(["-I", "-m", "pip", "config", "list", "--disable-pip-version-check"]);
         let output = list.stdin(std::process::Stdio::null()).kill_on_drop(true).output().await;
-        match output {
-            Ok(output) => read_settings(&String::from_utf8_lossy(&output.stdout)),
-            Err(error) => {
-                tracing::warn!(%error, "pip does not tell its settings");
-                Vec::new()
-            }
+        let output = output.map_err(|error| format!("pip does not tell its settings: {error}"))?;
+        match output.status.success() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            false => Err(format!("pip does not tell its settings: {}", String::from_utf8_lossy(&output.stderr).trim())),
         }
     }
 
@@ -149,6 +152,27 @@ async fn place_wheels(desk: &Desk, wheels: &[PathBuf]) -> std::io::Result<Vec<St
     Ok(seen)
 }
 
+/// Why modules of jobs cannot come from PyPI, where this machine's pip has another place for packages that they must not see, or none: a private name could be
+/// anybody's there.
+fn no_public_index(said: &str) -> Option<String> {
+    let settings = said.lines().filter_map(|line| line.split_once('='));
+    let settings =
+        settings.filter_map(|(key, value)| Some((key.trim().rsplit_once('.')?.1, value.trim().trim_matches(['\'', '"']))));
+    for (name, value) in settings {
+        let what = match name {
+            "index-url" if value.contains('@') => "has a password in its index-url, which modules of jobs must not see",
+            "no-index" if !matches!(value.to_lowercase().as_str(), "" | "0" | "false" | "no" | "off" | "n" | "f") => {
+                "is set to no-index"
+            }
+            _ => continue,
+        };
+        return Some(format!(
+            "pip on this machine {what}: name an index by --python-modules-installer-option \"--index-url https://…\""
+        ));
+    }
+    None
+}
+
 /// Of what `pip config list` prints, the options that say where packages come from; the last one of a name holds (pip's user guide, "Configuration").
 fn read_settings(text: &str) -> Vec<(String, String)> {
     const TAKEN: &[&str] = &["index-url", "extra-index-url", "trusted-host", "find-links", "cert", "proxy"];
@@ -184,6 +208,15 @@ fn read_settings(text: &str) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_private_index_does_not_become_the_public_one() {
+        let refused = |said: &str| no_public_index(said).is_some();
+        assert!(refused("global.index-url='https://u:p@index/simple'") && refused(":env:.no-index='1'"));
+        assert!(!refused(
+            "global.index-url='https://index/simple'\n:env:.no-index='false'\ninstall.extra-index-url='https://u:p@b/s'"
+        ));
+    }
 
     #[test]
     fn pips_settings_are_handed_on_without_passwords() {
