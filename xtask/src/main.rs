@@ -46,9 +46,10 @@ fn main() -> Result<()> {
     }
 }
 
-/// The folder of the workspace's `Cargo.toml`.
+/// The folder of the workspace's `Cargo.toml`: as cargo says now, since a target directory that is kept may hold a program that was built for another clone.
 fn workspace_root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask/ is a folder of the workspace").to_owned()
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    xtask.parent().expect("xtask/ is a folder of the workspace").to_owned()
 }
 
 /// The wire crate's folder, which holds models, the service list and the generated code.
