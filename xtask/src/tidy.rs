@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["millpond-core", "millpond-store", "millpond-engine", "millpond-functions", "millpond-scripts", "millpond-tables"],
     ),
     ("millpond-api", &["millpond-core", "millpond-wire", "millpond-services"]),
+    ("millpond-pg", &["millpond-core", "millpond-engine", "millpond-services", "millpond-store"]),
     (
         "millpond",
         &[
@@ -38,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "millpond-tables",
             "millpond-services",
             "millpond-api",
+            "millpond-pg",
         ],
     ),
     ("millpond-testkit", &["millpond-core"]),
@@ -46,8 +48,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Third-party crates, by prefix, with the crates that alone may name them outside their tests.
 const OWNED: &[(&str, &[&str])] = &[
-    ("arrow", &["millpond-engine"]),
-    ("datafusion", &["millpond-engine"]),
+    ("arrow", &["millpond-engine", "millpond-pg"]),
+    ("datafusion", &["millpond-engine", "millpond-pg"]),
     ("fjall", &["millpond-tables"]),
     ("iceberg", &["millpond-engine"]),
     ("parquet", &["millpond-engine"]),
@@ -56,6 +58,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("hyper", &["millpond-api", "millpond-functions", "millpond"]),
     ("landlock", &["millpond-functions"]),
     ("nix", &["millpond-functions"]),
+    ("orc-rust", &["millpond-engine"]),
+    ("pgwire", &["millpond-pg"]),
     ("s3s", &["millpond-api", "millpond"]),
 ];
 
