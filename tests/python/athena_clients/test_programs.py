@@ -1,0 +1,13 @@
+"""What users do with PyAthena, awswrangler, SQLAlchemy and PyIceberg: each `check_…` of `programs/` is a test."""
+
+import pytest
+
+from clients import checks_of
+
+PROGRAMS = ("pyathena_checks", "sqlalchemy_checks", "awswrangler_checks", "pyiceberg_checks")
+
+
+@pytest.mark.parametrize("program, check", [(program, check) for program in PROGRAMS for check in checks_of(program)])
+def test_client(ended, program, check):
+    error = ended(program, check)
+    assert error is None, error
