@@ -2,12 +2,13 @@
 
 use super::catalog::CATALOG;
 use super::engine::EngineConfig;
-use super::error::QueryError;
+use super::error::{Position, QueryError};
 use super::functions;
 use super::meter::MeteredStore;
 use crate::scan::store_url;
+use crate::types::TrinoType;
 use chrono::DateTime;
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use datafusion::arrow::datatypes::FieldRef;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -127,61 +128,14 @@ impl ObjectStoreRegistry for OneStore {
     }
 }
 
-/// SQL types that mean something else in Trino than in DataFusion.
+/// SQL's types are Trino's.
 #[derive(Debug)]
 struct TrinoTypes;
 
 impl TypePlanner for TrinoTypes {
     fn plan_type_field(&self, sql_type: &ast::DataType) -> Result<Option<FieldRef>> {
-        Ok(trino_type(sql_type).map(|data_type| Arc::new(Field::new("", data_type, true))))
+        let parsed = TrinoType::parse(&sql_type.to_string());
+        let message = |message| QueryError::TypeMismatch { position: Position::START, message };
+        Ok(Some(parsed.map_err(message)?.field_ref("")))
     }
-}
-
-fn trino_type(sql_type: &ast::DataType) -> Option<DataType> {
-    Some(match sql_type {
-        ast::DataType::Varchar(_) | ast::DataType::Char(_) | ast::DataType::Character(_) => DataType::Utf8,
-        // Microseconds, so that years beyond 2262 (`9999-12-31`) have a place.
-        ast::DataType::Timestamp(_, ast::TimezoneInfo::None | ast::TimezoneInfo::WithoutTimeZone) => {
-            DataType::Timestamp(TimeUnit::Microsecond, None)
-        }
-        ast::DataType::Timestamp(_, ast::TimezoneInfo::WithTimeZone | ast::TimezoneInfo::Tz) => {
-            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
-        }
-        ast::DataType::Varbinary(_) | ast::DataType::Binary(_) => DataType::Binary,
-        ast::DataType::Decimal(ast::ExactNumberInfo::None) | ast::DataType::Dec(ast::ExactNumberInfo::None) => {
-            DataType::Decimal128(38, 0)
-        }
-        ast::DataType::JSON => DataType::Utf8,
-        ast::DataType::Map(key, value) => {
-            let key = Field::new("key", trino_or_plain(key)?, false);
-            let value = Field::new("value", trino_or_plain(value)?, true);
-            let entries = DataType::Struct(vec![key, value].into());
-            DataType::Map(Arc::new(Field::new("key_value", entries, false)), false)
-        }
-        ast::DataType::Custom(name, modifiers) => {
-            let name = name.to_string().to_lowercase();
-            match (name.trim_matches('"'), modifiers.as_slice()) {
-                ("string" | "json" | "ipaddress" | "uuid", []) => DataType::Utf8,
-                ("varbinary", []) => DataType::Binary,
-                _ => return None,
-            }
-        }
-        _ => return None,
-    })
-}
-
-fn trino_or_plain(sql_type: &ast::DataType) -> Option<DataType> {
-    trino_type(sql_type).or_else(|| {
-        Some(match sql_type {
-            ast::DataType::Boolean => DataType::Boolean,
-            ast::DataType::TinyInt(_) => DataType::Int8,
-            ast::DataType::SmallInt(_) => DataType::Int16,
-            ast::DataType::Int(_) | ast::DataType::Integer(_) => DataType::Int32,
-            ast::DataType::BigInt(_) => DataType::Int64,
-            ast::DataType::Real => DataType::Float32,
-            ast::DataType::Double(_) | ast::DataType::DoublePrecision => DataType::Float64,
-            ast::DataType::Date => DataType::Date32,
-            _ => return None,
-        })
-    })
 }

@@ -1,6 +1,7 @@
 //! A result's columns as `GetQueryResults` describes them (Athena API reference, `ColumnInfo`).
 
-use arrow::datatypes::{DataType, IntervalUnit, Schema};
+use crate::types::TrinoType;
+use arrow::datatypes::{DataType, Schema};
 
 /// One column. Athena gives `CatalogName` "hive", empty `SchemaName` and `TableName`, and `Nullable` "UNKNOWN" for all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,11 +19,10 @@ pub struct ResultColumn {
 }
 
 impl ResultColumn {
-    /// The column for values of an Arrow type.
-    pub fn new(name: impl Into<String>, data_type: &DataType) -> Self {
+    /// The column for values of a type.
+    pub fn new(name: impl Into<String>, data_type: &TrinoType) -> Self {
         let (precision, scale) = size(data_type);
-        let data_type = type_name(data_type);
-        Self { name: name.into(), data_type, precision, scale, case_sensitive: matches!(data_type, "varchar" | "char") }
+        Self { name: name.into(), data_type: data_type.base_name(), precision, scale, case_sensitive: data_type.is_text() }
     }
 
     /// A text column, as DDL statements give them.
@@ -30,91 +30,54 @@ impl ResultColumn {
         Self { name: name.into(), data_type: "string", precision: 0, scale: 0, case_sensitive: false }
     }
 
-    /// All columns of a schema.
+    /// All columns of a schema, of the types that their fields are marked with.
     pub fn of_schema(schema: &Schema) -> Vec<Self> {
-        schema.fields().iter().map(|field| Self::new(field.name(), field.data_type())).collect()
+        schema.fields().iter().map(|field| Self::new(field.name(), &TrinoType::of_field(field))).collect()
     }
 }
 
-/// Athena's name for a type, without parameters.
-pub fn type_name(data_type: &DataType) -> &'static str {
-    match data_type {
-        DataType::Null => "unknown",
-        DataType::Boolean => "boolean",
-        DataType::Int8 => "tinyint",
-        DataType::Int16 | DataType::UInt8 => "smallint",
-        DataType::Int32 | DataType::UInt16 => "integer",
-        DataType::Int64 | DataType::UInt32 | DataType::UInt64 | DataType::Duration(_) => "bigint",
-        DataType::Float16 | DataType::Float32 => "float",
-        DataType::Float64 => "double",
-        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => "decimal",
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "varchar",
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => "varbinary",
-        DataType::Date32 | DataType::Date64 => "date",
-        DataType::Time32(_) | DataType::Time64(_) => "time",
-        DataType::Timestamp(_, None) => "timestamp",
-        DataType::Timestamp(_, Some(_)) => "timestamp with time zone",
-        DataType::Interval(IntervalUnit::YearMonth) => "interval year to month",
-        DataType::Interval(_) => "interval day to second",
-        DataType::List(_)
-        | DataType::LargeList(_)
-        | DataType::FixedSizeList(_, _)
-        | DataType::ListView(_)
-        | DataType::LargeListView(_) => "array",
-        DataType::Map(_, _) => "map",
-        DataType::Struct(_) | DataType::Union(_, _) => "row",
-        DataType::Dictionary(_, value) => type_name(value),
-        DataType::RunEndEncoded(_, value) => type_name(value.data_type()),
-    }
-}
-
-/// Trino's full name of a type: `decimal(12,2)`, `array(varchar)`, `row(a integer)`: what `typeof` and `information_schema` say.
+/// Trino's full name of an Arrow type: `decimal(12,2)`, `array(varchar)`, `row(a integer)`: what `information_schema` says.
 pub fn trino_type(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => {
-            format!("decimal({p},{s})")
-        }
-        DataType::Float16 | DataType::Float32 => "real".into(),
-        DataType::Timestamp(_, None) => "timestamp(3)".into(),
-        DataType::Timestamp(_, Some(_)) => "timestamp(3) with time zone".into(),
-        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-            format!("array({})", trino_type(item.data_type()))
-        }
-        DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(fields) if fields.len() == 2 => {
-                format!("map({}, {})", trino_type(fields[0].data_type()), trino_type(fields[1].data_type()))
-            }
-            _ => "map".into(),
-        },
-        DataType::Struct(fields) => {
-            let fields: Vec<String> = fields.iter().map(|f| format!("{} {}", f.name(), trino_type(f.data_type()))).collect();
-            format!("row({})", fields.join(", "))
-        }
-        DataType::Dictionary(_, value) => trino_type(value),
-        simple => type_name(simple).to_owned(),
-    }
+    TrinoType::of_arrow(data_type).to_string()
 }
 
-/// Precision and scale as Athena gives them.
-fn size(data_type: &DataType) -> (i32, i32) {
-    match data_type {
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => {
-            (i32::from(*p), i32::from(*s))
-        }
-        DataType::Dictionary(_, value) => size(value),
-        other => {
-            let precision = match type_name(other) {
-                "tinyint" => 3,
-                "smallint" => 5,
-                "integer" => 10,
-                "bigint" => 19,
-                "float" | "double" => 17,
-                "varchar" => i32::MAX,
-                "varbinary" => 1 << 30,
-                "timestamp" | "timestamp with time zone" | "time" => 3,
-                _ => 0,
-            };
-            (precision, 0)
-        }
+/// Precision and scale as Athena gives them: digits of times are those that its formats keep, whatever the type's.
+fn size(data_type: &TrinoType) -> (i32, i32) {
+    let length = |length: u32| i32::try_from(length).unwrap_or(i32::MAX);
+    let precision = match data_type {
+        TrinoType::TinyInt => 3,
+        TrinoType::SmallInt => 5,
+        TrinoType::Integer => 10,
+        TrinoType::BigInt => 19,
+        TrinoType::Real | TrinoType::Double => 17,
+        TrinoType::Decimal(precision, scale) => return (i32::from(*precision), i32::from(*scale)),
+        TrinoType::Varchar(bound) => bound.map_or(i32::MAX, length),
+        TrinoType::Char(bound) => length(*bound),
+        TrinoType::Varbinary => 1 << 30,
+        TrinoType::Timestamp(_) | TrinoType::TimestampWithZone(_) | TrinoType::Time(_) | TrinoType::TimeWithZone(_) => 3,
+        _ => 0,
+    };
+    (precision, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_described_by_their_marks() {
+        let column = |text: &str| {
+            let schema = Schema::new(vec![TrinoType::parse(text).unwrap().field("c", true)]);
+            let column = ResultColumn::of_schema(&schema).remove(0);
+            (column.data_type, column.precision, column.scale, column.case_sensitive)
+        };
+        assert_eq!(column("varchar(10)"), ("varchar", 10, 0, true));
+        assert_eq!(column("varchar"), ("varchar", i32::MAX, 0, true));
+        assert_eq!(column("char(3)"), ("char", 3, 0, true));
+        assert_eq!(column("decimal(12,2)"), ("decimal", 12, 2, false));
+        assert_eq!(column("timestamp(6)"), ("timestamp", 3, 0, false));
+        assert_eq!(column("real"), ("float", 17, 0, false));
+        assert_eq!(column("json"), ("json", 0, 0, false));
+        assert_eq!(column("array(json)"), ("array", 0, 0, false));
     }
 }

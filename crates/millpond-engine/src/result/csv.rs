@@ -3,6 +3,7 @@
 use super::ResultColumn;
 use super::value;
 use crate::query::{QueryError, QueryStream};
+use crate::types::TrinoType;
 use arrow::array::{Array, RecordBatch};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -83,8 +84,8 @@ pub fn header(columns: &[ResultColumn], out: &mut String) {
 /// A column's type has no text form.
 pub fn rows(batch: &RecordBatch, out: &mut String) -> Result<(), QueryError> {
     let mut columns = Vec::with_capacity(batch.num_columns());
-    for column in batch.columns() {
-        let write = value::writer(column).map_err(QueryError::NotSupported)?;
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let write = value::typed_writer(column, &TrinoType::of_field(field)).map_err(QueryError::NotSupported)?;
         columns.push((write, column.logical_nulls(), plain(column.as_ref())));
     }
     let mut buffer = String::new();

@@ -1,17 +1,20 @@
 //! Values as text, in the form in which Athena's results have them.
 //!
-//! `double` as Java prints it (`1.0E10`), times with three digits of seconds, arrays as `[a, b]`, rows and maps as `{a=1, b=x}`, binary as
+//! `double` as Java prints it (`1.0E10`), times with the digits of seconds that their type has (three, unless it says otherwise), arrays as `[a, b]`, rows and maps as `{a=1, b=x}`, binary as
 //! pairs of hex digits. The same text is what `CAST(… AS varchar)` gives.
 
+use super::times;
+use crate::types::TrinoType;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, GenericBinaryArray, GenericListArray, MapArray,
-    OffsetSizeTrait, PrimitiveArray, StructArray,
+    OffsetSizeTrait, PrimitiveArray, StructArray, make_comparator,
 };
-use arrow::compute::cast;
+use arrow::compute::{SortOptions, cast};
 use arrow::datatypes::{
     ArrowNativeType, ArrowPrimitiveType, DataType, Date32Type, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type,
-    DecimalType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit,
-    TimeUnit, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    DecimalType, DurationMicrosecondType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use std::fmt::{Display, Write};
 
@@ -23,6 +26,14 @@ pub type Writer<'a> = Box<dyn Fn(usize, &mut String) + Send + 'a>;
 /// # Errors
 /// The array's type has no text form.
 pub fn writer(array: &ArrayRef) -> Result<Writer<'_>, String> {
+    typed_writer(array, &TrinoType::of_arrow(array.data_type()))
+}
+
+/// How the values of a column of that type are written: with the digits, blanks and names that the type has.
+///
+/// # Errors
+/// As [`writer`].
+pub fn typed_writer<'a>(array: &'a ArrayRef, trino: &TrinoType) -> Result<Writer<'a>, String> {
     Ok(match array.data_type() {
         DataType::Null => Box::new(|_, _| {}),
         DataType::Boolean => boolean(array.as_boolean()),
@@ -48,7 +59,13 @@ pub fn writer(array: &ArrayRef) -> Result<Writer<'_>, String> {
         DataType::Decimal256(p, s) => decimal::<Decimal256Type>(array, *p, *s),
         DataType::Utf8 => {
             let values = array.as_string::<i32>();
-            Box::new(|row, out| out.push_str(values.value(row)))
+            match trino {
+                TrinoType::Char(length) => {
+                    let length = usize::try_from(*length).unwrap_or(0);
+                    Box::new(move |row, out| write_display(format_args!("{:<length$}", values.value(row)), out))
+                }
+                _ => Box::new(|row, out| out.push_str(values.value(row))),
+            }
         }
         DataType::LargeUtf8 => {
             let values = array.as_string::<i64>();
@@ -65,37 +82,53 @@ pub fn writer(array: &ArrayRef) -> Result<Writer<'_>, String> {
             let values = array.as_primitive::<Date32Type>();
             Box::new(|row, out| write_date(values.value(row), out))
         }
+        DataType::Time64(TimeUnit::Microsecond) => {
+            let values = array.as_primitive::<Time64MicrosecondType>();
+            let digits = times::digits(trino);
+            Box::new(move |row, out| times::write_clock(values.value(row), digits, out))
+        }
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
             let values = array.as_primitive::<TimestampMicrosecondType>();
-            let zone = zone.clone();
-            Box::new(move |row, out| {
-                write_timestamp(values.value(row), out);
-                if zone.is_some() {
-                    out.push_str(" UTC");
+            let digits = times::digits(trino);
+            match zone {
+                None => Box::new(move |row, out| times::write_timestamp(values.value(row), digits, out)),
+                Some(zone) => {
+                    let zone = times::Zone::parse(zone)?;
+                    Box::new(move |row, out| zone.write(values.value(row), digits, out))
                 }
-            })
+            }
+        }
+        DataType::Interval(IntervalUnit::YearMonth) => {
+            let values = array.as_primitive::<IntervalYearMonthType>();
+            Box::new(|row, out| times::write_months(values.value(row), out))
         }
         DataType::Interval(IntervalUnit::MonthDayNano) => {
             let values = array.as_primitive::<IntervalMonthDayNanoType>();
             Box::new(|row, out| {
                 let value = values.value(row);
-                write_interval(value.months, value.days, value.nanoseconds, out);
+                times::write_interval(value.months, value.days, value.nanoseconds / 1000, out);
             })
         }
-        DataType::List(_) => list(array.as_list::<i32>())?,
-        DataType::LargeList(_) => list(array.as_list::<i64>())?,
-        DataType::Map(_, _) => map(array.as_map())?,
-        DataType::Struct(_) => row(array.as_struct())?,
-        other => return converted(array, other),
+        DataType::Duration(TimeUnit::Microsecond) => {
+            let values = array.as_primitive::<DurationMicrosecondType>();
+            Box::new(|row, out| times::write_interval(0, 0, values.value(row), out))
+        }
+        DataType::List(_) => list(array.as_list::<i32>(), trino)?,
+        DataType::LargeList(_) => list(array.as_list::<i64>(), trino)?,
+        DataType::Map(_, _) => map(array.as_map(), trino)?,
+        DataType::Struct(_) => row(array.as_struct(), trino)?,
+        other => return converted(array, other, trino),
     })
 }
 
 /// Types that are written as another one is.
-fn converted<'a>(array: &ArrayRef, data_type: &DataType) -> Result<Writer<'a>, String> {
+fn converted<'a>(array: &ArrayRef, data_type: &DataType, trino: &TrinoType) -> Result<Writer<'a>, String> {
     let target = match data_type {
         DataType::Float16 => DataType::Float32,
         DataType::Date64 => DataType::Date32,
         DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+        DataType::Time32(_) | DataType::Time64(_) => DataType::Time64(TimeUnit::Microsecond),
+        DataType::Duration(_) => DataType::Duration(TimeUnit::Microsecond),
         DataType::Interval(_) => DataType::Interval(IntervalUnit::MonthDayNano),
         DataType::BinaryView => DataType::LargeBinary,
         DataType::FixedSizeList(item, _) | DataType::ListView(item) | DataType::LargeListView(item) => {
@@ -103,12 +136,11 @@ fn converted<'a>(array: &ArrayRef, data_type: &DataType) -> Result<Writer<'a>, S
         }
         DataType::Dictionary(_, value) => value.as_ref().clone(),
         DataType::RunEndEncoded(_, value) => value.data_type().clone(),
-        DataType::Time32(_) | DataType::Time64(_) | DataType::Duration(_) => DataType::Utf8,
-        other => return Err(format!("values of type {other} have no text form")),
+        other => return Err(format!("values of type {} have no text form", TrinoType::of_arrow(other))),
     };
     let values = cast(array, &target).map_err(|error| error.to_string())?;
     // The converted array lives in the writer: text is made eagerly for each row asked.
-    let texts = texts(&values)?;
+    let texts = typed_texts(&values, trino)?;
     Ok(Box::new(move |row, out| {
         if let Some(text) = texts.get(row).and_then(Option::as_deref) {
             out.push_str(text);
@@ -121,7 +153,15 @@ fn converted<'a>(array: &ArrayRef, data_type: &DataType) -> Result<Writer<'a>, S
 /// # Errors
 /// As [`writer`].
 pub fn texts(array: &ArrayRef) -> Result<Vec<Option<String>>, String> {
-    let write = writer(array)?;
+    typed_texts(array, &TrinoType::of_arrow(array.data_type()))
+}
+
+/// All values of a column of that type as text.
+///
+/// # Errors
+/// As [`writer`].
+pub fn typed_texts(array: &ArrayRef, trino: &TrinoType) -> Result<Vec<Option<String>>, String> {
+    let write = typed_writer(array, trino)?;
     let nulls = array.logical_nulls();
     let text = |row| {
         let null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
@@ -159,9 +199,12 @@ fn fixed_binary(values: &FixedSizeBinaryArray) -> Writer<'_> {
     Box::new(|row, out| write_bytes(values.value(row), out))
 }
 
-fn list<O: OffsetSizeTrait>(lists: &GenericListArray<O>) -> Result<Writer<'_>, String> {
+fn list<'a, O: OffsetSizeTrait>(lists: &'a GenericListArray<O>, trino: &TrinoType) -> Result<Writer<'a>, String> {
     let items = lists.values();
-    let write = writer(items)?;
+    let write = match trino {
+        TrinoType::Array(item) => typed_writer(items, item)?,
+        _ => writer(items)?,
+    };
     Ok(Box::new(move |row, out| {
         let (start, end) = (lists.value_offsets()[row].as_usize(), lists.value_offsets()[row + 1].as_usize());
         out.push('[');
@@ -175,14 +218,21 @@ fn list<O: OffsetSizeTrait>(lists: &GenericListArray<O>) -> Result<Writer<'_>, S
     }))
 }
 
-fn map(maps: &MapArray) -> Result<Writer<'_>, String> {
+/// Entries in the order of their keys, as Athena shows them.
+fn map<'a>(maps: &'a MapArray, trino: &TrinoType) -> Result<Writer<'a>, String> {
     let (keys, values) = (maps.keys(), maps.values());
-    let (write_key, write_value) = (writer(keys)?, writer(values)?);
+    let (write_key, write_value) = match trino {
+        TrinoType::Map(key, value) => (typed_writer(keys, key)?, typed_writer(values, value)?),
+        _ => (writer(keys)?, writer(values)?),
+    };
+    let compare = make_comparator(keys, keys, SortOptions::default()).map_err(|error| error.to_string())?;
     Ok(Box::new(move |row, out| {
         let (start, end) = (maps.value_offsets()[row].as_usize(), maps.value_offsets()[row + 1].as_usize());
+        let mut entries: Vec<usize> = (start..end).collect();
+        entries.sort_by(|a, b| compare(*a, *b));
         out.push('{');
-        for entry in start..end {
-            if entry > start {
+        for (index, entry) in entries.into_iter().enumerate() {
+            if index > 0 {
                 out.push_str(", ");
             }
             write_or_null(keys, &write_key, entry, out);
@@ -193,10 +243,18 @@ fn map(maps: &MapArray) -> Result<Writer<'_>, String> {
     }))
 }
 
-fn row(rows: &StructArray) -> Result<Writer<'_>, String> {
+fn row<'a>(rows: &'a StructArray, trino: &TrinoType) -> Result<Writer<'a>, String> {
+    let types = match trino {
+        TrinoType::Row(fields) if fields.len() == rows.num_columns() => Some(fields),
+        _ => None,
+    };
     let mut fields = Vec::with_capacity(rows.num_columns());
-    for (field, column) in rows.fields().iter().zip(rows.columns()) {
-        fields.push((field.name().as_str(), column, writer(column)?));
+    for (index, (field, column)) in rows.fields().iter().zip(rows.columns()).enumerate() {
+        let write = match types {
+            Some(types) => typed_writer(column, &types[index].1)?,
+            None => writer(column)?,
+        };
+        fields.push((field.name().as_str(), column, write));
     }
     Ok(Box::new(move |row, out| {
         out.push('{');
@@ -220,7 +278,7 @@ fn write_or_null(array: &ArrayRef, write: &Writer<'_>, row: usize, out: &mut Str
     }
 }
 
-fn write_display(value: impl Display, out: &mut String) {
+pub(super) fn write_display(value: impl Display, out: &mut String) {
     write!(out, "{value}").expect("writing to a String does not fail");
 }
 
@@ -297,30 +355,11 @@ pub fn write_date(days: i32, out: &mut String) {
 
 /// `yyyy-MM-dd HH:mm:ss.SSS`; what is finer is cut.
 pub fn write_timestamp(micros: i64, out: &mut String) {
-    const DAY: i64 = 86_400_000_000;
-    let (year, month, day) = civil(micros.div_euclid(DAY));
-    let ms = micros.rem_euclid(DAY) / 1000;
-    let (s, ms) = (ms / 1000, ms % 1000);
-    let (h, m, s) = (s / 3600, s / 60 % 60, s % 60);
-    write_display(format_args!("{year:04}-{month:02}-{day:02} {h:02}:{m:02}:{s:02}.{ms:03}"), out);
-}
-
-fn write_interval(months: i32, days: i32, nanos: i64, out: &mut String) {
-    if months != 0 && days == 0 && nanos == 0 {
-        let sign = if months < 0 { "-" } else { "" };
-        let months = months.unsigned_abs();
-        write_display(format_args!("{sign}{}-{}", months / 12, months % 12), out);
-        return;
-    }
-    let ms = i64::from(months) * 30 * 86_400_000 + i64::from(days) * 86_400_000 + nanos / 1_000_000;
-    let sign = if ms < 0 { "-" } else { "" };
-    let ms = ms.unsigned_abs();
-    let (d, h, m, s) = (ms / 86_400_000, ms / 3_600_000 % 24, ms / 60_000 % 60, ms / 1000 % 60);
-    write_display(format_args!("{sign}{d} {h:02}:{m:02}:{s:02}.{:03}", ms % 1000), out);
+    times::write_timestamp(micros, 3, out);
 }
 
 /// The proleptic Gregorian date of a day count since 1970-01-01.
-fn civil(days: i64) -> (i64, i64, i64) {
+pub(super) fn civil(days: i64) -> (i64, i64, i64) {
     let z = days + 719_468;
     let era = z.div_euclid(146_097);
     let day_of_era = z.rem_euclid(146_097);

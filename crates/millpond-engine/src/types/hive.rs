@@ -1,4 +1,4 @@
-//! Types: the text that Hive, Glue and Athena write (`bigint`, `decimal(12,2)`, `struct<a:int>`), and the Arrow type that each one is.
+//! The text that Hive, Glue and Athena write (`bigint`, `decimal(12,2)`, `struct<a:int>`), and the Arrow type that each one is.
 //!
 //! Three things are decided here and nowhere else: how a type's text is read ([`HiveType::parse`]), how two guesses about one column are
 //! brought together by a crawl ([`merge`]), and how far an existing table's column may grow to take new data ([`widen`]). A crawl may fall
