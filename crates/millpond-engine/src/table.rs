@@ -1,6 +1,9 @@
 //! The seam between the engine and the catalog: what a table is, which files it has, and how to ask.
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use datafusion::common::Statistics;
+use datafusion::logical_expr::Expr;
 use millpond_core::catalog::{Column, Database, Parameters, StorageDescriptor, Table};
 use millpond_core::partition_expr::PartitionExpr;
 use object_store::path::Path;
@@ -19,6 +22,40 @@ pub struct DataFile {
     pub etag: String,
     /// Milliseconds since the epoch.
     pub modified_ms: i64,
+    /// What the table's own metadata say of the file; plain tables have none. Shared, so that millions of files stay small.
+    pub details: Option<Arc<FileDetails>>,
+}
+
+/// What a table format with metadata of its own (Iceberg) says of a file.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FileDetails {
+    /// Rows of the file that are no longer in the table.
+    pub deletes: Vec<Arc<DeleteFile>>,
+    /// The table's file columns with their ids (Arrow field metadata `PARQUET:field_id`, in nested fields too): the file's columns are found by
+    /// id, and by name only where the file has no ids. `None`: by name.
+    pub field_ids: Option<SchemaRef>,
+    /// Exact row count, and bounds and null counts of the table's file columns in their order.
+    pub statistics: Option<Statistics>,
+}
+
+/// A file that says which rows of others are deleted (Iceberg specification, "Delete Formats").
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeleteFile {
+    /// Its bytes; read as `format`.
+    pub file: DataFile,
+    /// Parquet, Avro or ORC.
+    pub format: Format,
+    /// How it names rows.
+    pub content: DeleteContent,
+}
+
+/// How a [`DeleteFile`] names rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeleteContent {
+    /// By the data file's URI and the row's position in it.
+    Positions,
+    /// By the values of the columns with these ids.
+    Equality(Vec<i32>),
 }
 
 /// Files that share partition values and a storage descriptor: a partition, or a whole unpartitioned table.
@@ -33,10 +70,53 @@ pub struct FileGroup {
     pub files: Vec<DataFile>,
 }
 
+/// Which version of a table a query reads (`FOR VERSION AS OF`, `FOR TIMESTAMP AS OF`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TimeTravel {
+    /// The snapshot of this id.
+    Snapshot(i64),
+    /// The snapshot that a branch or tag names.
+    Reference(String),
+    /// The snapshot that was current then: microseconds since the epoch.
+    Timestamp(i64),
+}
+
+/// What a scan wants of a table.
+#[derive(Debug, Clone, Default)]
+pub struct ScanRequest {
+    /// Only partitions that it holds for; all without one. The store evaluates it, so that a million partitions stay usable.
+    pub filter: Option<PartitionExpr>,
+    /// Conditions that must all hold for a row to be of use. Files in which no row can fulfil them may be left out, for whoever knows.
+    pub conditions: Vec<Expr>,
+    /// The names of the columns that are read, partition keys among them.
+    pub columns: Vec<String>,
+    /// The version that is read; `None`: the current one. Plain tables have only that.
+    pub at: Option<TimeTravel>,
+    /// The statement's time, in milliseconds since the epoch.
+    pub now_ms: i64,
+}
+
 /// Why the catalog could not answer.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct SourceError(pub String);
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SourceError {
+    /// Athena's name of the error (`HIVE_METASTORE_ERROR`, `CONSTRAINT_VIOLATION`, …).
+    pub name: &'static str,
+    /// For people, without the name.
+    pub message: String,
+}
+
+impl SourceError {
+    /// The catalog itself failed, or is not consistent.
+    pub fn metastore(message: impl Into<String>) -> Self {
+        Self { name: "HIVE_METASTORE_ERROR", message: message.into() }
+    }
+
+    /// An error of Athena's by its name.
+    pub fn named(name: &'static str, message: impl Into<String>) -> Self {
+        Self { name, message: message.into() }
+    }
+}
 
 /// The catalog, as the engine sees it. Names are lower case.
 #[async_trait]
@@ -50,9 +130,11 @@ pub trait TableSource: Send + Sync + std::fmt::Debug {
     /// The names of a database's tables and views, sorted; `None` where there is no such database.
     async fn table_names(&self, database: &str) -> Result<Option<Vec<String>>, SourceError>;
 
-    /// The files of a table, in one consistent snapshot; for a partitioned table those of the partitions that `filter` holds for (all without
-    /// one). The filter is evaluated in the store, so that a million partitions stay usable.
-    async fn files(&self, table: &Table, filter: Option<&PartitionExpr>) -> Result<Vec<FileGroup>, SourceError>;
+    /// The files of a table, in one consistent snapshot.
+    async fn scan(&self, table: &Table, request: &ScanRequest) -> Result<Vec<FileGroup>, SourceError>;
+
+    /// The values of a table's partitions that the request's filter holds for, whether they have files or not.
+    async fn partitions(&self, table: &Table, request: &ScanRequest) -> Result<Vec<Vec<String>>, SourceError>;
 }
 
 /// The file formats that the engine reads. Found from a storage descriptor by [`Format::of`].

@@ -42,7 +42,7 @@ impl Lake {
         let blob = Path::from(format!("blob-{}", self.blobs.fetch_add(1, Ordering::Relaxed)));
         let size = bytes.len() as u64;
         self.runtime.block_on(self.reader.store.put(&blob, PutPayload::from(bytes))).unwrap();
-        DataFile { blob, uri: format!("s3://raw/{key}"), size, etag: "e".into(), modified_ms: 0 }
+        DataFile { blob, uri: format!("s3://raw/{key}"), size, etag: "e".into(), modified_ms: 0, details: None }
     }
 
     pub fn infer(&self, key: &str, bytes: impl Into<Vec<u8>>) -> Inferred {
@@ -129,6 +129,7 @@ impl Lake {
                 size: f.size,
                 etag: String::new(),
                 modified_ms: 0,
+                details: None,
             })
             .collect();
         let mut rows = self.decode(files, Format::Parquet, columns, Mode::Strict).0;

@@ -259,6 +259,7 @@ fn parquet_inputs_are_cast_and_their_bad_rows_found() {
         size: file.size,
         etag: String::new(),
         modified_ms: 0,
+        details: None,
     };
     let raw = lake.crawl(vec![input, lake.put("stray.parquet", "not parquet at all")]);
     let mut spec = lake.spec(&raw);

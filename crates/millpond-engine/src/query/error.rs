@@ -3,6 +3,7 @@
 //! The variants carry Trino's error names (`COLUMN_NOT_FOUND: line 1:8: Column 'x' cannot be resolved`), which Athena shows as the
 //! query's `StateChangeReason` and which clients match on. DataFusion's errors are turned into these here and nowhere else.
 
+use crate::table::SourceError;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 use millpond_core::error::ErrorKind;
@@ -179,6 +180,14 @@ pub enum QueryError {
     /// The catalog could not answer.
     #[error("HIVE_METASTORE_ERROR: {0}")]
     Source(String),
+    /// What the table's source refuses, by Athena's name for it.
+    #[error("{name}: {message}")]
+    Table {
+        /// `CONSTRAINT_VIOLATION`, `ICEBERG_MISSING_METADATA`, …
+        name: &'static str,
+        /// For people.
+        message: String,
+    },
     /// Ours.
     #[error("GENERIC_INTERNAL_ERROR: {0}")]
     Internal(String),
@@ -210,6 +219,7 @@ impl QueryError {
             | Self::CannotOpen { .. }
             | Self::InvalidPartitionValue { .. }
             | Self::InvalidMetadata(_)
+            | Self::Table { .. }
             | Self::InvalidView { .. } => ErrorKind::Input,
         }
     }
@@ -263,6 +273,16 @@ impl QueryError {
     /// [`Self::from_datafusion`] for errors while running, where positions are unknown.
     pub(crate) fn from_execution(error: DataFusionError) -> Self {
         Self::from_datafusion(error, &|_| None)
+    }
+}
+
+impl From<SourceError> for QueryError {
+    fn from(error: SourceError) -> Self {
+        match error.name {
+            "HIVE_METASTORE_ERROR" => Self::Source(error.message),
+            "HIVE_INVALID_METADATA" => Self::InvalidMetadata(error.message),
+            name => Self::Table { name, message: error.message },
+        }
     }
 }
 

@@ -127,7 +127,7 @@ impl TableProvider for InformationTable {
 
 impl InformationTable {
     async fn fill(&self, rows: &mut Rows, filters: &[Expr]) -> Result<()> {
-        let source = |error: crate::table::SourceError| QueryError::Source(error.to_string());
+        let source = |error: crate::table::SourceError| QueryError::from(error);
         let some = |text: &str| Some(text.to_owned());
         if self.kind == Kind::Schemata {
             rows.push(vec![some(CATALOG), some(NAME)]);

@@ -6,7 +6,7 @@ use super::engine::QueryRequest;
 use super::error::{Position, QueryError};
 use super::parse::{self, Names, Parsed};
 use super::{information_schema, rewrite, semantics, view};
-use crate::scan::{Hidden, LakeTable};
+use crate::scan::{Hidden, LakeTable, PartitionsTable};
 use crate::table::TableSource;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
@@ -201,9 +201,16 @@ async fn provider(
             table: name.into(),
         });
     }
-    let found = lake.catalog.table(database, name).await.map_err(|error| QueryError::Source(error.to_string()))?;
+    let found = lake.catalog.table(database, name).await?;
+    if found.is_none()
+        && let Some(base) = PartitionsTable::base(name)
+        && let Some(table) = lake.catalog.table(database, base).await?
+        && PartitionsTable::has(&table)
+    {
+        return Ok(Arc::new(PartitionsTable::new(table, Arc::clone(&lake.catalog))?));
+    }
     let Some(table) = found else {
-        let names = lake.catalog.table_names(database).await.map_err(|error| QueryError::Source(error.to_string()))?;
+        let names = lake.catalog.table_names(database).await?;
         return Err(match names {
             None => QueryError::SchemaNotFound { position, database: database.into() },
             Some(_) => QueryError::TableNotFound { position, database: database.into(), table: name.into() },

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::result::value::texts;
-use crate::table::{DataFile, FileGroup, SourceError, TableSource};
+use crate::table::{DataFile, FileGroup, ScanRequest, SourceError, TableSource};
 use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use async_trait::async_trait;
 use millpond_core::catalog::{Column, Database, SerDeInfo, StorageDescriptor, Table};
@@ -44,13 +44,18 @@ impl TableSource for Fake {
         Ok((!names.is_empty()).then_some(names))
     }
 
-    async fn files(&self, table: &Table, filter: Option<&PartitionExpr>) -> Result<Vec<FileGroup>, SourceError> {
+    async fn scan(&self, table: &Table, request: &ScanRequest) -> Result<Vec<FileGroup>, SourceError> {
+        let filter = request.filter.as_ref();
         self.asked.lock().unwrap().push(filter.cloned());
         let groups = self.tables.lock().unwrap()[&(table.database.clone(), table.name.clone())].1.clone();
         Ok(match filter {
             Some(filter) => groups.into_iter().filter(|group| holds(filter, table, group)).collect(),
             None => groups,
         })
+    }
+
+    async fn partitions(&self, table: &Table, request: &ScanRequest) -> Result<Vec<Vec<String>>, SourceError> {
+        Ok(self.scan(table, request).await?.into_iter().map(|group| group.values).collect())
     }
 }
 
@@ -105,7 +110,7 @@ impl Lake {
         let blob = Path::from(name);
         let size = bytes.len() as u64;
         self.store.put(&blob, bytes.into()).await.unwrap();
-        DataFile { blob, uri: format!("s3://lake/{name}"), size, etag: "e".into(), modified_ms: 1_700_000_000_000 }
+        DataFile { blob, uri: format!("s3://lake/{name}"), size, etag: "e".into(), modified_ms: 1_700_000_000_000, details: None }
     }
 
     /// `(values, files)` for each group.

@@ -67,7 +67,8 @@ mod tests {
     use super::*;
 
     fn file(size: u64) -> ScanFile {
-        let file = DataFile { blob: "b".into(), uri: "s3://b/k".into(), size, etag: String::new(), modified_ms: 0 };
+        let file =
+            DataFile { blob: "b".into(), uri: "s3://b/k".into(), size, etag: String::new(), modified_ms: 0, details: None };
         ScanFile { file, constants: Vec::new().into() }
     }
 

@@ -7,10 +7,13 @@
 mod files;
 mod parquet;
 pub mod partition;
+mod partitions;
 mod text;
 
+pub(crate) use partitions::PartitionsTable;
+
 use crate::query::QueryError;
-use crate::table::{FileGroup, Format, TableSource};
+use crate::table::{FileGroup, Format, ScanRequest, TableSource};
 use crate::types::HiveType;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
@@ -23,6 +26,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
 use millpond_core::catalog::{Column, Table};
+use millpond_core::partition_expr::PartitionExpr;
 use std::sync::Arc;
 
 /// Under this URL a statement's session finds the lake's objects.
@@ -168,10 +172,10 @@ impl TableProvider for LakeTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let pruning = partition::Pruning::new(filters, &self.shape);
-        let groups =
-            self.source.files(&self.table, pruning.expr.as_ref()).await.map_err(|error| QueryError::Source(error.to_string()))?;
-        let groups = pruning.prune(groups, &self.shape, state)?;
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let request = scan_request(state, &self.schema, projection.unwrap_or(&all), filters, pruning.expr.clone());
+        let groups = self.source.scan(&self.table, &request).await.map_err(QueryError::from)?;
+        let groups = pruning.prune(groups, &self.shape, state)?;
         let scan = Scan {
             shape: Arc::clone(&self.shape),
             schema: Arc::clone(&self.schema),
@@ -202,6 +206,24 @@ impl LakeTable {
             }
         }
         Ok(alike)
+    }
+}
+
+/// What the source is asked for.
+fn scan_request(
+    state: &dyn Session,
+    schema: &Schema,
+    projection: &[usize],
+    filters: &[Expr],
+    filter: Option<PartitionExpr>,
+) -> ScanRequest {
+    let now = state.execution_props().query_execution_start_time;
+    ScanRequest {
+        filter,
+        conditions: filters.to_vec(),
+        columns: projection.iter().map(|&index| schema.field(index).name().clone()).collect(),
+        at: None,
+        now_ms: now.map_or(0, |now| now.timestamp_millis()),
     }
 }
 

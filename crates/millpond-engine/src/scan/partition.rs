@@ -5,7 +5,7 @@ use super::Shape;
 use crate::query::QueryError;
 use crate::table::FileGroup;
 use crate::types::HiveType;
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_empty_array};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::cast::as_boolean_array;
@@ -49,15 +49,8 @@ impl Pruning {
         if groups.is_empty() {
             return Ok(groups);
         }
-        let schema = key_schema(shape);
-        let columns = shape.partition_keys.iter().enumerate().map(|(index, (name, key))| {
-            let values = groups.iter().map(|group| key_value(name, key, group.values.get(index).map(String::as_str)));
-            ScalarValue::iter_to_array(values.collect::<Result<Vec<_>>>()?)
-        });
-        let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(groups.len()));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &options)?;
-        let predicate = state.create_physical_expr(filter, &DFSchema::try_from(schema)?)?;
+        let batch = key_batch(shape, groups.len(), &|row| groups[row].values.as_slice())?;
+        let predicate = state.create_physical_expr(filter, &DFSchema::try_from(batch.schema())?)?;
         let holds = predicate.evaluate(&batch)?.into_array(groups.len())?;
         let holds = as_boolean_array(&holds)?;
         let kept = groups.into_iter().enumerate().filter(|(row, _)| holds.is_valid(*row) && holds.value(*row));
@@ -65,7 +58,21 @@ impl Pruning {
     }
 }
 
-fn key_schema(shape: &Shape) -> SchemaRef {
+/// The values of `rows` partitions as rows of the keys' types.
+pub(super) fn key_batch<'a>(shape: &Shape, rows: usize, values: &dyn Fn(usize) -> &'a [String]) -> Result<RecordBatch> {
+    let columns = shape.partition_keys.iter().enumerate().map(|(index, (name, key))| {
+        if rows == 0 {
+            return Ok(new_empty_array(&key.to_arrow()));
+        }
+        let values = (0..rows).map(|row| key_value(name, key, values(row).get(index).map(String::as_str)));
+        ScalarValue::iter_to_array(values.collect::<Result<Vec<_>>>()?)
+    });
+    let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(key_schema(shape), columns, &options)?)
+}
+
+pub(super) fn key_schema(shape: &Shape) -> SchemaRef {
     let keys = shape.constant_schema.fields().iter().take(shape.partition_keys.len()).cloned();
     Arc::new(Schema::new(keys.collect::<Vec<_>>()))
 }

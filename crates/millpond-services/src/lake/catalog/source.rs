@@ -10,7 +10,7 @@ use crate::lake::{Lake, objects};
 use async_trait::async_trait;
 use millpond_core::catalog::{Database, StorageDescriptor, Table};
 use millpond_core::partition_expr::PartitionExpr;
-use millpond_engine::table::{DataFile, FileGroup, SourceError, TableSource};
+use millpond_engine::table::{DataFile, FileGroup, ScanRequest, SourceError, TableSource};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -36,7 +36,7 @@ impl LakeTables {
 }
 
 fn source_error(error: CatalogError) -> SourceError {
-    SourceError(error.to_string())
+    SourceError::metastore(error.to_string())
 }
 
 #[async_trait]
@@ -55,9 +55,14 @@ impl TableSource for LakeTables {
         self.lake.store.read(move |connection| table_names(connection, &database)).await.map_err(source_error)
     }
 
-    async fn files(&self, table: &Table, filter: Option<&PartitionExpr>) -> Result<Vec<FileGroup>, SourceError> {
-        let (database, name, filter) = (table.database.clone(), table.name.clone(), filter.cloned());
+    async fn scan(&self, table: &Table, request: &ScanRequest) -> Result<Vec<FileGroup>, SourceError> {
+        let (database, name, filter) = (table.database.clone(), table.name.clone(), request.filter.clone());
         self.lake.store.read(move |connection| files(connection, &database, &name, filter.as_ref())).await.map_err(source_error)
+    }
+
+    async fn partitions(&self, table: &Table, request: &ScanRequest) -> Result<Vec<Vec<String>>, SourceError> {
+        let (database, name, filter) = (table.database.clone(), table.name.clone(), request.filter.clone());
+        self.lake.store.read(move |connection| values(connection, &database, &name, filter.as_ref())).await.map_err(source_error)
     }
 }
 
@@ -70,6 +75,27 @@ struct Place {
     values: Vec<String>,
     storage: Arc<StorageDescriptor>,
     files: Vec<DataFile>,
+}
+
+/// The values of a table's partitions that `filter` holds for.
+fn values(
+    connection: &Connection,
+    database_name: &str,
+    name: &str,
+    filter: Option<&PartitionExpr>,
+) -> Result<Vec<Vec<String>>, CatalogError> {
+    let row = found(connection, database_name, name)?;
+    let mut values = Vec::new();
+    visit(connection, &row, &partition_query(&row.table, filter)?, |own| {
+        values.push(own.values);
+        Ok(true)
+    })?;
+    Ok(values)
+}
+
+fn partition_query(table: &Table, filter: Option<&PartitionExpr>) -> Result<PartitionQuery, CatalogError> {
+    let bound = filter.map(|filter| filter.bind(&table.partition_keys)).transpose();
+    Ok(PartitionQuery { filter: bound.map_err(|error| CatalogError::Invalid(error.to_string()))?, ..PartitionQuery::default() })
 }
 
 /// The files of a table, by partition; those of the partitions that `filter` holds for.
@@ -107,11 +133,10 @@ fn partition_places(
     buckets: &mut BTreeMap<String, Vec<Place>>,
 ) -> Result<(), CatalogError> {
     let keys = &row.table.partition_keys;
-    let filter = filter.map(|filter| filter.bind(keys)).transpose().map_err(|error| CatalogError::Invalid(error.to_string()))?;
     let mut shapes = Shapes::default();
     let mut storages: HashMap<i64, Arc<StorageDescriptor>> = HashMap::new();
     let whole = Arc::new(row.table.storage.clone());
-    visit(connection, row, &PartitionQuery { filter, ..PartitionQuery::default() }, |own| {
+    visit(connection, row, &partition_query(&row.table, filter)?, |own| {
         let shape = shapes.get(connection, own.shape)?;
         let location = own.location(&shape, keys).or_else(|| below_table(&row.table, &own));
         let storage = storages.entry(own.shape).or_insert_with(|| {

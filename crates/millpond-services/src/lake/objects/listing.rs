@@ -158,6 +158,7 @@ impl FileRow<'_> {
             size: self.size,
             etag: self.row.get(3)?,
             modified_ms: self.row.get(4)?,
+            details: None,
         })
     }
 }
