@@ -1,16 +1,21 @@
 //! The `.csv.metadata` object that Athena writes beside a result.
 //!
 //! Its format is not documented. Files that Athena wrote (the test resources of the public JDBC driver burtcorp/athena-jdbc, which parses them)
-//! show a Protocol Buffers message: field 1 an id of the query in the engine, field 4 repeated for each column with 1 catalog, 4 name, 5 label,
+//! show a Protocol Buffers message: field 1 an id of the query in the engine, 2 and 3 what a statement that writes is called and its rows, 4 repeated for each column with 1 catalog, 4 name, 5 label,
 //! 6 type, 7 precision, 8 scale, 9 nullability (1 not null, 2 nullable, 3 unknown), 10 case sensitivity; nested types have neither precision, scale
 //! nor case sensitivity. We write the same.
 
 use super::ResultColumn;
 
 /// The bytes of the metadata object. `id` is a name of the query's run; readers skip it.
-pub fn metadata_file(id: &str, columns: &[ResultColumn]) -> Vec<u8> {
+/// `update`: what a statement that writes is called (`INSERT`, `CREATE TABLE`, …), and its rows.
+pub fn metadata_file(id: &str, columns: &[ResultColumn], update: Option<(&str, u64)>) -> Vec<u8> {
     let mut file = Vec::new();
     bytes_field(&mut file, 1, id.as_bytes());
+    if let Some((kind, rows)) = update {
+        bytes_field(&mut file, 2, kind.as_bytes());
+        varint_field(&mut file, 3, rows);
+    }
     for column in columns {
         let mut message = Vec::new();
         bytes_field(&mut message, 1, b"hive");
@@ -67,10 +72,10 @@ mod tests {
             expected.extend_from_slice(b"\x32\x07integer\x38\x0a\x40\x00\x48\x03\x50\x00");
         }
         let columns = [ResultColumn::new("_col0", &DataType::Int32), ResultColumn::new("_col1", &DataType::Int32)];
-        assert_eq!(metadata_file("20190513_152236_00114_n7swu", &columns), expected);
+        assert_eq!(metadata_file("20190513_152236_00114_n7swu", &columns, None), expected);
 
         let list = DataType::List(Arc::new(Field::new("element", DataType::Utf8, true)));
         let expected = b"\x0a\x1b20190423_125128_00001_ehtur\x22\x19\x0a\x04hive\x22\x03ary\x2a\x03ary2\x05array\x48\x03";
-        assert_eq!(metadata_file("20190423_125128_00001_ehtur", &[ResultColumn::new("ary", &list)]), expected);
+        assert_eq!(metadata_file("20190423_125128_00001_ehtur", &[ResultColumn::new("ary", &list)], None), expected);
     }
 }

@@ -1,22 +1,28 @@
 //! Athena's statements, taken apart.
 //!
 //! Athena sends queries to Trino and the rest to Hive, and so do we: what begins with `SELECT`, `WITH`, `VALUES`, `TABLE` or a parenthesis is left
-//! as text for [`crate::query`]; everything else is Hive's DDL and is parsed here, by hand, into a [`Statement`]. Parsing is pure: it asks no catalog.
+//! as text for [`crate::query`]; everything else is Hive's DDL and is parsed here, by hand, into a [`Statement`], whose
+//! families are one file each. Parsing is pure: it asks no catalog.
 
 mod ddl;
+mod explain;
 pub mod render;
 mod show;
 mod table;
 mod token;
+mod write;
 
 #[cfg(test)]
 mod tests;
 
+pub use ddl::{AlterTable, Ddl, PartitionCondition};
+pub use explain::Explain;
+pub use show::Show;
 pub use token::quote_identifier;
+pub use write::{CreateTableAs, Insert, Properties, Unload, Write};
 
 use crate::query::{Position, QueryError};
-use millpond_core::catalog::{Column, Parameters, Table};
-use token::Cursor;
+use token::{Cursor, Token};
 
 /// A table's name as written, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,264 +50,122 @@ impl TableName {
 /// `PARTITION (key = 'value', …)`: lower-case keys and values as text (Hive's form for nulls), in the order written.
 pub type PartitionSpec = Vec<(String, String)>;
 
-/// A condition of `DROP PARTITION (key < 'value', …)`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartitionCondition {
-    /// Lower case.
-    pub key: String,
-    /// `=`, `<>`, `<`, `<=`, `>` or `>=`.
-    pub op: millpond_core::partition_expr::CompareOp,
-    /// As text.
-    pub value: String,
-}
-
-/// What `ALTER TABLE` does.
-#[derive(Debug, Clone, PartialEq)]
-pub enum AlterTable {
-    /// `ADD [IF NOT EXISTS] PARTITION (…) [LOCATION '…'] …`
-    AddPartitions {
-        /// Partitions that exist are left as they are.
-        if_not_exists: bool,
-        /// Values, and the location where one is given.
-        partitions: Vec<(PartitionSpec, Option<String>)>,
-    },
-    /// `DROP [IF EXISTS] PARTITION (…), …`: those for which all conditions of one list hold.
-    DropPartitions {
-        /// No error where nothing fits.
-        if_exists: bool,
-        /// Lists of conditions.
-        partitions: Vec<Vec<PartitionCondition>>,
-    },
-    /// `PARTITION (…) RENAME TO PARTITION (…)`
-    RenamePartition {
-        /// The partition.
-        from: PartitionSpec,
-        /// Its new values.
-        to: PartitionSpec,
-    },
-    /// `[PARTITION (…)] SET LOCATION '…'`
-    SetLocation {
-        /// Of one partition only.
-        partition: Option<PartitionSpec>,
-        /// `s3://bucket/prefix/`
-        location: String,
-    },
-    /// `SET TBLPROPERTIES (…)`
-    SetProperties(Parameters),
-    /// `ADD COLUMNS (…)`
-    AddColumns(Vec<Column>),
-    /// `REPLACE COLUMNS (…)`
-    ReplaceColumns(Vec<Column>),
-    /// `CHANGE [COLUMN] old new type [COMMENT '…']`
-    ChangeColumn {
-        /// The column's name now.
-        from: String,
-        /// What it becomes.
-        to: Column,
-    },
-}
-
-/// One statement of Athena's.
+/// One statement of Athena's, by what carries it out.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Statement {
-    /// A query: its text, without the semicolon.
+    /// Reads: for [`crate::query::Engine::query`].
     Query {
-        /// For [`crate::query::Engine::query`].
+        /// Its text, without the semicolon.
         sql: String,
     },
-    /// `EXPLAIN [ANALYZE] query`
-    Explain {
-        /// The query.
-        sql: String,
-        /// Whether it is to be run.
-        analyze: bool,
-    },
-    /// `CREATE {DATABASE | SCHEMA}`
-    CreateDatabase {
-        /// Lower case.
-        name: String,
-        /// No error where it exists.
-        if_not_exists: bool,
-        /// `COMMENT`
-        comment: Option<String>,
-        /// `LOCATION`
-        location: Option<String>,
-        /// `WITH DBPROPERTIES`
-        properties: Parameters,
-    },
-    /// `DROP {DATABASE | SCHEMA}`
-    DropDatabase {
-        /// Lower case.
-        name: String,
-        /// No error where there is none.
-        if_exists: bool,
-        /// With its tables; without (`RESTRICT`) a database with tables is not dropped.
-        cascade: bool,
-    },
-    /// `ALTER {DATABASE | SCHEMA} name SET DBPROPERTIES (…)`
-    AlterDatabase {
-        /// Lower case.
-        name: String,
-        /// To be set.
-        properties: Parameters,
-    },
-    /// `CREATE EXTERNAL TABLE`: the catalog entry in full; its `database` is empty where none is written.
-    CreateExternalTable {
-        /// Where the name stands, and its database.
-        name: TableName,
-        /// What to put into the catalog.
-        table: Box<Table>,
-        /// No error where it exists.
-        if_not_exists: bool,
-    },
-    /// `DROP TABLE`
-    DropTable {
-        /// The table.
-        name: TableName,
-        /// No error where there is none.
-        if_exists: bool,
-    },
-    /// `CREATE [OR REPLACE] VIEW name AS query`
-    CreateView {
-        /// The view.
-        name: TableName,
-        /// An old one is replaced.
-        or_replace: bool,
-        /// The query's text.
-        sql: String,
-    },
-    /// `DROP VIEW`
-    DropView {
-        /// The view.
-        name: TableName,
-        /// No error where there is none.
-        if_exists: bool,
-    },
-    /// `MSCK REPAIR TABLE`: adds the partitions that are found under the table's location.
-    MsckRepair {
-        /// The table.
-        name: TableName,
-    },
-    /// `ALTER TABLE`
-    AlterTable {
-        /// The table.
-        name: TableName,
-        /// What is done.
-        action: AlterTable,
-    },
-    /// `SHOW {DATABASES | SCHEMAS} [LIKE 'pattern']`
-    ShowDatabases {
-        /// For [`show_pattern`].
-        like: Option<String>,
-    },
-    /// `SHOW TABLES [IN database] ['pattern']`
-    ShowTables {
-        /// `None`: the default database.
-        database: Option<String>,
-        /// For [`show_pattern`].
-        like: Option<String>,
-    },
-    /// `SHOW VIEWS [IN database] [LIKE 'pattern']`
-    ShowViews {
-        /// `None`: the default database.
-        database: Option<String>,
-        /// For [`show_pattern`].
-        like: Option<String>,
-    },
-    /// `SHOW COLUMNS {IN | FROM} table [{IN | FROM} database]`
-    ShowColumns {
-        /// The table.
-        name: TableName,
-    },
-    /// `SHOW PARTITIONS table`
-    ShowPartitions {
-        /// The table.
-        name: TableName,
-    },
-    /// `SHOW CREATE TABLE table`
-    ShowCreateTable {
-        /// The table.
-        name: TableName,
-    },
-    /// `SHOW CREATE VIEW view`
-    ShowCreateView {
-        /// The view.
-        name: TableName,
-    },
-    /// `SHOW TBLPROPERTIES table [('name')]`
-    ShowTblProperties {
-        /// The table.
-        name: TableName,
-        /// One property only.
-        property: Option<String>,
-    },
-    /// `{DESCRIBE | DESC} [EXTENDED | FORMATTED] table [PARTITION (…)] [column]`
-    Describe {
-        /// The table or view.
-        name: TableName,
-        /// Everything in Hive's one-line form.
-        extended: bool,
-        /// Everything in Hive's table form.
-        formatted: bool,
-        /// Of one partition.
-        partition: Option<PartitionSpec>,
-        /// Of one column.
-        column: Option<String>,
-    },
+    /// Shows a plan.
+    Explain(Explain),
+    /// Changes the catalog.
+    Ddl(Ddl),
+    /// Shows the catalog.
+    Show(Show),
+    /// Writes what a query reads.
+    Write(Write),
+}
+
+/// How the objects are called that hold an execution's result, below its result location (Athena user guide, "Query output files").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResultName {
+    /// `ID.csv`: rows under a header.
+    Csv,
+    /// `ID.txt`: lines of text.
+    Text,
+    /// `ID`: nothing but metadata and a manifest.
+    Bare,
+    /// `tables/ID`: the data of a new table.
+    Table,
 }
 
 impl Statement {
     /// Athena's `StatementType` (Athena API reference, `QueryExecution`): `DDL`, `DML` or `UTILITY`.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Query { .. } => "DML",
-            Self::CreateDatabase { .. }
-            | Self::DropDatabase { .. }
-            | Self::AlterDatabase { .. }
-            | Self::CreateExternalTable { .. }
-            | Self::DropTable { .. }
-            | Self::CreateView { .. }
-            | Self::DropView { .. }
-            | Self::MsckRepair { .. }
-            | Self::AlterTable { .. } => "DDL",
-            Self::Explain { .. }
-            | Self::ShowDatabases { .. }
-            | Self::ShowTables { .. }
-            | Self::ShowViews { .. }
-            | Self::ShowColumns { .. }
-            | Self::ShowPartitions { .. }
-            | Self::ShowCreateTable { .. }
-            | Self::ShowCreateView { .. }
-            | Self::ShowTblProperties { .. }
-            | Self::Describe { .. } => "UTILITY",
+            Self::Query { .. } | Self::Explain(_) => "DML",
+            Self::Ddl(_) => "DDL",
+            Self::Show(_) => "UTILITY",
+            Self::Write(write) => write.kind(),
         }
     }
 
-    /// Athena's `SubstatementType`, where it has one: `SELECT`, `CREATE_EXTERNAL_TABLE`, …
+    /// Athena's `SubstatementType`, where it has one: `SELECT`, `CREATE_TABLE`, …
     pub fn sub_kind(&self) -> &'static str {
         match self {
             Self::Query { .. } => "SELECT",
-            Self::Explain { .. } => "EXPLAIN",
-            Self::CreateDatabase { .. } => "CREATE_DATABASE",
-            Self::DropDatabase { .. } => "DROP_DATABASE",
-            Self::AlterDatabase { .. } => "ALTER_DATABASE",
-            Self::CreateExternalTable { .. } => "CREATE_EXTERNAL_TABLE",
-            Self::DropTable { .. } => "DROP_TABLE",
-            Self::CreateView { .. } => "CREATE_VIEW",
-            Self::DropView { .. } => "DROP_VIEW",
-            Self::MsckRepair { .. } => "MSCK_REPAIR",
-            Self::AlterTable { .. } => "ALTER_TABLE",
-            Self::ShowDatabases { .. } => "SHOW_DATABASES",
-            Self::ShowTables { .. } => "SHOW_TABLES",
-            Self::ShowViews { .. } => "SHOW_VIEWS",
-            Self::ShowColumns { .. } => "SHOW_COLUMNS",
-            Self::ShowPartitions { .. } => "SHOW_PARTITIONS",
-            Self::ShowCreateTable { .. } => "SHOW_CREATE_TABLE",
-            Self::ShowCreateView { .. } => "SHOW_CREATE_VIEW",
-            Self::ShowTblProperties { .. } => "SHOW_TBLPROPERTIES",
-            Self::Describe { .. } => "DESCRIBE_TABLE",
+            Self::Explain(_) => "EXPLAIN",
+            Self::Ddl(ddl) => ddl.sub_kind(),
+            Self::Show(show) => show.sub_kind(),
+            Self::Write(write) => write.sub_kind(),
         }
     }
+
+    /// Where the result lies.
+    pub fn result_name(&self) -> ResultName {
+        match self {
+            Self::Query { .. } => ResultName::Csv,
+            Self::Explain(_) | Self::Ddl(_) | Self::Show(_) => ResultName::Text,
+            Self::Write(write) => write.result_name(),
+        }
+    }
+
+    /// The query within, whose syntax [`check_query`] checks.
+    pub fn query(&self) -> Option<&str> {
+        match self {
+            Self::Query { sql } | Self::Explain(Explain { sql, .. }) => Some(sql),
+            Self::Write(write) => Some(write.query()),
+            Self::Ddl(_) | Self::Show(_) => None,
+        }
+    }
+}
+
+/// What statements may begin with.
+const BEGINNINGS: &[&str] =
+    &["'ALTER'", "'CREATE'", "'DESCRIBE'", "'DROP'", "'EXPLAIN'", "'MSCK'", "'SELECT'", "'SHOW'", "'VALUES'", "'WITH'"];
+
+/// Statements that Athena has and Millpond does not yet.
+const LATER: &[(&str, &str)] = &[
+    ("INSERT", "INSERT INTO"),
+    ("UNLOAD", "UNLOAD"),
+    ("DELETE", "DELETE"),
+    ("UPDATE", "UPDATE"),
+    ("MERGE", "MERGE INTO"),
+    ("OPTIMIZE", "OPTIMIZE"),
+    ("VACUUM", "VACUUM"),
+    ("PREPARE", "PREPARE"),
+    ("EXECUTE", "EXECUTE"),
+    ("DEALLOCATE", "DEALLOCATE PREPARE"),
+    ("USING", "USING EXTERNAL FUNCTION"),
+];
+
+fn statement(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
+    let first = match &cursor.peek().token {
+        Token::Word(word) => word.to_uppercase(),
+        Token::Symbol("(") => return Ok(Statement::Query { sql: cursor.rest().to_owned() }),
+        _ => return Err(cursor.unexpected(BEGINNINGS)),
+    };
+    match first.as_str() {
+        "SELECT" | "WITH" | "VALUES" | "TABLE" => return Ok(Statement::Query { sql: cursor.rest().to_owned() }),
+        "EXPLAIN" => return explain::explain(cursor).map(Statement::Explain),
+        _ => {}
+    }
+    if let Some((_, name)) = LATER.iter().find(|(word, _)| *word == first) {
+        return Err(QueryError::NotSupported(format!("{name} statements are not supported yet")));
+    }
+    let parsed = match first.as_str() {
+        "CREATE" => ddl::create(cursor).map(Statement::Ddl),
+        "DROP" => ddl::drop(cursor).map(Statement::Ddl),
+        "ALTER" => ddl::alter(cursor).map(Statement::Ddl),
+        "MSCK" => ddl::msck(cursor).map(Statement::Ddl),
+        "SHOW" => show::show(cursor).map(Statement::Show),
+        "DESCRIBE" | "DESC" => show::describe(cursor).map(Statement::Show),
+        _ => Err(cursor.unexpected(BEGINNINGS)),
+    }?;
+    cursor.end()?;
+    Ok(parsed)
 }
 
 /// Takes one statement apart; a semicolon may end it.
@@ -312,7 +176,7 @@ impl Statement {
 /// [`QueryError::Syntax`] with the place, [`QueryError::NotSupported`] for statements that Athena has and Millpond does not yet.
 pub fn parse(sql: &str) -> Result<Statement, QueryError> {
     let mut cursor = Cursor::new(sql);
-    ddl::statement(&mut cursor)
+    statement(&mut cursor)
 }
 
 /// Checks the syntax of a query, as Athena does when it is submitted.

@@ -2,37 +2,117 @@
 
 use super::ddl::{database_name, partition, table_name};
 use super::token::{Cursor, Token};
-use super::{Statement, TableName};
+use super::{PartitionSpec, TableName};
 use crate::query::QueryError;
 
-pub(super) fn show(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
+/// A statement that shows the catalog.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Show {
+    /// `SHOW {DATABASES | SCHEMAS} [LIKE 'pattern']`
+    Databases {
+        /// For [`super::show_pattern`].
+        like: Option<String>,
+    },
+    /// `SHOW TABLES [IN database] ['pattern']`
+    Tables {
+        /// `None`: the default database.
+        database: Option<String>,
+        /// For [`super::show_pattern`].
+        like: Option<String>,
+    },
+    /// `SHOW VIEWS [IN database] [LIKE 'pattern']`
+    Views {
+        /// `None`: the default database.
+        database: Option<String>,
+        /// For [`super::show_pattern`].
+        like: Option<String>,
+    },
+    /// `SHOW COLUMNS {IN | FROM} table [{IN | FROM} database]`
+    Columns {
+        /// The table.
+        name: TableName,
+    },
+    /// `SHOW PARTITIONS table`
+    Partitions {
+        /// The table.
+        name: TableName,
+    },
+    /// `SHOW CREATE TABLE table`
+    CreateTable {
+        /// The table.
+        name: TableName,
+    },
+    /// `SHOW CREATE VIEW view`
+    CreateView {
+        /// The view.
+        name: TableName,
+    },
+    /// `SHOW TBLPROPERTIES table [('name')]`
+    TblProperties {
+        /// The table.
+        name: TableName,
+        /// One property only.
+        property: Option<String>,
+    },
+    /// `{DESCRIBE | DESC} [EXTENDED | FORMATTED] table [PARTITION (…)] [column]`
+    Describe {
+        /// The table or view.
+        name: TableName,
+        /// Everything in Hive's one-line form.
+        extended: bool,
+        /// Everything in Hive's table form.
+        formatted: bool,
+        /// Of one partition.
+        partition: Option<PartitionSpec>,
+        /// Of one column.
+        column: Option<String>,
+    },
+}
+
+impl Show {
+    pub(super) fn sub_kind(&self) -> &'static str {
+        match self {
+            Self::Databases { .. } => "SHOW_DATABASES",
+            Self::Tables { .. } => "SHOW_TABLES",
+            Self::Views { .. } => "SHOW_VIEWS",
+            Self::Columns { .. } => "SHOW_COLUMNS",
+            Self::Partitions { .. } => "SHOW_PARTITIONS",
+            Self::CreateTable { .. } => "SHOW_CREATE_TABLE",
+            Self::CreateView { .. } => "SHOW_CREATE_VIEW",
+            Self::TblProperties { .. } => "SHOW_TABLE_PROPERTIES",
+            Self::Describe { .. } => "DESCRIBE_TABLE",
+        }
+    }
+}
+
+pub(super) fn show(cursor: &mut Cursor<'_>) -> Result<Show, QueryError> {
     cursor.expect(&["SHOW"])?;
     if cursor.takes(&["DATABASES"]) || cursor.takes(&["SCHEMAS"]) {
         in_from(cursor, database_name)?;
-        return Ok(Statement::ShowDatabases { like: pattern(cursor)? });
+        return Ok(Show::Databases { like: pattern(cursor)? });
     }
     if cursor.takes(&["TABLES"]) {
         let database = in_from(cursor, database_name)?;
-        return Ok(Statement::ShowTables { database, like: pattern(cursor)? });
+        return Ok(Show::Tables { database, like: pattern(cursor)? });
     }
     if cursor.takes(&["VIEWS"]) {
         let database = in_from(cursor, database_name)?;
-        return Ok(Statement::ShowViews { database, like: pattern(cursor)? });
+        return Ok(Show::Views { database, like: pattern(cursor)? });
     }
     if cursor.takes(&["COLUMNS"]) {
         let Some(name) = in_from(cursor, table_name)? else { return Err(cursor.unexpected(&["'FROM'", "'IN'"])) };
         let database = in_from(cursor, database_name)?;
         let database = database.or(name.database.clone());
-        return Ok(Statement::ShowColumns { name: TableName { database, ..name } });
+        return Ok(Show::Columns { name: TableName { database, ..name } });
     }
     if cursor.takes(&["PARTITIONS"]) {
-        return Ok(Statement::ShowPartitions { name: table_name(cursor)? });
+        return Ok(Show::Partitions { name: table_name(cursor)? });
     }
     if cursor.takes(&["CREATE", "TABLE"]) {
-        return Ok(Statement::ShowCreateTable { name: table_name(cursor)? });
+        return Ok(Show::CreateTable { name: table_name(cursor)? });
     }
     if cursor.takes(&["CREATE", "VIEW"]) {
-        return Ok(Statement::ShowCreateView { name: table_name(cursor)? });
+        return Ok(Show::CreateView { name: table_name(cursor)? });
     }
     if cursor.takes(&["TBLPROPERTIES"]) {
         let name = table_name(cursor)?;
@@ -41,7 +121,7 @@ pub(super) fn show(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
             property = Some(cursor.text()?);
             cursor.expect_symbol(")")?;
         }
-        return Ok(Statement::ShowTblProperties { name, property });
+        return Ok(Show::TblProperties { name, property });
     }
     Err(cursor.unexpected(&[
         "'COLUMNS'",
@@ -55,7 +135,7 @@ pub(super) fn show(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
     ]))
 }
 
-pub(super) fn describe(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
+pub(super) fn describe(cursor: &mut Cursor<'_>) -> Result<Show, QueryError> {
     cursor.next();
     // A table may be called `formatted`.
     let more = |cursor: &Cursor<'_>| matches!(cursor.ahead(1).token, Token::Word(_) | Token::Quoted(_));
@@ -67,7 +147,7 @@ pub(super) fn describe(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError>
         Token::Word(_) | Token::Quoted(_) => Some(cursor.name()?),
         _ => None,
     };
-    Ok(Statement::Describe { name, extended, formatted, partition, column })
+    Ok(Show::Describe { name, extended, formatted, partition, column })
 }
 
 fn in_from<T>(cursor: &mut Cursor<'_>, what: fn(&mut Cursor<'_>) -> Result<T, QueryError>) -> Result<Option<T>, QueryError> {

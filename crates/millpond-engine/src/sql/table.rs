@@ -1,6 +1,6 @@
 //! `CREATE EXTERNAL TABLE`, to the entry that Athena writes into the Glue catalog for it.
 
-use super::Statement;
+use super::Ddl;
 use super::ddl::{distinct, list, location, properties, table_name};
 use super::token::{Cursor, Token};
 use crate::query::{Position, QueryError};
@@ -60,7 +60,7 @@ enum Stored {
     Formats(String, String),
 }
 
-pub(super) fn create_external(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
+pub(super) fn create_external(cursor: &mut Cursor<'_>) -> Result<Ddl, QueryError> {
     let if_not_exists = cursor.takes(&["IF", "NOT", "EXISTS"]);
     let name = table_name(cursor)?;
     let columns = if cursor.peek().token == Token::Symbol("(") { self::columns(cursor)? } else { Vec::new() };
@@ -90,7 +90,7 @@ pub(super) fn create_external(cursor: &mut Cursor<'_>) -> Result<Statement, Quer
     let mut table = clauses.table(columns);
     table.database = name.database.clone().unwrap_or_default();
     table.name.clone_from(&name.name);
-    Ok(Statement::CreateExternalTable { name, table: Box::new(table), if_not_exists })
+    Ok(Ddl::CreateExternalTable { name, table: Box::new(table), if_not_exists })
 }
 
 impl Clauses {

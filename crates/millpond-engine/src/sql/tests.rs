@@ -7,6 +7,16 @@ fn ok(sql: &str) -> Statement {
     parse(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
+fn ddl(sql: &str) -> Ddl {
+    let Statement::Ddl(ddl) = ok(sql) else { panic!("{sql} is no DDL") };
+    ddl
+}
+
+fn show(sql: &str) -> Show {
+    let Statement::Show(show) = ok(sql) else { panic!("{sql} shows nothing") };
+    show
+}
+
 fn name(database: Option<&str>, name: &str) -> (Option<String>, String) {
     (database.map(str::to_owned), name.to_owned())
 }
@@ -23,17 +33,17 @@ fn queries_are_left_as_they_are() {
     check("WITH a AS (SELECT 1) SELECT * FROM a;;", "WITH a AS (SELECT 1) SELECT * FROM a");
     check("(SELECT ';')", "(SELECT ';')");
     check("VALUES 1", "VALUES 1");
-    assert_eq!(ok("EXPLAIN ANALYZE SELECT '\\'"), Statement::Explain { sql: "SELECT '\\'".into(), analyze: true });
+    assert_eq!(ok("EXPLAIN ANALYZE SELECT '\\'"), Statement::Explain(Explain { sql: "SELECT '\\'".into(), analyze: true }));
     assert_eq!(
         ok("explain (FORMAT TEXT, TYPE LOGICAL) SELECT 1;"),
-        Statement::Explain { sql: "SELECT 1".into(), analyze: false }
+        Statement::Explain(Explain { sql: "SELECT 1".into(), analyze: false })
     );
-    assert_eq!(ok("EXPLAIN (SELECT 1)"), Statement::Explain { sql: "(SELECT 1)".into(), analyze: false });
+    assert_eq!(ok("EXPLAIN (SELECT 1)"), Statement::Explain(Explain { sql: "(SELECT 1)".into(), analyze: false }));
 }
 
 #[test]
 fn databases() {
-    let Statement::CreateDatabase { name, if_not_exists, comment, location, properties } = ok(
+    let Ddl::CreateDatabase { name, if_not_exists, comment, location, properties } = ddl(
         "CREATE DATABASE IF NOT EXISTS `Sales` COMMENT 'it\\'s' LOCATION 's3://b/sales/' WITH DBPROPERTIES ('a'='1', \"b\"='2');",
     ) else {
         panic!()
@@ -41,17 +51,17 @@ fn databases() {
     assert_eq!((name.as_str(), if_not_exists, comment.as_deref()), ("sales", true, Some("it's")));
     assert_eq!(location.as_deref(), Some("s3://b/sales/"));
     assert_eq!(properties.into_iter().collect::<Vec<_>>(), [("a".into(), "1".into()), ("b".into(), "2".into())]);
-    let drop = |name: &str, if_exists, cascade| Statement::DropDatabase { name: name.into(), if_exists, cascade };
-    assert_eq!(ok("drop schema x"), drop("x", false, false));
-    assert_eq!(ok("DROP DATABASE IF EXISTS X CASCADE"), drop("x", true, true));
-    assert!(matches!(ok("CREATE SCHEMA s"), Statement::CreateDatabase { if_not_exists: false, .. }));
-    assert!(matches!(ok("ALTER DATABASE d SET DBPROPERTIES ('k'='v')"), Statement::AlterDatabase { .. }));
+    let drop = |name: &str, if_exists, cascade| Ddl::DropDatabase { name: name.into(), if_exists, cascade };
+    assert_eq!(ddl("drop schema x"), drop("x", false, false));
+    assert_eq!(ddl("DROP DATABASE IF EXISTS X CASCADE"), drop("x", true, true));
+    assert!(matches!(ddl("CREATE SCHEMA s"), Ddl::CreateDatabase { if_not_exists: false, .. }));
+    assert!(matches!(ddl("ALTER DATABASE d SET DBPROPERTIES ('k'='v')"), Ddl::AlterDatabase { .. }));
 }
 
 #[test]
 fn names_of_tables_are_written_in_many_ways() {
     let check = |written: &str, expected: (Option<String>, String)| {
-        let Statement::DropTable { name, .. } = ok(&format!("DROP TABLE {written}")) else { panic!() };
+        let Ddl::DropTable { name, .. } = ddl(&format!("DROP TABLE {written}")) else { panic!() };
         assert_eq!(parts(&name), expected, "{written}");
         assert_eq!(name.position, Position { line: 1, column: 12 });
     };
@@ -79,7 +89,7 @@ fn a_table_of_delimited_text() {
     STORED AS TEXTFILE
     LOCATION 's3://web/logs/'
     TBLPROPERTIES ('skip.header.line.count'='1', 'classification'='csv')";
-    let Statement::CreateExternalTable { name: written, table, if_not_exists } = ok(sql) else { panic!() };
+    let Ddl::CreateExternalTable { name: written, table, if_not_exists } = ddl(sql) else { panic!() };
     assert!(if_not_exists);
     assert_eq!(parts(&written), name(Some("web"), "logs"));
     let types: Vec<(&str, &str)> = table.storage.columns.iter().map(|c| (c.name.as_str(), c.data_type.as_str())).collect();
@@ -102,7 +112,7 @@ fn a_table_of_delimited_text() {
 fn tables_of_other_formats() {
     let check = |clauses: &str, serde: &str, input: &str| {
         let sql = format!("CREATE EXTERNAL TABLE t (a int) {clauses} LOCATION 's3://b/t/'");
-        let Statement::CreateExternalTable { table, .. } = ok(&sql) else { panic!() };
+        let Ddl::CreateExternalTable { table, .. } = ddl(&sql) else { panic!() };
         let ends = |text: &Option<String>, end: &str| text.as_deref().is_some_and(|text| text.ends_with(end));
         assert!(ends(&table.storage.serde_info.serialization_library, serde), "{clauses}: {:?}", table.storage.serde_info);
         assert!(ends(&table.storage.input_format, input), "{clauses}: {:?}", table.storage.input_format);
@@ -130,16 +140,16 @@ fn tables_of_other_formats() {
 
 #[test]
 fn partitions() {
-    let Statement::AlterTable { action, .. } =
-        ok("ALTER TABLE d.t ADD IF NOT EXISTS PARTITION (y='2024', m=1) LOCATION 's3://b/x/' PARTITION (y='2024', m=-2)")
+    let Ddl::AlterTable { action, .. } =
+        ddl("ALTER TABLE d.t ADD IF NOT EXISTS PARTITION (y='2024', m=1) LOCATION 's3://b/x/' PARTITION (y='2024', m=-2)")
     else {
         panic!()
     };
     let spec = |y: &str, m: &str| vec![("y".to_owned(), y.to_owned()), ("m".to_owned(), m.to_owned())];
     let partitions = vec![(spec("2024", "1"), Some("s3://b/x/".to_owned())), (spec("2024", "-2"), None)];
     assert_eq!(action, AlterTable::AddPartitions { if_not_exists: true, partitions });
-    let Statement::AlterTable { action, .. } =
-        ok("ALTER TABLE t DROP PARTITION (d < DATE '2024-01-01', x = 'a'), PARTITION (d = '9')")
+    let Ddl::AlterTable { action, .. } =
+        ddl("ALTER TABLE t DROP PARTITION (d < DATE '2024-01-01', x = 'a'), PARTITION (d = '9')")
     else {
         panic!()
     };
@@ -156,44 +166,43 @@ fn partitions() {
         ("ALTER TABLE t REPLACE COLUMNS (a int)", "ReplaceColumns"),
         ("ALTER TABLE t CHANGE COLUMN a b bigint COMMENT 'c'", "ChangeColumn"),
     ] {
-        let Statement::AlterTable { action, .. } = ok(sql) else { panic!("{sql}") };
+        let Ddl::AlterTable { action, .. } = ddl(sql) else { panic!("{sql}") };
         assert!(format!("{action:?}").starts_with(expected), "{sql}: {action:?}");
     }
-    assert!(matches!(ok("MSCK REPAIR TABLE `d`.`t`;"), Statement::MsckRepair { .. }));
+    assert!(matches!(ddl("MSCK REPAIR TABLE `d`.`t`;"), Ddl::MsckRepair { .. }));
 }
 
 #[test]
 fn shows() {
     let text = |text: &str| Some(text.to_owned());
-    assert_eq!(ok("SHOW DATABASES"), Statement::ShowDatabases { like: None });
-    assert_eq!(ok("show schemas like 'a*'"), Statement::ShowDatabases { like: text("a*") });
-    assert_eq!(ok("SHOW TABLES IN `Db` '*x*'"), Statement::ShowTables { database: text("db"), like: text("*x*") });
-    assert_eq!(ok("SHOW TABLES"), Statement::ShowTables { database: None, like: None });
-    assert_eq!(ok("SHOW VIEWS IN d LIKE \"v*\""), Statement::ShowViews { database: text("d"), like: text("v*") });
-    let Statement::ShowColumns { name: table } = ok("SHOW COLUMNS FROM t IN d") else { panic!() };
+    assert_eq!(show("SHOW DATABASES"), Show::Databases { like: None });
+    assert_eq!(show("show schemas like 'a*'"), Show::Databases { like: text("a*") });
+    assert_eq!(show("SHOW TABLES IN `Db` '*x*'"), Show::Tables { database: text("db"), like: text("*x*") });
+    assert_eq!(show("SHOW TABLES"), Show::Tables { database: None, like: None });
+    assert_eq!(show("SHOW VIEWS IN d LIKE \"v*\""), Show::Views { database: text("d"), like: text("v*") });
+    let Show::Columns { name: table } = show("SHOW COLUMNS FROM t IN d") else { panic!() };
     assert_eq!(parts(&table), name(Some("d"), "t"));
-    assert!(matches!(ok("SHOW PARTITIONS d.t"), Statement::ShowPartitions { .. }));
-    assert!(matches!(ok("SHOW CREATE TABLE d.t"), Statement::ShowCreateTable { .. }));
-    assert!(matches!(ok("SHOW CREATE VIEW v"), Statement::ShowCreateView { .. }));
-    assert!(matches!(ok("SHOW TBLPROPERTIES t ('p')"), Statement::ShowTblProperties { property: Some(_), .. }));
-    let Statement::Describe { name: table, formatted, extended, partition, column } = ok("DESC FORMATTED d.t PARTITION (y=1) c")
+    assert!(matches!(show("SHOW PARTITIONS d.t"), Show::Partitions { .. }));
+    assert!(matches!(show("SHOW CREATE TABLE d.t"), Show::CreateTable { .. }));
+    assert!(matches!(show("SHOW CREATE VIEW v"), Show::CreateView { .. }));
+    assert!(matches!(show("SHOW TBLPROPERTIES t ('p')"), Show::TblProperties { property: Some(_), .. }));
+    let Show::Describe { name: table, formatted, extended, partition, column } = show("DESC FORMATTED d.t PARTITION (y=1) c")
     else {
         panic!()
     };
     assert_eq!(parts(&table), name(Some("d"), "t"));
     assert!(formatted && !extended && partition.is_some() && column.as_deref() == Some("c"));
-    let Statement::Describe { name: table, formatted, .. } = ok("DESCRIBE formatted") else { panic!() };
+    let Show::Describe { name: table, formatted, .. } = show("DESCRIBE formatted") else { panic!() };
     assert_eq!((parts(&table), formatted), (name(None, "formatted"), false));
 }
 
 #[test]
 fn views() {
-    let Statement::CreateView { name: view, or_replace, sql } = ok("CREATE OR REPLACE VIEW d.\"V\" AS\nSELECT '\\d' x FROM t;")
-    else {
+    let Ddl::CreateView { name: view, or_replace, sql } = ddl("CREATE OR REPLACE VIEW d.\"V\" AS\nSELECT '\\d' x FROM t;") else {
         panic!()
     };
     assert_eq!((parts(&view), or_replace, sql.as_str()), (name(Some("d"), "v"), true, "SELECT '\\d' x FROM t"));
-    assert!(matches!(ok("DROP VIEW IF EXISTS v"), Statement::DropView { if_exists: true, .. }));
+    assert!(matches!(ddl("DROP VIEW IF EXISTS v"), Ddl::DropView { if_exists: true, .. }));
 }
 
 #[test]
@@ -246,9 +255,9 @@ fn a_table_can_be_made_again_from_what_show_create_table_says() {
         "CREATE EXTERNAL TABLE d.t (a int) ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde' \
          WITH SERDEPROPERTIES ('separatorChar'='\\u0001', 'quoteChar'='\"') LOCATION 's3://b/t/' TBLPROPERTIES ('x'='y')",
     ] {
-        let Statement::CreateExternalTable { table, .. } = ok(sql) else { panic!() };
+        let Ddl::CreateExternalTable { table, .. } = ddl(sql) else { panic!() };
         let shown = render::show_create_table(&table).text();
-        let Statement::CreateExternalTable { table: again, .. } = ok(&shown) else { panic!() };
+        let Ddl::CreateExternalTable { table: again, .. } = ddl(&shown) else { panic!() };
         assert_eq!(again, table, "{shown}");
     }
 }
@@ -256,7 +265,7 @@ fn a_table_can_be_made_again_from_what_show_create_table_says() {
 #[test]
 fn show_create_table_is_laid_out_as_athena_does() {
     let sql = "CREATE EXTERNAL TABLE d.t (a int, b string) PARTITIONED BY (y int) STORED AS PARQUET LOCATION 's3://b/t' TBLPROPERTIES ('k'='v')";
-    let Statement::CreateExternalTable { table, .. } = ok(sql) else { panic!() };
+    let Ddl::CreateExternalTable { table, .. } = ddl(sql) else { panic!() };
     let expected = "CREATE EXTERNAL TABLE `d.t`(\n  `a` int, \n  `b` string)\nPARTITIONED BY ( \n  `y` int)\nROW FORMAT SERDE \n  \
                     'org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe' \nSTORED AS INPUTFORMAT \n  \
                     'org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat' \nOUTPUTFORMAT \n  \
@@ -267,7 +276,7 @@ fn show_create_table_is_laid_out_as_athena_does() {
 #[test]
 fn describe_is_laid_out_as_hive_does() {
     let sql = "CREATE EXTERNAL TABLE d.t (a int COMMENT 'x') PARTITIONED BY (y int) LOCATION 's3://b/t'";
-    let Statement::CreateExternalTable { table, .. } = ok(sql) else { panic!() };
+    let Ddl::CreateExternalTable { table, .. } = ddl(sql) else { panic!() };
     let lines = render::describe(&table, None).lines;
     let expected = [
         "a                   \tint                 \tx                   ",
@@ -287,8 +296,8 @@ fn describe_is_laid_out_as_hive_does() {
 
 #[test]
 fn partitions_are_shown_as_paths() {
-    let Statement::CreateExternalTable { table, .. } =
-        ok("CREATE EXTERNAL TABLE t (a int) PARTITIONED BY (y int, n string) LOCATION 's3://b/t'")
+    let Ddl::CreateExternalTable { table, .. } =
+        ddl("CREATE EXTERNAL TABLE t (a int) PARTITIONED BY (y int, n string) LOCATION 's3://b/t'")
     else {
         panic!()
     };

@@ -8,7 +8,7 @@ use crate::lake::objects;
 use millpond_core::env::EnvExt;
 use millpond_engine::query::QueryError;
 use millpond_engine::result::{Row, read_page, read_text_page};
-use millpond_engine::sql::{self as dialect, Statement};
+use millpond_engine::sql::{self as dialect, ResultName};
 use millpond_store::Tx;
 use millpond_store::task::NewTask;
 
@@ -60,8 +60,8 @@ impl Athena {
         }
         let malformed = |error: QueryError| AthenaError::InvalidRequest { message: error.to_string(), code: "MALFORMED_QUERY" };
         let statement = dialect::parse(&start.query).map_err(malformed)?;
-        if let Statement::Query { sql } | Statement::Explain { sql, .. } = &statement {
-            dialect::check_query(sql).map_err(malformed)?;
+        if let Some(query) = statement.query() {
+            dialect::check_query(query).map_err(malformed)?;
         }
         check_location(start.output_location.as_deref())?;
         let place = self.lake.place.clone();
@@ -86,7 +86,7 @@ impl Athena {
             };
             let id = tx.env().uuid();
             let execution = Execution {
-                output: format!("{}/{id}.{}", location.trim_end_matches('/'), run::extension(&statement)),
+                output: output(&location, &id, statement.result_name()),
                 id,
                 query: start.query,
                 workgroup: workgroup.name,
@@ -103,6 +103,7 @@ impl Athena {
                 completed_ms: None,
                 statistics: Statistics::default(),
                 columns: Vec::new(),
+                update_count: None,
             };
             sql::insert_execution(tx, &execution, start.token.as_deref())?;
             tx.enqueue(&NewTask::new(run::KIND, &execution.id).keyed(&execution.id).failures_max(3))?;
@@ -227,7 +228,13 @@ fn default_output(tx: &Tx<'_>, account: &str, region: &str) -> Result<String, At
     Ok(format!("s3://{bucket}"))
 }
 
-/// Whether the statement's result is CSV with a header.
-pub(super) fn is_query(statement: &Statement) -> bool {
-    matches!(statement, Statement::Query { .. })
+/// Athena user guide, "Query output files".
+fn output(location: &str, id: &str, name: ResultName) -> String {
+    let location = location.trim_end_matches('/');
+    match name {
+        ResultName::Csv => format!("{location}/{id}.csv"),
+        ResultName::Text => format!("{location}/{id}.txt"),
+        ResultName::Bare => format!("{location}/{id}"),
+        ResultName::Table => format!("{location}/tables/{id}"),
+    }
 }

@@ -5,8 +5,9 @@
 //! that was accepted is run, whatever happens to the process; and a result is there exactly when its execution says `SUCCEEDED`.
 
 mod catalogs;
-mod ddl;
 mod error;
+mod error_types;
+mod execute;
 mod executions;
 mod model;
 mod named;

@@ -147,6 +147,9 @@ pub struct Execution {
     pub statistics: Statistics,
     /// The result's columns, once it succeeded.
     pub columns: Vec<OutputColumn>,
+    /// Rows that it wrote, of statements that write.
+    #[serde(default)]
+    pub update_count: Option<i64>,
 }
 
 impl Execution {

@@ -1,28 +1,18 @@
 //! The worker that runs executions.
 
-use super::ddl;
-use super::executions::is_query;
-use super::model::{Execution, OutputColumn, QueryFailure, State, StatementKind, Statistics};
-use super::{Athena, AthenaError, sql};
-use crate::lake::catalog::CatalogError;
+use super::execute::{self, Context, Outcome, ResultFile, RunError};
+use super::model::{Execution, OutputColumn, QueryFailure, State, StatementKind};
+use super::{Athena, AthenaError, error_types, sql};
 use crate::lake::objects::{self, Cause, NewObject, ObjectMeta};
 use crate::lake::{Lake, NewEvent, emit};
 use crate::runtime::{Failure, Handler};
 use async_trait::async_trait;
-use md5::{Digest, Md5};
 use millpond_core::arn::Place;
-use millpond_core::error::ErrorKind;
-use millpond_engine::query::{QueryError, QueryLimits, QueryRequest};
-use millpond_engine::result::{self, ResultColumn};
 use millpond_engine::sql::{self as dialect, Statement};
-use millpond_store::blobs::BlobId;
 use millpond_store::task::Task;
 use millpond_store::{StoreError, Tx};
-use object_store::ObjectStoreExt;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// The kind of an execution's task. Its payload is the execution's id.
@@ -35,57 +25,6 @@ const CONCURRENCY: usize = 8;
 #[derive(Debug)]
 pub struct Runner {
     athena: Athena,
-}
-
-/// Why a statement failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub(super) struct RunError {
-    /// What the caller can do.
-    pub(super) kind: ErrorKind,
-    /// As Athena words it.
-    pub(super) message: String,
-}
-
-impl From<QueryError> for RunError {
-    fn from(error: QueryError) -> Self {
-        Self { kind: error.kind(), message: error.to_string() }
-    }
-}
-
-impl From<CatalogError> for RunError {
-    fn from(error: CatalogError) -> Self {
-        Self { kind: error.kind(), message: error.to_string() }
-    }
-}
-
-impl From<AthenaError> for RunError {
-    fn from(error: AthenaError) -> Self {
-        Self { kind: error.kind(), message: error.to_string() }
-    }
-}
-
-impl From<StoreError> for RunError {
-    fn from(error: StoreError) -> Self {
-        Self { kind: error.kind(), message: error.to_string() }
-    }
-}
-
-/// The blob store's failure: ours.
-fn internal(error: object_store::Error) -> RunError {
-    QueryError::Internal(error.to_string()).into()
-}
-
-/// What a statement gave, before it is committed.
-struct Outcome {
-    blob: BlobId,
-    bytes: u64,
-    etag: String,
-    metadata: BlobId,
-    metadata_bytes: u64,
-    metadata_etag: String,
-    columns: Vec<OutputColumn>,
-    statistics: Statistics,
 }
 
 impl Runner {
@@ -111,106 +50,8 @@ impl Runner {
     }
 
     async fn execute(&self, execution: &Execution, cancel: CancellationToken) -> Result<Outcome, RunError> {
-        let started = Instant::now();
         let statement = dialect::parse(&execution.query)?;
-        let mut outcome = match &statement {
-            Statement::Query { sql } => self.select(execution, sql, cancel).await?,
-            other => self.define(execution, other, cancel).await?,
-        };
-        outcome.statistics.queue_ms = execution.statistics.queue_ms;
-        outcome.statistics.engine_ms = outcome.statistics.engine_ms.max(outcome.statistics.planning_ms);
-        outcome.statistics.service_ms = (started.elapsed().as_millis() as i64 - outcome.statistics.engine_ms).max(0);
-        Ok(outcome)
-    }
-
-    fn request(&self, execution: &Execution, sql: &str, cancel: CancellationToken, scan_bytes_max: Option<u64>) -> QueryRequest {
-        QueryRequest {
-            sql: sql.to_owned(),
-            database: execution.database.as_ref().map(|database| database.to_lowercase()),
-            catalog: self.athena.tables.clone(),
-            parameters: execution.parameters.clone(),
-            limits: QueryLimits { scan_bytes_max },
-            cancel,
-        }
-    }
-
-    async fn select(&self, execution: &Execution, sql: &str, cancel: CancellationToken) -> Result<Outcome, RunError> {
-        let cutoff = self.athena.workgroup(&execution.workgroup).await.ok().and_then(|group| group.configuration.scan_bytes_max);
-        let request = self.request(execution, sql, cancel, cutoff);
-        let mut stream = self.athena.engine.query(request).await?;
-        let (columns, statistics) = (stream.columns().clone(), stream.statistics().clone());
-        let blobs = self.athena.lake.store.blobs();
-        let id = blobs.new_location();
-        let written = result::write_csv(&mut stream, Arc::new(blobs.clone()), &id.path()).await?;
-        let statistics = Statistics {
-            scanned_bytes: statistics.scanned_bytes(),
-            planning_ms: statistics.planning_ms() as i64,
-            engine_ms: (statistics.planning_ms() + statistics.execution_ms()) as i64,
-            rows: written.rows,
-            result_bytes: written.bytes,
-            ..Statistics::default()
-        };
-        self.outcome(&execution.id, id, written.bytes, &columns, statistics).await
-    }
-
-    async fn define(&self, execution: &Execution, statement: &Statement, cancel: CancellationToken) -> Result<Outcome, RunError> {
-        let started = Instant::now();
-        let (columns, text) = match statement {
-            Statement::Explain { analyze: true, .. } => {
-                return Err(QueryError::NotSupported(
-                    "EXPLAIN ANALYZE. Use EXPLAIN, or run the query and read its Statistics".into(),
-                )
-                .into());
-            }
-            Statement::Explain { sql, .. } => {
-                let request = self.request(execution, sql, cancel, None);
-                let plan = self.athena.engine.explain(request).await?;
-                (vec![ResultColumn::text("Query Plan")], plan)
-            }
-            other => {
-                let answer = ddl::carry_out(&self.athena, execution, other).await?;
-                let text = answer.text();
-                (answer.columns, text)
-            }
-        };
-        let blobs = self.athena.lake.store.blobs();
-        let id = blobs.new_location();
-        let bytes = text.len() as u64;
-        blobs.put(&id.path(), text.into_bytes().into()).await.map_err(internal)?;
-        let engine_ms = started.elapsed().as_millis() as i64;
-        let statistics = Statistics { engine_ms, result_bytes: bytes, ..Statistics::default() };
-        self.outcome(&execution.id, id, bytes, &columns, statistics).await
-    }
-
-    async fn outcome(
-        &self,
-        id: &str,
-        blob: BlobId,
-        bytes: u64,
-        columns: &[ResultColumn],
-        statistics: Statistics,
-    ) -> Result<Outcome, RunError> {
-        let blobs = self.athena.lake.store.blobs();
-        let metadata_bytes = result::metadata_file(id, columns);
-        let metadata = blobs.new_location();
-        let metadata_etag = hex::encode(Md5::digest(&metadata_bytes));
-        let size = metadata_bytes.len() as u64;
-        blobs.put(&metadata.path(), metadata_bytes.into()).await.map_err(internal)?;
-        let etag = self.etag(&blob).await?;
-        let columns = columns.iter().map(OutputColumn::from).collect();
-        Ok(Outcome { blob, bytes, etag, metadata, metadata_bytes: size, metadata_etag, columns, statistics })
-    }
-
-    /// The MD5 of a result, as S3 gives for an object that was put in one piece.
-    async fn etag(&self, blob: &BlobId) -> Result<String, RunError> {
-        use futures::TryStreamExt;
-        let read = self.athena.lake.store.blobs().get(&blob.path()).await.map_err(internal)?;
-        let mut hash = Md5::new();
-        let mut chunks = read.into_stream();
-        while let Some(chunk) = chunks.try_next().await.map_err(internal)? {
-            hash.update(&chunk);
-        }
-        Ok(hex::encode(hash.finalize()))
+        execute::run(&Context { athena: &self.athena, execution, cancel }, &statement).await
     }
 
     async fn succeed(&self, task: &Task, id: String, outcome: Outcome) -> Result<(), RunError> {
@@ -220,13 +61,15 @@ impl Runner {
             let Some(mut execution) = sql::execution(tx, &id)?.filter(|execution| execution.state == State::Running) else {
                 return Ok(()); // Stopped meanwhile: the blobs have no name and are collected.
             };
-            name_result(tx, &place, &execution, &outcome)?;
+            name_result(tx, &place, &execution, outcome.files)?;
+            (outcome.commit)(tx)?;
             execution.state = State::Succeeded;
-            execution.columns = outcome.columns;
+            execution.columns = outcome.columns.iter().map(OutputColumn::from).collect();
+            execution.update_count = outcome.update.map(|update| update.count as i64);
             execution.statistics = outcome.statistics;
-            end(tx, &place, execution)
+            Ok(end(tx, &place, execution)?)
         });
-        ended.await.map_err(|error: AthenaError| error.into())
+        ended.await
     }
 
     async fn fail(&self, task: &Task, id: String, failure: QueryFailure) -> Result<(), StoreError> {
@@ -259,21 +102,17 @@ fn end(tx: &Tx<'_>, place: &Place, mut execution: Execution) -> Result<(), Athen
     announce(tx, place, &execution, Some(State::Running))
 }
 
-/// Puts the result and its metadata where the execution says.
-fn name_result(tx: &Tx<'_>, place: &Place, execution: &Execution, outcome: &Outcome) -> Result<(), AthenaError> {
+/// Puts the result and what belongs to it where the execution says.
+fn name_result(tx: &Tx<'_>, place: &Place, execution: &Execution, files: Vec<ResultFile>) -> Result<(), AthenaError> {
     let (bucket, key) = objects::split_uri(&execution.output).unwrap_or_default();
     let bucket = objects::bucket(tx, bucket)?
         .ok_or_else(|| AthenaError::invalid(format!("Unable to verify/create output bucket {bucket}: it does not exist")))?;
     let cause = Cause { reason: "PutObject", requester: "athena.amazonaws.com".into(), ..Cause::default() };
-    let text = if execution.is_text() { "text/plain" } else { "text/csv" };
-    let result = (key.to_owned(), &outcome.blob, outcome.bytes, &outcome.etag, text);
-    let metadata =
-        (format!("{key}.metadata"), &outcome.metadata, outcome.metadata_bytes, &outcome.metadata_etag, "binary/octet-stream");
-    for (key, blob, size, etag, content_type) in [result, metadata] {
-        tx.adopt_written(blob)?;
+    for ResultFile { suffix, blob, bytes, etag, content_type } in files {
+        tx.adopt_written(&blob)?;
         let headers = BTreeMap::from([("content-type".to_owned(), content_type.to_owned())]);
         let meta = ObjectMeta { headers, ..ObjectMeta::default() };
-        objects::put(tx, place, &bucket, NewObject { key, blob: blob.clone(), size, etag: etag.clone(), meta }, &cause)?;
+        objects::put(tx, place, &bucket, NewObject { key: format!("{key}{suffix}"), blob, size: bytes, etag, meta }, &cause)?;
     }
     Ok(())
 }
@@ -324,7 +163,7 @@ impl Handler for Runner {
         };
         match ended {
             Ok(()) => Ok(()),
-            Err(error) => Ok(self.fail(task, id, failure(&error)).await?),
+            Err(error) => Ok(self.fail(task, id, error_types::failure(&error)).await?),
         }
     }
 
@@ -346,23 +185,6 @@ impl Handler for Runner {
             tracing::error!(%error, "an execution's failure could not be recorded");
         }
     }
-}
-
-/// Athena user guide, "Athena error catalog": 1 is a fault of the system, 2 of the user.
-fn failure(error: &RunError) -> QueryFailure {
-    let (category, error_type, retryable) = match error.kind {
-        ErrorKind::Bug => (1, 0, true),
-        ErrorKind::Retry => (1, 401, true),
-        ErrorKind::Limit => (1, 233, false),
-        ErrorKind::Missing => (2, 1006, false),
-        ErrorKind::Input | ErrorKind::Conflict | ErrorKind::Denied => (2, 1301, false),
-    };
-    QueryFailure { category, error_type, retryable, message: error.to_string() }
-}
-
-/// `csv` for what gives rows, `txt` for the rest (Athena user guide, "Query output files").
-pub(super) fn extension(statement: &Statement) -> &'static str {
-    if is_query(statement) { "csv" } else { "txt" }
 }
 
 pub(super) fn kind(statement: &Statement) -> StatementKind {

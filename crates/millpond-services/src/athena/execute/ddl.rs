@@ -1,17 +1,17 @@
-//! Statements that change or show the catalog. Their texts and failures are Hive's, as Athena gives them.
+//! Statements that change the catalog. Their texts and failures are Hive's, as Athena gives them.
 
-use super::Athena;
-use super::model::Execution;
-use super::run::RunError;
+use super::{Commit, Context, Outcome, RunError};
+use crate::athena::Athena;
+use crate::athena::model::Execution;
 use crate::lake::catalog::{self, Archive, CatalogError, PartitionQuery};
 use crate::lake::objects::{self, ListSpec};
 use millpond_core::arn::Place;
 use millpond_core::catalog::{Column, Database, Partition, StorageDescriptor, Table};
 use millpond_core::error::ErrorKind;
 use millpond_core::partition_expr::{Literal, PartitionExpr};
-use millpond_engine::query::{QueryRequest, view};
+use millpond_engine::query::view;
 use millpond_engine::sql::render::{self, TextResult};
-use millpond_engine::sql::{AlterTable, PartitionCondition, PartitionSpec, Statement, TableName, show_pattern};
+use millpond_engine::sql::{AlterTable, Ddl, PartitionCondition, PartitionSpec, TableName};
 use millpond_store::Tx;
 use percent_encoding::percent_decode_str;
 use rusqlite::Connection;
@@ -21,53 +21,43 @@ use std::collections::HashSet;
 const REPAIR_BATCH: usize = 1000;
 
 /// Lines that `MSCK REPAIR TABLE` and `SHOW` answer at the most.
-const LINES_MAX: usize = 1_000_000;
+pub(super) const LINES_MAX: usize = 1_000_000;
 
-type Answer = Result<TextResult, RunError>;
-
-/// Carries a statement out; answers its text.
-pub(super) async fn carry_out(athena: &Athena, execution: &Execution, statement: &Statement) -> Answer {
-    match statement {
-        Statement::CreateView { name, or_replace, sql } => create_view(athena, execution, name, *or_replace, sql).await,
-        Statement::MsckRepair { name } => repair(athena, execution, name).await,
-        Statement::ShowDatabases { .. }
-        | Statement::ShowTables { .. }
-        | Statement::ShowViews { .. }
-        | Statement::ShowColumns { .. }
-        | Statement::ShowPartitions { .. }
-        | Statement::ShowCreateTable { .. }
-        | Statement::ShowCreateView { .. }
-        | Statement::ShowTblProperties { .. }
-        | Statement::Describe { .. } => {
-            let (statement, database) = (statement.clone(), execution.database.clone());
-            athena.lake.store.read(move |connection| show(connection, &statement, database.as_deref())).await
+/// Carries a statement out.
+pub(super) async fn run(cx: &Context<'_>, statement: &Ddl) -> Result<Outcome, RunError> {
+    let default = cx.execution.database.clone();
+    let place = cx.athena.lake.place.clone();
+    let (text, commit): (TextResult, Commit) = match statement {
+        Ddl::CreateView { name, or_replace, sql } => (TextResult::default(), create_view(cx, name, *or_replace, sql).await?),
+        Ddl::MsckRepair { name } => (repair(cx.athena, cx.execution, name).await?, Outcome::nothing()),
+        other => {
+            let statement = other.clone();
+            let commit = move |tx: &Tx<'_>| change(tx, &place, statement, default.as_deref());
+            (TextResult::default(), Box::new(commit))
         }
-        _ => {
-            let (statement, database, place) = (statement.clone(), execution.database.clone(), athena.lake.place.clone());
-            athena.lake.store.write(move |tx| change(tx, &place, statement, database.as_deref())).await
-        }
-    }
+    };
+    Outcome::text(cx, &text, commit).await
 }
 
-fn failed(kind: ErrorKind, message: impl std::fmt::Display) -> RunError {
+pub(super) fn failed(kind: ErrorKind, message: impl std::fmt::Display) -> RunError {
     RunError { kind, message: format!("FAILED: {message}") }
 }
 
 /// What Hive says when a change is refused.
-fn refused(kind: ErrorKind, exception: &str, message: impl std::fmt::Display) -> RunError {
+pub(super) fn refused(kind: ErrorKind, exception: &str, message: impl std::fmt::Display) -> RunError {
     let task = "Execution Error, return code 1 from org.apache.hadoop.hive.ql.exec.DDLTask.";
     failed(kind, format!("{task} {exception}: {message}"))
 }
 
-fn no_table(name: &str) -> RunError {
+pub(super) fn no_table(name: &str) -> RunError {
     failed(ErrorKind::Missing, format!("SemanticException [Error 10001]: Table not found {name}"))
 }
 
-fn no_database(name: &str) -> RunError {
+pub(super) fn no_database(name: &str) -> RunError {
     failed(ErrorKind::Missing, format!("SemanticException [Error 10072]: Database does not exist: {name}"))
 }
 
-fn require(connection: &Connection, database: &str, name: &str) -> Result<Table, RunError> {
+pub(super) fn require(connection: &Connection, database: &str, name: &str) -> Result<Table, RunError> {
     match catalog::table(connection, database, name)? {
         Some(table) => Ok(table),
         None if catalog::database(connection, database)?.is_none() => Err(no_database(database)),
@@ -75,9 +65,9 @@ fn require(connection: &Connection, database: &str, name: &str) -> Result<Table,
     }
 }
 
-fn change(tx: &Tx<'_>, place: &Place, statement: Statement, default: Option<&str>) -> Answer {
+fn change(tx: &Tx<'_>, place: &Place, statement: Ddl, default: Option<&str>) -> Result<(), RunError> {
     match statement {
-        Statement::CreateDatabase { name, if_not_exists, comment, location, properties } => {
+        Ddl::CreateDatabase { name, if_not_exists, comment, location, properties } => {
             let new = Database {
                 name: name.clone(),
                 description: comment,
@@ -94,13 +84,13 @@ fn change(tx: &Tx<'_>, place: &Place, statement: Statement, default: Option<&str
                 created => drop(created?),
             }
         }
-        Statement::DropDatabase { name, if_exists, cascade } => drop_database(tx, place, &name, if_exists, cascade)?,
-        Statement::AlterDatabase { name, properties } => {
+        Ddl::DropDatabase { name, if_exists, cascade } => drop_database(tx, place, &name, if_exists, cascade)?,
+        Ddl::AlterDatabase { name, properties } => {
             let mut database = catalog::database(tx, &name)?.ok_or_else(|| no_database(&name))?;
             database.parameters.extend(properties);
             catalog::update_database(tx, &name, database)?;
         }
-        Statement::CreateExternalTable { name, mut table, if_not_exists } => {
+        Ddl::CreateExternalTable { name, mut table, if_not_exists } => {
             let (database, name) = name.resolve(default)?;
             table.database.clone_from(&database);
             match catalog::create_table(tx, place, *table) {
@@ -113,7 +103,7 @@ fn change(tx: &Tx<'_>, place: &Place, statement: Statement, default: Option<&str
                 created => drop(created?),
             }
         }
-        Statement::DropTable { name, if_exists } => {
+        Ddl::DropTable { name, if_exists } => {
             let (database, name) = name.resolve(default)?;
             match catalog::table(tx, &database, &name)? {
                 Some(found) if view::is_view(&found) && !if_exists => {
@@ -125,7 +115,7 @@ fn change(tx: &Tx<'_>, place: &Place, statement: Statement, default: Option<&str
                 None => return Err(no_table(&format!("{database}.{name}"))),
             }
         }
-        Statement::DropView { name, if_exists } => {
+        Ddl::DropView { name, if_exists } => {
             let (database, name) = name.resolve(default)?;
             match catalog::table(tx, &database, &name)? {
                 Some(found) if view::is_view(&found) => drop(catalog::delete_table(tx, place, &database, &name)?),
@@ -140,14 +130,14 @@ fn change(tx: &Tx<'_>, place: &Place, statement: Statement, default: Option<&str
                 None => return Err(no_table(&format!("{database}.{name}"))),
             }
         }
-        Statement::AlterTable { name, action } => {
+        Ddl::AlterTable { name, action } => {
             let (database, name) = name.resolve(default)?;
             let table = require(tx, &database, &name)?;
             alter(tx, place, table, action)?;
         }
-        other => return Err(failed(ErrorKind::Bug, format!("{} is not a change of the catalog", other.sub_kind()))),
+        Ddl::CreateView { .. } | Ddl::MsckRepair { .. } => unreachable!("they are carried out by functions of their own"),
     }
-    Ok(TextResult::default())
+    Ok(())
 }
 
 fn drop_database(tx: &Tx<'_>, place: &Place, name: &str, if_exists: bool, cascade: bool) -> Result<(), RunError> {
@@ -207,13 +197,13 @@ fn find_column(table: &Table, name: &str) -> Option<usize> {
     table.storage.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name))
 }
 
-fn partition(connection: &Connection, table: &Table, values: &[String]) -> Result<Partition, RunError> {
+pub(super) fn partition(connection: &Connection, table: &Table, values: &[String]) -> Result<Partition, RunError> {
     let found = catalog::partition(connection, &table.database, &table.name, values)?;
     found.ok_or_else(|| failed(ErrorKind::Missing, format!("SemanticException [Error 10006]: Partition not found {values:?}")))
 }
 
 /// The values of a table's partitions that `filter` holds for.
-fn partition_values(
+pub(super) fn partition_values(
     connection: &Connection,
     table: &Table,
     filter: Option<&PartitionExpr>,
@@ -230,7 +220,7 @@ fn partition_values(
 }
 
 /// The values of a specification in the order of the table's keys.
-fn values(table: &Table, spec: &PartitionSpec) -> Result<Vec<String>, RunError> {
+pub(super) fn values(table: &Table, spec: &PartitionSpec) -> Result<Vec<String>, RunError> {
     let of_key = |key: &Column| spec.iter().find(|(name, _)| *name == key.name).map(|(_, value)| value.clone());
     let values: Option<Vec<_>> = table.partition_keys.iter().map(of_key).collect();
     values.filter(|values| values.len() == spec.len()).ok_or_else(|| {
@@ -301,26 +291,22 @@ fn drop_partitions(
     Ok(())
 }
 
-async fn create_view(athena: &Athena, execution: &Execution, name: &TableName, or_replace: bool, sql: &str) -> Answer {
-    let default = execution.database.as_deref();
-    let (database, name) = name.resolve(default)?;
-    let mut request = QueryRequest::new(sql, athena.tables.clone());
-    request.database = default.map(str::to_lowercase);
-    let view = athena.engine.view(request, &database, &name).await?;
-    let place = athena.lake.place.clone();
-    let created = athena.lake.store.write(move |tx| match catalog::table(tx, &database, &name)? {
+async fn create_view(cx: &Context<'_>, name: &TableName, or_replace: bool, sql: &str) -> Result<Commit, RunError> {
+    let (database, name) = name.resolve(cx.execution.database.as_deref())?;
+    let view = cx.athena.engine.view(cx.request(sql), &database, &name).await?;
+    let place = cx.athena.lake.place.clone();
+    Ok(Box::new(move |tx| match catalog::table(tx, &database, &name)? {
         None if catalog::database(tx, &database)?.is_none() => Err(no_database(&database)),
         Some(found) if !view::is_view(&found) => {
             Err(failed(ErrorKind::Conflict, format!("{database}.{name} is a table, and not a view")))
         }
         Some(_) if !or_replace => Err(failed(ErrorKind::Conflict, format!("View already exists: '{database}.{name}'"))),
-        _ => Ok(catalog::put_table(tx, &place, view, Archive::Keep)?),
-    });
-    created.await.map(|_| TextResult::default())
+        _ => Ok(drop(catalog::put_table(tx, &place, view, Archive::Keep)?)),
+    }))
 }
 
 /// Adds the partitions whose folders (`key=value/…` below the table's location) are there and which the catalog does not have.
-async fn repair(athena: &Athena, execution: &Execution, name: &TableName) -> Answer {
+async fn repair(athena: &Athena, execution: &Execution, name: &TableName) -> Result<TextResult, RunError> {
     let (database, name) = name.resolve(execution.database.as_deref())?;
     let (of, table_name) = (database.clone(), name.clone());
     let look = athena.lake.store.read(move |connection| {
@@ -391,67 +377,4 @@ fn folders(connection: &Connection, table: &Table) -> Result<Vec<(Vec<String>, S
         level = next;
     }
     Ok(level.into_iter().map(|(values, prefix)| (values, format!("s3://{bucket_name}/{prefix}"))).collect())
-}
-
-fn show(connection: &Connection, statement: &Statement, default: Option<&str>) -> Answer {
-    let of = |database: &Option<String>| -> Result<(String, Vec<String>), RunError> {
-        let name = database.as_deref().or(default).unwrap_or("default").to_lowercase();
-        let names = catalog::table_names(connection, &name)?.ok_or_else(|| no_database(&name))?;
-        Ok((name, names))
-    };
-    let table = |name: &TableName| -> Result<Table, RunError> {
-        let (database, name) = name.resolve(default)?;
-        require(connection, &database, &name)
-    };
-    match statement {
-        Statement::ShowDatabases { like } => {
-            let all = catalog::databases(connection, "", LINES_MAX)?;
-            let names = all.into_iter().map(|database| database.name).filter(|name| show_pattern(like.as_deref(), name));
-            Ok(render::databases(names.collect()))
-        }
-        Statement::ShowTables { database, like } => {
-            let (_, names) = of(database)?;
-            Ok(render::tables(names.into_iter().filter(|name| show_pattern(like.as_deref(), name)).collect()))
-        }
-        Statement::ShowViews { database, like } => {
-            let (database, names) = of(database)?;
-            let mut views = Vec::new();
-            for name in names.into_iter().filter(|name| show_pattern(like.as_deref(), name)) {
-                if catalog::table(connection, &database, &name)?.is_some_and(|table| view::is_view(&table)) {
-                    views.push(name);
-                }
-            }
-            Ok(render::views(views))
-        }
-        Statement::ShowColumns { name } => Ok(render::columns(&table(name)?)),
-        Statement::ShowPartitions { name } => show_partitions(connection, &table(name)?),
-        Statement::ShowCreateTable { name } => Ok(render::show_create_table(&table(name)?)),
-        Statement::ShowCreateView { name } => {
-            render::show_create_view(&table(name)?).map_err(|error| failed(ErrorKind::Input, error))
-        }
-        Statement::ShowTblProperties { name, property } => Ok(render::table_properties(&table(name)?, property.as_deref())),
-        Statement::Describe { name, extended, formatted, partition: spec, column } => {
-            let table = table(name)?;
-            let found = match spec {
-                Some(spec) => Some(partition(connection, &table, &values(&table, spec)?)?),
-                None => None,
-            };
-            Ok(match (extended, formatted) {
-                (true, _) => render::describe_extended(&table),
-                (_, true) => render::describe_formatted(&table, found.as_ref()),
-                _ => render::describe(&table, column.as_deref()),
-            })
-        }
-        other => Err(failed(ErrorKind::Bug, format!("{} shows nothing", other.sub_kind()))),
-    }
-}
-
-fn show_partitions(connection: &Connection, table: &Table) -> Answer {
-    if table.partition_keys.is_empty() {
-        let message = format!("Table {} is not a partitioned table", table.name);
-        return Err(refused(ErrorKind::Input, "HiveException", message));
-    }
-    let mut all = partition_values(connection, table, None)?;
-    all.truncate(LINES_MAX);
-    Ok(render::partitions(table, all.iter().map(Vec::as_slice)))
 }

@@ -1,84 +1,14 @@
-//! Statements by their first words: databases, tables, views, partitions.
+//! Taking apart what changes databases, tables, views and partitions.
 
-use super::token::{Cursor, Token};
-use super::{AlterTable, PartitionCondition, PartitionSpec, Statement, TableName, show, table};
+use super::{AlterTable, Ddl, PartitionCondition};
 use crate::query::QueryError;
+use crate::sql::token::{Cursor, Token};
+use crate::sql::{PartitionSpec, TableName, table};
 use millpond_core::catalog::{Column, Parameters};
 use millpond_core::partition_expr::CompareOp;
 
-/// What statements may begin with.
-const BEGINNINGS: &[&str] =
-    &["'ALTER'", "'CREATE'", "'DESCRIBE'", "'DROP'", "'EXPLAIN'", "'MSCK'", "'SELECT'", "'SHOW'", "'VALUES'", "'WITH'"];
-
-/// Statements that Athena has and Millpond does not yet.
-const LATER: &[(&str, &str)] = &[
-    ("INSERT", "INSERT INTO"),
-    ("UNLOAD", "UNLOAD"),
-    ("DELETE", "DELETE"),
-    ("UPDATE", "UPDATE"),
-    ("MERGE", "MERGE INTO"),
-    ("OPTIMIZE", "OPTIMIZE"),
-    ("VACUUM", "VACUUM"),
-    ("PREPARE", "PREPARE"),
-    ("EXECUTE", "EXECUTE"),
-    ("DEALLOCATE", "DEALLOCATE PREPARE"),
-    ("USING", "USING EXTERNAL FUNCTION"),
-];
-
-pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
-    let first = match &cursor.peek().token {
-        Token::Word(word) => word.to_uppercase(),
-        Token::Symbol("(") => return Ok(Statement::Query { sql: cursor.rest().to_owned() }),
-        _ => return Err(cursor.unexpected(BEGINNINGS)),
-    };
-    match first.as_str() {
-        "SELECT" | "WITH" | "VALUES" | "TABLE" => return Ok(Statement::Query { sql: cursor.rest().to_owned() }),
-        "EXPLAIN" => return explain(cursor),
-        _ => {}
-    }
-    if let Some((_, name)) = LATER.iter().find(|(word, _)| *word == first) {
-        return Err(QueryError::NotSupported(format!("{name} statements are not supported yet")));
-    }
-    let parsed = match first.as_str() {
-        "CREATE" => create(cursor),
-        "DROP" => drop(cursor),
-        "ALTER" => alter(cursor),
-        "MSCK" => {
-            cursor.expect(&["MSCK", "REPAIR", "TABLE"])?;
-            Ok(Statement::MsckRepair { name: table_name(cursor)? })
-        }
-        "SHOW" => show::show(cursor),
-        "DESCRIBE" | "DESC" => show::describe(cursor),
-        _ => Err(cursor.unexpected(BEGINNINGS)),
-    }?;
-    cursor.end()?;
-    Ok(parsed)
-}
-
-fn explain(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
-    cursor.expect(&["EXPLAIN"])?;
-    let analyze = cursor.takes(&["ANALYZE"]);
-    cursor.takes(&["VERBOSE"]);
-    // EXPLAIN (FORMAT TEXT, TYPE LOGICAL) query; a query may begin with a parenthesis too.
-    let is_option =
-        |token: &Token| matches!(token, Token::Word(word) if ["FORMAT", "TYPE"].contains(&word.to_uppercase().as_str()));
-    if cursor.peek().token == Token::Symbol("(") && is_option(&cursor.ahead(1).token) {
-        cursor.next();
-        while !cursor.takes_symbol(")") {
-            if cursor.peek().token == Token::End {
-                return Err(cursor.unexpected(&["')'"]));
-            }
-            cursor.next();
-        }
-    }
-    if cursor.peek().token == Token::End {
-        return Err(cursor.unexpected(&["<query>"]));
-    }
-    Ok(Statement::Explain { sql: cursor.rest().to_owned(), analyze })
-}
-
 /// `[catalog.][database.]table`, with or without backticks, and `` `database.table` ``.
-pub(super) fn table_name(cursor: &mut Cursor<'_>) -> Result<TableName, QueryError> {
+pub(in crate::sql) fn table_name(cursor: &mut Cursor<'_>) -> Result<TableName, QueryError> {
     let position = cursor.position();
     let dotted = matches!(&cursor.peek().token, Token::Quoted(_));
     let mut parts = vec![cursor.name()?];
@@ -103,12 +33,12 @@ pub(super) fn table_name(cursor: &mut Cursor<'_>) -> Result<TableName, QueryErro
 }
 
 /// `[catalog.]database`
-pub(super) fn database_name(cursor: &mut Cursor<'_>) -> Result<String, QueryError> {
+pub(in crate::sql) fn database_name(cursor: &mut Cursor<'_>) -> Result<String, QueryError> {
     let first = cursor.name()?;
     if cursor.takes_symbol(".") { cursor.name() } else { Ok(first) }
 }
 
-fn create(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
+pub(in crate::sql) fn create(cursor: &mut Cursor<'_>) -> Result<Ddl, QueryError> {
     cursor.expect(&["CREATE"])?;
     if cursor.takes(&["DATABASE"]) || cursor.takes(&["SCHEMA"]) {
         return create_database(cursor);
@@ -132,7 +62,7 @@ fn create(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
     Err(cursor.unexpected(&["'DATABASE'", "'EXTERNAL'", "'OR'", "'SCHEMA'", "'TABLE'", "'VIEW'"]))
 }
 
-fn create_database(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
+fn create_database(cursor: &mut Cursor<'_>) -> Result<Ddl, QueryError> {
     let if_not_exists = cursor.takes(&["IF", "NOT", "EXISTS"]);
     let name = database_name(cursor)?;
     let (mut comment, mut location, mut properties) = (None, None, Parameters::new());
@@ -144,12 +74,12 @@ fn create_database(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
         } else if cursor.takes(&["WITH", "DBPROPERTIES"]) {
             properties = self::properties(cursor)?;
         } else {
-            return Ok(Statement::CreateDatabase { name, if_not_exists, comment, location, properties });
+            return Ok(Ddl::CreateDatabase { name, if_not_exists, comment, location, properties });
         }
     }
 }
 
-fn create_view(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Statement, QueryError> {
+fn create_view(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Ddl, QueryError> {
     let name = table_name(cursor)?;
     if cursor.takes(&["COMMENT"]) {
         cursor.text()?;
@@ -158,10 +88,10 @@ fn create_view(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Statement, Q
     if cursor.peek().token == Token::End {
         return Err(cursor.unexpected(&["<query>"]));
     }
-    Ok(Statement::CreateView { name, or_replace, sql: cursor.rest().to_owned() })
+    Ok(Ddl::CreateView { name, or_replace, sql: cursor.rest().to_owned() })
 }
 
-fn drop(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
+pub(in crate::sql) fn drop(cursor: &mut Cursor<'_>) -> Result<Ddl, QueryError> {
     cursor.expect(&["DROP"])?;
     if cursor.takes(&["DATABASE"]) || cursor.takes(&["SCHEMA"]) {
         let if_exists = cursor.takes(&["IF", "EXISTS"]);
@@ -170,34 +100,34 @@ fn drop(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
         if !cascade {
             cursor.takes(&["RESTRICT"]);
         }
-        return Ok(Statement::DropDatabase { name, if_exists, cascade });
+        return Ok(Ddl::DropDatabase { name, if_exists, cascade });
     }
     if cursor.takes(&["TABLE"]) {
         let if_exists = cursor.takes(&["IF", "EXISTS"]);
         let name = table_name(cursor)?;
         cursor.takes(&["PURGE"]);
-        return Ok(Statement::DropTable { name, if_exists });
+        return Ok(Ddl::DropTable { name, if_exists });
     }
     if cursor.takes(&["VIEW"]) {
         let if_exists = cursor.takes(&["IF", "EXISTS"]);
-        return Ok(Statement::DropView { name: table_name(cursor)?, if_exists });
+        return Ok(Ddl::DropView { name: table_name(cursor)?, if_exists });
     }
     Err(cursor.unexpected(&["'DATABASE'", "'SCHEMA'", "'TABLE'", "'VIEW'"]))
 }
 
-fn alter(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
+pub(in crate::sql) fn alter(cursor: &mut Cursor<'_>) -> Result<Ddl, QueryError> {
     cursor.expect(&["ALTER"])?;
     if cursor.takes(&["DATABASE"]) || cursor.takes(&["SCHEMA"]) {
         let name = database_name(cursor)?;
         cursor.expect(&["SET", "DBPROPERTIES"])?;
-        return Ok(Statement::AlterDatabase { name, properties: properties(cursor)? });
+        return Ok(Ddl::AlterDatabase { name, properties: properties(cursor)? });
     }
     if !cursor.takes(&["TABLE"]) {
         return Err(cursor.unexpected(&["'DATABASE'", "'SCHEMA'", "'TABLE'"]));
     }
     let name = table_name(cursor)?;
     let action = alter_action(cursor)?;
-    Ok(Statement::AlterTable { name, action })
+    Ok(Ddl::AlterTable { name, action })
 }
 
 fn alter_action(cursor: &mut Cursor<'_>) -> Result<AlterTable, QueryError> {
@@ -250,7 +180,7 @@ fn alter_action(cursor: &mut Cursor<'_>) -> Result<AlterTable, QueryError> {
 }
 
 /// `PARTITION (key = value, …)`
-pub(super) fn partition(cursor: &mut Cursor<'_>) -> Result<PartitionSpec, QueryError> {
+pub(in crate::sql) fn partition(cursor: &mut Cursor<'_>) -> Result<PartitionSpec, QueryError> {
     cursor.expect(&["PARTITION"])?;
     list(cursor, |cursor| {
         let key = cursor.name()?;
@@ -279,7 +209,7 @@ fn conditions(cursor: &mut Cursor<'_>) -> Result<Vec<PartitionCondition>, QueryE
 }
 
 /// `('key' = 'value', …)`; a later value of the same key wins.
-pub(super) fn properties(cursor: &mut Cursor<'_>) -> Result<Parameters, QueryError> {
+pub(in crate::sql) fn properties(cursor: &mut Cursor<'_>) -> Result<Parameters, QueryError> {
     let pairs = list(cursor, |cursor| {
         let key = cursor.text()?;
         cursor.expect_symbol("=")?;
@@ -293,7 +223,7 @@ pub(super) fn properties(cursor: &mut Cursor<'_>) -> Result<Parameters, QueryErr
 }
 
 /// `(item, …)`, at least one.
-pub(super) fn list<T>(
+pub(in crate::sql) fn list<T>(
     cursor: &mut Cursor<'_>,
     mut item: impl FnMut(&mut Cursor<'_>) -> Result<T, QueryError>,
 ) -> Result<Vec<T>, QueryError> {
@@ -311,7 +241,7 @@ pub(super) fn list<T>(
 }
 
 /// `'s3://bucket/prefix/'`
-pub(super) fn location(cursor: &mut Cursor<'_>) -> Result<String, QueryError> {
+pub(in crate::sql) fn location(cursor: &mut Cursor<'_>) -> Result<String, QueryError> {
     let position = cursor.position();
     let text = cursor.text()?;
     let bucket =
@@ -323,11 +253,17 @@ pub(super) fn location(cursor: &mut Cursor<'_>) -> Result<String, QueryError> {
 }
 
 /// Columns are distinct by name.
-pub(super) fn distinct(columns: &[&Column], cursor: &Cursor<'_>) -> Result<(), QueryError> {
+pub(in crate::sql) fn distinct(columns: &[&Column], cursor: &Cursor<'_>) -> Result<(), QueryError> {
     for (index, column) in columns.iter().enumerate() {
         if columns[..index].iter().any(|other| other.name == column.name) {
             return Err(QueryError::syntax(cursor.position(), format!("Column '{}' is repeated", column.name)));
         }
     }
     Ok(())
+}
+
+/// `MSCK REPAIR TABLE`
+pub(in crate::sql) fn msck(cursor: &mut Cursor<'_>) -> Result<Ddl, QueryError> {
+    cursor.expect(&["MSCK", "REPAIR", "TABLE"])?;
+    Ok(Ddl::MsckRepair { name: table_name(cursor)? })
 }

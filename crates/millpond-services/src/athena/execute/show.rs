@@ -1,0 +1,78 @@
+//! Statements that show the catalog.
+
+use super::ddl::{LINES_MAX, failed, no_database, partition, partition_values, refused, require, values};
+use super::{Context, Outcome, RunError};
+use crate::lake::catalog;
+use millpond_core::catalog::Table;
+use millpond_core::error::ErrorKind;
+use millpond_engine::query::view;
+use millpond_engine::sql::render::{self, TextResult};
+use millpond_engine::sql::{Show, TableName, show_pattern};
+use rusqlite::Connection;
+
+/// Carries a statement out.
+pub(super) async fn run(cx: &Context<'_>, statement: &Show) -> Result<Outcome, RunError> {
+    let (statement, database) = (statement.clone(), cx.execution.database.clone());
+    let shown = cx.athena.lake.store.read(move |connection| show(connection, &statement, database.as_deref())).await?;
+    Outcome::text(cx, &shown, Outcome::nothing()).await
+}
+
+fn show(connection: &Connection, statement: &Show, default: Option<&str>) -> Result<TextResult, RunError> {
+    let of = |database: &Option<String>| -> Result<(String, Vec<String>), RunError> {
+        let name = database.as_deref().or(default).unwrap_or("default").to_lowercase();
+        let names = catalog::table_names(connection, &name)?.ok_or_else(|| no_database(&name))?;
+        Ok((name, names))
+    };
+    let table = |name: &TableName| -> Result<Table, RunError> {
+        let (database, name) = name.resolve(default)?;
+        require(connection, &database, &name)
+    };
+    match statement {
+        Show::Databases { like } => {
+            let all = catalog::databases(connection, "", LINES_MAX)?;
+            let names = all.into_iter().map(|database| database.name).filter(|name| show_pattern(like.as_deref(), name));
+            Ok(render::databases(names.collect()))
+        }
+        Show::Tables { database, like } => {
+            let (_, names) = of(database)?;
+            Ok(render::tables(names.into_iter().filter(|name| show_pattern(like.as_deref(), name)).collect()))
+        }
+        Show::Views { database, like } => {
+            let (database, names) = of(database)?;
+            let mut views = Vec::new();
+            for name in names.into_iter().filter(|name| show_pattern(like.as_deref(), name)) {
+                if catalog::table(connection, &database, &name)?.is_some_and(|table| view::is_view(&table)) {
+                    views.push(name);
+                }
+            }
+            Ok(render::views(views))
+        }
+        Show::Columns { name } => Ok(render::columns(&table(name)?)),
+        Show::Partitions { name } => show_partitions(connection, &table(name)?),
+        Show::CreateTable { name } => Ok(render::show_create_table(&table(name)?)),
+        Show::CreateView { name } => render::show_create_view(&table(name)?).map_err(|error| failed(ErrorKind::Input, error)),
+        Show::TblProperties { name, property } => Ok(render::table_properties(&table(name)?, property.as_deref())),
+        Show::Describe { name, extended, formatted, partition: spec, column } => {
+            let table = table(name)?;
+            let found = match spec {
+                Some(spec) => Some(partition(connection, &table, &values(&table, spec)?)?),
+                None => None,
+            };
+            Ok(match (extended, formatted) {
+                (true, _) => render::describe_extended(&table),
+                (_, true) => render::describe_formatted(&table, found.as_ref()),
+                _ => render::describe(&table, column.as_deref()),
+            })
+        }
+    }
+}
+
+fn show_partitions(connection: &Connection, table: &Table) -> Result<TextResult, RunError> {
+    if table.partition_keys.is_empty() {
+        let message = format!("Table {} is not a partitioned table", table.name);
+        return Err(refused(ErrorKind::Input, "HiveException", message));
+    }
+    let mut all = partition_values(connection, table, None)?;
+    all.truncate(LINES_MAX);
+    Ok(render::partitions(table, all.iter().map(Vec::as_slice)))
+}
