@@ -63,7 +63,7 @@ fn joins(keyword: Keyword) -> bool {
     matches!(keyword, Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::JOIN)
 }
 
-fn operates(token: &Token) -> bool {
+pub(super) fn operates(token: &Token) -> bool {
     match token {
         Token::Word(word) => matches!(
             word.keyword,

@@ -3,6 +3,10 @@
 //! Names are lower-cased here once, quoted ones too, since Athena's names are not case-sensitive; how they were written, and where, is kept
 //! beside the tree for result headers and messages.
 
+pub(crate) mod adapt;
+mod literals;
+mod types;
+
 use super::bounds;
 use super::error::{Position, QueryError};
 use datafusion::sql::sqlparser::ast::{Query, Statement};
@@ -73,6 +77,18 @@ impl Dialect for AthenaDialect {
     fn supports_parens_around_table_factor(&self) -> bool {
         true
     }
+
+    fn supports_numeric_literal_underscores(&self) -> bool {
+        true
+    }
+
+    fn supports_table_versioning(&self) -> bool {
+        true
+    }
+
+    fn supports_named_fn_args_with_rarrow_operator(&self) -> bool {
+        true
+    }
 }
 
 /// A query's tree, and what its text said of names.
@@ -87,6 +103,8 @@ pub(crate) struct Parsed {
 pub(crate) struct Names {
     written: HashMap<(u64, u64), String>,
     places: Vec<(String, Position)>,
+    /// Operators and where they stand, in the order of the text.
+    pub(crate) symbols: Vec<(String, Position)>,
 }
 
 impl Names {
@@ -98,6 +116,15 @@ impl Names {
     /// Where a name (lower case) stands first.
     pub(crate) fn locate(&self, name: &str) -> Option<Position> {
         self.places.iter().find(|(candidate, _)| candidate == name).map(|(_, position)| *position)
+    }
+
+    /// Where the operator between two parts of the text stands, when it is a sign.
+    pub(crate) fn operator(&self, sign: &str, left: Span, right: Span) -> Option<Position> {
+        let from = Position { line: left.end.line, column: left.end.column };
+        let to = position(right);
+        let start = self.symbols.partition_point(|(_, at)| *at < from);
+        let mut between = self.symbols[start..].iter().take_while(|(_, at)| *at < to);
+        between.find(|(found, _)| found == sign).map(|(_, at)| *at)
     }
 
     /// Whether the text names this.
@@ -158,23 +185,37 @@ fn tokens(sql: &str) -> Result<(Vec<TokenWithSpan>, Names), QueryError> {
     let mut names = Names::default();
     let mut tokens = Vec::with_capacity(raw.len() + 1);
     for TokenWithSpan { token, span } in raw {
-        let Token::Word(word) = token else {
-            tokens.push(TokenWithSpan { token, span });
-            continue;
+        let place = Position { line: span.start.line, column: span.start.column };
+        let word = match token {
+            Token::Whitespace(_) => continue,
+            Token::Word(word) => word,
+            other => {
+                if bounds::operates(&other) {
+                    names.symbols.push((other.to_string(), place));
+                }
+                tokens.push(TokenWithSpan { token: other, span });
+                continue;
+            }
         };
-        let place = (span.start.line, span.start.column);
         let lower = word.value.to_lowercase();
-        names.places.push((lower.clone(), Position { line: place.0, column: place.1 }));
+        names.places.push((lower.clone(), place));
         if word.quote_style == Some('`') && lower.contains('.') {
             push_dotted(&mut tokens, &lower, span);
             continue;
         }
         if lower != word.value {
-            names.written.insert(place, word.value);
+            names.written.insert((place.line, place.column), word.value);
         }
         tokens.push(TokenWithSpan { token: Token::Word(Word { value: lower, ..word }), span });
     }
-    Ok((tokens, names))
+    let tokens = literals::adapt(tokens)?;
+    let tokens = types::adapt(tokens)?;
+    Ok((adapt::adapt(tokens), names))
+}
+
+/// An unquoted word.
+fn word(text: &str, keyword: Keyword, span: Span) -> TokenWithSpan {
+    TokenWithSpan { token: Token::Word(Word { value: text.to_owned(), quote_style: None, keyword }), span }
 }
 
 /// `` `db.table` `` as `"db"."table"`: people write it so, and Athena's DDL takes it.
@@ -255,6 +296,41 @@ mod tests {
         assert_eq!(parsed.names.locate("total"), Some(Position { line: 1, column: 19 }));
         let span = Span::new(Location::new(1, 19), Location::new(1, 24));
         assert_eq!(parsed.names.as_written(span, "total"), "Total");
+    }
+
+    #[test]
+    fn trinos_syntax_is_read() {
+        for (sql, read) in [
+            ("VALUES 1, 2", "VALUES (1), (2)"),
+            ("VALUES (1) + 1, (2)", "VALUES ((1) + 1), (2)"),
+            ("VALUES (1, 'a'), ROW(2, 'b')", ""),
+            ("SELECT * FROM (VALUES 1, (SELECT 2)) t", "SELECT * FROM (VALUES (1), ((SELECT 2))) t"),
+            ("VALUES ARRAY[1, 2] UNION ALL VALUES 3 ORDER BY 1", "VALUES (ARRAY[1, 2]) UNION ALL VALUES (3) ORDER BY 1"),
+            ("TABLE a.b", "SELECT * FROM a.b"),
+            ("WITH x AS (VALUES 1) TABLE x", "WITH x AS (VALUES (1)) SELECT * FROM x"),
+            ("SELECT 1 < ALL (VALUES 1, 2)", "SELECT 1 < ALL((SELECT * FROM (VALUES (1), (2))))"),
+            ("SELECT x FROM t FOR VERSION AS OF 5 AS u", "SELECT x FROM t VERSION AS OF 5 AS u"),
+            (
+                "SELECT CAST(x AS ARRAY(ROW(a INT, \"B c\" decimal(3, 1))))",
+                "SELECT CAST(x AS array(row(a integer, \"b c\" decimal(3,1))))",
+            ),
+            (
+                "SELECT CAST(CAST(a AS Row(bigint)) AS interval DAY to SECOND)",
+                "SELECT CAST(CAST(a AS row(bigint)) AS \"interval day to second\")",
+            ),
+            ("SELECT 0x0A, 0o17, 0b11, 1_000, X'6a 6B'", "SELECT 10, 15, 3, 1000, X'6a6B'"),
+            ("SELECT IPADDRESS '::1'", "SELECT CAST('::1' AS ipaddress)"),
+            ("SELECT U&'\\00e9'", "SELECT 'é'"),
+        ] {
+            let parsed = parse_query(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+            if !read.is_empty() {
+                assert_eq!(parsed.query.to_string(), read);
+            }
+            parse_query(&parsed.query.to_string()).unwrap_or_else(|error| panic!("{sql} read again: {error}"));
+        }
+        for sql in ["SELECT CAST(1 AS foo)", "SELECT X'6'", "SELECT X'zz'", "VALUES"] {
+            parse_query(sql).unwrap_err();
+        }
     }
 
     #[test]

@@ -58,8 +58,7 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::datatypes::{DataType, Field};
-    use std::sync::Arc;
+    use crate::types::TrinoType;
 
     #[test]
     fn the_bytes_are_those_that_athena_wrote() {
@@ -71,10 +70,10 @@ mod tests {
             expected.extend_from_slice(name);
             expected.extend_from_slice(b"\x32\x07integer\x38\x0a\x40\x00\x48\x03\x50\x00");
         }
-        let columns = [ResultColumn::new("_col0", &DataType::Int32), ResultColumn::new("_col1", &DataType::Int32)];
+        let columns = [ResultColumn::new("_col0", &TrinoType::Integer), ResultColumn::new("_col1", &TrinoType::Integer)];
         assert_eq!(metadata_file("20190513_152236_00114_n7swu", &columns, None), expected);
 
-        let list = DataType::List(Arc::new(Field::new("element", DataType::Utf8, true)));
+        let list = TrinoType::Array(Box::new(TrinoType::Varchar(None)));
         let expected = b"\x0a\x1b20190423_125128_00001_ehtur\x22\x19\x0a\x04hive\x22\x03ary\x2a\x03ary2\x05array\x48\x03";
         assert_eq!(metadata_file("20190423_125128_00001_ehtur", &[ResultColumn::new("ary", &list)], None), expected);
     }
