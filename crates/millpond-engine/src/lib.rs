@@ -9,6 +9,7 @@ pub mod decode;
 pub mod format;
 pub mod infer;
 mod names;
+pub mod output;
 pub mod query;
 pub mod result;
 pub mod rows;

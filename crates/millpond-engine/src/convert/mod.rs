@@ -186,7 +186,9 @@ impl From<WriteError> for ConvertError {
     fn from(e: WriteError) -> Self {
         match e {
             WriteError::Store(_) => Self::Retry(e.to_string()),
-            WriteError::Encode(_) | WriteError::Arrow(_) => Self::Bug(e.to_string()),
+            WriteError::Encode(_) | WriteError::Arrow(_) | WriteError::Format(_) | WriteError::TooManyPartitions(_) => {
+                Self::Bug(e.to_string())
+            }
         }
     }
 }

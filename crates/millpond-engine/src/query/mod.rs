@@ -24,6 +24,7 @@ pub mod view;
 
 pub use engine::{Engine, EngineConfig, QueryLimits, QueryRequest};
 pub use error::{Position, QueryError};
+pub(crate) use parse::AthenaDialect;
 pub use stream::{QueryStatistics, QueryStream};
 
 /// Checks a query's syntax only.

@@ -19,7 +19,7 @@ pub use ddl::{AlterTable, Ddl, PartitionCondition};
 pub use explain::Explain;
 pub use show::Show;
 pub use token::quote_identifier;
-pub use write::{CreateTableAs, Insert, Properties, Unload, Write};
+pub use write::{CreateTableAs, Insert, Properties, PropertyValue, Unload, Write};
 
 use crate::query::{Position, QueryError};
 use token::{Cursor, Token};
@@ -128,8 +128,6 @@ const BEGINNINGS: &[&str] =
 
 /// Statements that Athena has and Millpond does not yet.
 const LATER: &[(&str, &str)] = &[
-    ("INSERT", "INSERT INTO"),
-    ("UNLOAD", "UNLOAD"),
     ("DELETE", "DELETE"),
     ("UPDATE", "UPDATE"),
     ("MERGE", "MERGE INTO"),
@@ -175,6 +173,9 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
 /// # Errors
 /// [`QueryError::Syntax`] with the place, [`QueryError::NotSupported`] for statements that Athena has and Millpond does not yet.
 pub fn parse(sql: &str) -> Result<Statement, QueryError> {
+    if let Some(write) = write::parse(sql)? {
+        return Ok(Statement::Write(write));
+    }
     let mut cursor = Cursor::new(sql);
     statement(&mut cursor)
 }

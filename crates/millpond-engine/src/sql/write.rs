@@ -1,20 +1,41 @@
 //! Statements that write what a query reads: `CREATE TABLE AS`, `INSERT INTO` and `UNLOAD`.
 
+mod parse;
+
+pub(super) use parse::parse;
+
 use super::{ResultName, TableName};
 
-/// What `WITH (name = value, …)` says: names in lower case, values as SQL text, in the order written.
-pub type Properties = Vec<(String, String)>;
+/// A value of a property.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PropertyValue {
+    /// `'text'`
+    Text(String),
+    /// `12`
+    Number(i64),
+    /// `true`
+    Boolean(bool),
+    /// `ARRAY['a', 'b']`
+    Array(Vec<String>),
+}
 
-/// `CREATE TABLE [IF NOT EXISTS] name [WITH (…)] AS query [WITH [NO] DATA]`
+/// What `WITH (name = value, …)` says: names in lower case, in the order written.
+pub type Properties = Vec<(String, PropertyValue)>;
+
+/// `CREATE TABLE [IF NOT EXISTS] name [(column, …)] [COMMENT 'text'] [WITH (…)] AS query [WITH [NO] DATA]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateTableAs {
     /// The new table.
     pub name: TableName,
     /// No error where it exists.
     pub if_not_exists: bool,
+    /// Names for the columns, which Athena refuses.
+    pub columns: Option<Vec<String>>,
+    /// `COMMENT`
+    pub comment: Option<String>,
     /// `WITH (…)`
     pub properties: Properties,
-    /// The query.
+    /// The query, at its place: blanks stand for what comes before it.
     pub sql: String,
     /// Whether its rows are written.
     pub with_data: bool,
@@ -27,14 +48,14 @@ pub struct Insert {
     pub name: TableName,
     /// In lower case; `None`: all, in their order.
     pub columns: Option<Vec<String>>,
-    /// The query.
+    /// The query, at its place.
     pub sql: String,
 }
 
 /// `UNLOAD (query) TO 's3://…' WITH (…)`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unload {
-    /// The query.
+    /// The query, at its place.
     pub sql: String,
     /// `s3://bucket/prefix/`
     pub location: String,

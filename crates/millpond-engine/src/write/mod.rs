@@ -5,21 +5,26 @@
 
 mod partitions;
 mod properties;
+mod statistics;
+mod upload;
 
+pub(crate) use partitions::split;
 pub use partitions::{Local, PartitionWriter, partition_path};
 pub(crate) use properties::properties;
+pub use statistics::{Bound, ColumnStatistics};
+pub(crate) use upload::{Outbox, Upload};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use millpond_core::catalog::NULL_PARTITION;
+use object_store::ObjectStore;
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedFileWriter;
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// How Parquet is written.
@@ -31,15 +36,24 @@ pub struct WriteOptions {
     pub row_group_bytes: usize,
     /// A file that has grown beyond this is closed, and its partition goes on in another.
     pub file_bytes: u64,
-    /// 1..=22.
-    pub zstd_level: i32,
+    /// Of pages.
+    pub compression: Compression,
     /// Bytes of rows that may wait for their partitions' row groups to fill, all together.
     pub buffer_bytes: usize,
+    /// Partitions that one output may have: more are [`WriteError::TooManyPartitions`].
+    pub partitions_max: Option<usize>,
 }
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        Self { row_group_rows: 1 << 20, row_group_bytes: 128 << 20, file_bytes: 1 << 30, zstd_level: 1, buffer_bytes: 256 << 20 }
+        Self {
+            row_group_rows: 1 << 20,
+            row_group_bytes: 128 << 20,
+            file_bytes: 1 << 30,
+            compression: Compression::ZSTD(ZstdLevel::default()),
+            buffer_bytes: 256 << 20,
+            partitions_max: None,
+        }
     }
 }
 
@@ -54,6 +68,8 @@ pub struct WrittenFile {
     pub rows: u64,
     /// One for each partition key, as text; `__HIVE_DEFAULT_PARTITION__` for null.
     pub partition_values: Vec<String>,
+    /// What the file's own metadata say of its leaf columns, in the order of its schema; empty for formats without such metadata.
+    pub statistics: Vec<ColumnStatistics>,
 }
 
 /// Why a file could not be written.
@@ -65,6 +81,12 @@ pub enum WriteError {
     /// The rows cannot be encoded.
     #[error("the output cannot be encoded as Parquet: {0}")]
     Encode(#[from] ParquetError),
+    /// The rows cannot be written in another format.
+    #[error("the output cannot be encoded: {0}")]
+    Format(String),
+    /// The rows belong to more partitions than [`WriteOptions::partitions_max`].
+    #[error("the output has more than {0} partitions")]
+    TooManyPartitions(usize),
     /// The rows are not what was announced.
     #[error("the output rows are inconsistent: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
@@ -94,49 +116,18 @@ impl std::fmt::Debug for Output {
     }
 }
 
-/// Bytes that were written and not yet sent on.
-#[derive(Debug, Clone, Default)]
-struct Outbox(Arc<Mutex<Vec<u8>>>);
-
-impl Outbox {
-    fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-}
-
-impl Write for Outbox {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Bytes of an upload's part at least (S3's own limit is 5 MiB).
-const PART_BYTES: usize = 8 << 20;
-
 /// One Parquet file under construction.
 pub struct FileWriter {
-    output: Output,
-    path: Path,
+    schema: SchemaRef,
     writer: SerializedFileWriter<Outbox>,
-    outbox: Outbox,
-    upload: Option<Box<dyn MultipartUpload>>,
+    upload: Upload,
     factory: Arc<ArrowRowGroupWriterFactory>,
     rows: u64,
-    sent: u64,
 }
 
 impl std::fmt::Debug for FileWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FileWriter").field("path", &self.path).field("rows", &self.rows).finish_non_exhaustive()
+        f.debug_struct("FileWriter").field("upload", &self.upload).field("rows", &self.rows).finish_non_exhaustive()
     }
 }
 
@@ -148,11 +139,10 @@ impl FileWriter {
     pub fn new(output: &Output, sample: &RecordBatch) -> Result<Self, WriteError> {
         let props = Arc::new(properties(&output.options, sample));
         let parquet_schema = ArrowSchemaConverter::new().convert(&output.schema)?;
-        let outbox = Outbox::default();
-        let writer = SerializedFileWriter::new(outbox.clone(), parquet_schema.root_schema_ptr(), props)?;
+        let upload = Upload::new(output);
+        let writer = SerializedFileWriter::new(upload.outbox(), parquet_schema.root_schema_ptr(), props)?;
         let factory = Arc::new(ArrowRowGroupWriterFactory::new(&writer, Arc::clone(&output.schema)));
-        let path = (output.new_path)();
-        Ok(Self { output: output.clone(), path, writer, outbox, upload: None, factory, rows: 0, sent: 0 })
+        Ok(Self { schema: Arc::clone(&output.schema), writer, upload, factory, rows: 0 })
     }
 
     /// An empty row group for this file, to be filled elsewhere.
@@ -160,7 +150,7 @@ impl FileWriter {
     /// # Errors
     /// As [`FileWriter::new`].
     pub fn row_group(&self) -> Result<RowGroup, WriteError> {
-        RowGroup::new(Arc::clone(&self.factory), Arc::clone(&self.output.schema))
+        RowGroup::new(Arc::clone(&self.factory), Arc::clone(&self.schema))
     }
 
     /// Bytes so far.
@@ -171,7 +161,7 @@ impl FileWriter {
     /// Bytes that are held in memory.
     pub fn held(&self) -> usize {
         // The writer has a small buffer of its own before the outbox.
-        self.writer.bytes_written() - self.sent as usize
+        self.writer.bytes_written() - self.upload.sent() as usize
     }
 
     /// Appends a finished row group.
@@ -188,24 +178,7 @@ impl FileWriter {
         }
         row_group.close()?;
         self.rows += group.rows as u64;
-        if self.outbox.len() >= PART_BYTES { self.send() } else { Ok(()) }
-    }
-
-    /// Sends on what is held.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn send(&mut self) -> Result<(), WriteError> {
-        let handle = self.output.handle.clone();
-        if self.upload.is_none() {
-            self.upload = Some(handle.block_on(self.output.store.put_multipart(&self.path))?);
-        }
-        let part = self.outbox.take();
-        self.sent += part.len() as u64;
-        if let Some(upload) = &mut self.upload {
-            handle.block_on(upload.put_part(PutPayload::from(part)))?;
-        }
-        Ok(())
+        self.upload.send_full_part()
     }
 
     /// Writes the footer and closes the file.
@@ -213,28 +186,14 @@ impl FileWriter {
     /// # Errors
     /// The store's.
     pub fn close(mut self, partition_values: Vec<String>) -> Result<WrittenFile, WriteError> {
-        self.writer.finish()?;
-        let rest = self.outbox.take();
-        let size = self.sent + rest.len() as u64;
-        let handle = self.output.handle.clone();
-        match &mut self.upload {
-            None => drop(handle.block_on(self.output.store.put(&self.path, PutPayload::from(rest)))?),
-            Some(upload) => {
-                if !rest.is_empty() {
-                    handle.block_on(upload.put_part(PutPayload::from(rest)))?;
-                }
-                handle.block_on(upload.complete())?;
-            }
-        }
-        Ok(WrittenFile { blob: self.path, size, rows: self.rows, partition_values })
+        let metadata = self.writer.finish()?;
+        let (blob, size) = self.upload.close()?;
+        Ok(WrittenFile { blob, size, rows: self.rows, partition_values, statistics: statistics::of(&metadata) })
     }
 
     /// Gives the file up; nothing of it stays.
-    pub fn abort(mut self) {
-        if let Some(upload) = &mut self.upload {
-            // What an aborted upload leaves behind is collected with other orphans.
-            let _ = self.output.handle.clone().block_on(upload.abort());
-        }
+    pub fn abort(self) {
+        self.upload.abort();
     }
 }
 

@@ -10,7 +10,7 @@ use arrow::compute::{concat_batches, take_record_batch};
 use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, SortField};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -29,6 +29,8 @@ struct State {
     waiting_bytes: usize,
     open: HashMap<Key, Arc<Mutex<Option<FileWriter>>>>,
     done: Vec<WrittenFile>,
+    /// All that came so far, where their number has a limit.
+    seen: HashSet<Key>,
 }
 
 #[derive(Debug, Default)]
@@ -72,10 +74,16 @@ impl PartitionWriter {
         if self.keys.is_empty() {
             return self.write_through(local, batch);
         }
-        for (key, rows) in self.split(batch)? {
+        for (key, rows) in split(batch, &self.keys)? {
+            self.admit(&key)?;
             self.wait(key, rows)?;
         }
         self.relieve()
+    }
+
+    /// What all its files share.
+    pub(crate) fn output(&self) -> &Output {
+        &self.output
     }
 
     fn options(&self) -> &super::WriteOptions {
@@ -176,34 +184,17 @@ impl PartitionWriter {
         Ok(())
     }
 
-    /// The rows of each partition, without the key columns.
-    fn split(&self, batch: &RecordBatch) -> Result<Vec<(Key, RecordBatch)>, WriteError> {
-        let keys: Vec<ArrayRef> = self.keys.iter().map(|&i| Arc::clone(batch.column(i))).collect();
-        let converter = RowConverter::new(keys.iter().map(|k| SortField::new(k.data_type().clone())).collect())?;
-        let rows = converter.convert_columns(&keys)?;
-        let mut groups: HashMap<&[u8], Vec<u32>> = HashMap::new();
-        let mut order: Vec<u32> = Vec::new();
-        for i in 0..batch.num_rows() {
-            let members = groups.entry(rows.row(i).data()).or_default();
-            if members.is_empty() {
-                order.push(i as u32);
+    /// Counts a partition, where their number has a limit.
+    fn admit(&self, key: &Key) -> Result<(), WriteError> {
+        let Some(most) = self.options().partitions_max else { return Ok(()) };
+        let mut state = lock(&self.state);
+        if !state.seen.contains(key) {
+            if state.seen.len() >= most {
+                return Err(WriteError::TooManyPartitions(most));
             }
-            members.push(i as u32);
+            state.seen.insert(key.clone());
         }
-        let rest: Vec<usize> = (0..batch.num_columns()).filter(|i| !self.keys.contains(i)).collect();
-        let data = batch.project(&rest)?;
-        let mut split = Vec::with_capacity(groups.len());
-        for first in order {
-            let members = groups.remove(rows.row(first as usize).data()).expect("each first row has its group");
-            let key = keys.iter().map(|k| value_text(k, first as usize)).collect::<Result<Key, _>>()?;
-            let part = if members.len() == batch.num_rows() {
-                data.clone()
-            } else {
-                take_record_batch(&data, &UInt32Array::from(members))?
-            };
-            split.push((key, part));
-        }
-        Ok(split)
+        Ok(())
     }
 
     fn wait(&self, key: Key, rows: RecordBatch) -> Result<(), WriteError> {
@@ -304,6 +295,33 @@ impl PartitionWriter {
         state.waiting.clear();
         std::mem::take(&mut state.done)
     }
+}
+
+/// The rows of each partition in the order of its first one, without the key columns, which stand at `keys`.
+pub(crate) fn split(batch: &RecordBatch, keys: &[usize]) -> Result<Vec<(Key, RecordBatch)>, WriteError> {
+    let columns: Vec<ArrayRef> = keys.iter().map(|&i| Arc::clone(batch.column(i))).collect();
+    let converter = RowConverter::new(columns.iter().map(|k| SortField::new(k.data_type().clone())).collect())?;
+    let rows = converter.convert_columns(&columns)?;
+    let mut groups: HashMap<&[u8], Vec<u32>> = HashMap::new();
+    let mut order: Vec<u32> = Vec::new();
+    for i in 0..batch.num_rows() {
+        let members = groups.entry(rows.row(i).data()).or_default();
+        if members.is_empty() {
+            order.push(i as u32);
+        }
+        members.push(i as u32);
+    }
+    let rest: Vec<usize> = (0..batch.num_columns()).filter(|i| !keys.contains(i)).collect();
+    let data = batch.project(&rest)?;
+    let mut split = Vec::with_capacity(groups.len());
+    for first in order {
+        let members = groups.remove(rows.row(first as usize).data()).expect("each first row has its group");
+        let key = columns.iter().map(|k| value_text(k, first as usize)).collect::<Result<Key, _>>()?;
+        let part =
+            if members.len() == batch.num_rows() { data.clone() } else { take_record_batch(&data, &UInt32Array::from(members))? };
+        split.push((key, part));
+    }
+    Ok(split)
 }
 
 fn value_text(array: &ArrayRef, row: usize) -> Result<String, WriteError> {

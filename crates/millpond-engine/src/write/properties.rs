@@ -4,7 +4,7 @@ use super::WriteOptions;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::Encoding;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use std::collections::HashSet;
@@ -14,9 +14,8 @@ const SAMPLE_ROWS: usize = 8_192;
 
 /// Dictionaries pay where values repeat; for keys that hardly do, building one is wasted work. Rising integers are best written as differences.
 pub(crate) fn properties(options: &WriteOptions, sample: &RecordBatch) -> WriterProperties {
-    let level = ZstdLevel::try_new(options.zstd_level).unwrap_or_default();
     let mut builder = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(options.compression)
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_created_by(format!("millpond version {}", env!("CARGO_PKG_VERSION")));
     let rows = sample.num_rows().min(SAMPLE_ROWS);

@@ -77,7 +77,13 @@ impl StagedFile {
     }
 
     fn written(&self) -> WrittenFile {
-        WrittenFile { blob: self.blob.as_str().into(), size: self.size, rows: self.rows, partition_values: Vec::new() }
+        WrittenFile {
+            blob: self.blob.as_str().into(),
+            size: self.size,
+            rows: self.rows,
+            partition_values: Vec::new(),
+            statistics: Vec::new(),
+        }
     }
 }
 
