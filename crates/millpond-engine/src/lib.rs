@@ -7,6 +7,7 @@
 pub mod convert;
 pub mod decode;
 pub mod format;
+pub mod iceberg;
 pub mod infer;
 mod names;
 pub mod output;

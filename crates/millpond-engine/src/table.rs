@@ -1,5 +1,6 @@
 //! The seam between the engine and the catalog: what a table is, which files it has, and how to ask.
 
+use crate::iceberg::Look;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::common::Statistics;
@@ -135,6 +136,12 @@ pub trait TableSource: Send + Sync + std::fmt::Debug {
 
     /// The values of a table's partitions that the request's filter holds for, whether they have files or not.
     async fn partitions(&self, table: &Table, request: &ScanRequest) -> Result<Vec<Vec<String>>, SourceError>;
+
+    /// Runs `look` over the objects of the lake as they all are at one moment: for tables whose metadata are objects (Iceberg).
+    async fn look(&self, look: Look) -> Result<(), SourceError> {
+        drop(look);
+        Err(SourceError::metastore("this catalog has no objects, and so no tables whose metadata are objects"))
+    }
 }
 
 /// The file formats that the engine reads. Found from a storage descriptor by [`Format::of`].

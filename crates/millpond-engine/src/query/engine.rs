@@ -5,7 +5,7 @@
 
 use super::error::QueryError;
 use super::meter::MeteredStore;
-use super::plan::{self, Planned};
+use super::plan::{self, Given, Planned};
 use super::session;
 use super::stream::{QueryStatistics, QueryStream};
 use super::view;
@@ -160,13 +160,18 @@ impl Engine {
     /// # Errors
     /// Everything that is wrong with the statement; what goes wrong while running comes through the stream.
     pub async fn query(&self, request: QueryRequest) -> Result<QueryStream, QueryError> {
+        self.query_over(request, Given::new()).await
+    }
+
+    /// As [`Engine::query`], with tables besides those of the catalog.
+    pub(crate) async fn query_over(&self, request: QueryRequest, given: Given) -> Result<QueryStream, QueryError> {
         let started = Instant::now();
         let statistics = Arc::new(QueryStatistics::default());
         let metered =
             Arc::new(MeteredStore::new(Arc::clone(&self.store), Arc::clone(&statistics), request.limits.scan_bytes_max));
         let state = self.state_for(metered)?;
         let cancel = request.cancel.clone();
-        let planned = self.on_runtime(&cancel, async move { plan::plan(&state, &request).await }).await?;
+        let planned = self.on_runtime(&cancel, async move { plan::plan(&state, &request, &given).await }).await?;
         statistics.set_planning(started.elapsed());
         Ok(self.start(planned, statistics, cancel))
     }
@@ -180,7 +185,7 @@ impl Engine {
         let metered = Arc::new(MeteredStore::new(Arc::clone(&self.store), statistics, None));
         let state = self.state_for(metered)?;
         let cancel = request.cancel.clone();
-        let planned = self.on_runtime(&cancel, async move { plan::plan(&state, &request).await }).await?;
+        let planned = self.on_runtime(&cancel, async move { plan::plan(&state, &request, &Given::new()).await }).await?;
         Ok(planned.explain())
     }
 

@@ -6,6 +6,7 @@ use super::engine::QueryRequest;
 use super::error::{Position, QueryError};
 use super::parse::{self, Names, Parsed};
 use super::{information_schema, rewrite, semantics, view};
+use crate::iceberg;
 use crate::scan::{Hidden, LakeTable, PartitionsTable};
 use crate::table::TableSource;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -57,21 +58,21 @@ pub(crate) struct Logical {
 }
 
 /// Plans a query, physically.
-pub(crate) async fn plan(state: &SessionState, request: &QueryRequest) -> Result<Planned, QueryError> {
-    let logical = logical(state, request).await?;
+pub(crate) async fn plan(state: &SessionState, request: &QueryRequest, given: &Given) -> Result<Planned, QueryError> {
+    let logical = logical(state, request, given).await?;
     physical(state, logical).await
 }
 
 /// The columns that a query gives, as the catalog would describe them.
 pub(crate) async fn describe(state: &SessionState, request: &QueryRequest) -> Result<Vec<Column>, QueryError> {
-    let logical = logical(state, request).await?;
+    let logical = logical(state, request, &Given::new()).await?;
     let fields = logical.plan.schema().fields().iter().zip(&logical.names);
     Ok(fields.map(|(field, name)| Column::new(name.to_lowercase(), crate::types::hive_type(field.data_type()))).collect())
 }
 
 /// The columns of a query that becomes a view or a table: each has a name, and a name of its own.
 pub(crate) async fn named_columns(state: &SessionState, request: &QueryRequest) -> Result<Vec<(String, DataType)>, QueryError> {
-    let logical = logical(state, request).await?;
+    let logical = logical(state, request, &Given::new()).await?;
     let names = distinct_names(&logical.names)?;
     let fields = logical.plan.schema().fields().iter();
     Ok(names.into_iter().zip(fields.map(|field| field.data_type().clone())).collect())
@@ -94,10 +95,10 @@ pub(crate) fn distinct_names(names: &[String]) -> Result<Vec<String>, QueryError
     Ok(distinct)
 }
 
-async fn logical(state: &SessionState, request: &QueryRequest) -> Result<Logical, QueryError> {
+async fn logical(state: &SessionState, request: &QueryRequest, given: &Given) -> Result<Logical, QueryError> {
     let mut parsed = parse::parse_query(&request.sql)?;
     rewrite::bind_parameters(&mut parsed.query, &request.parameters)?;
-    let tables = Lake { catalog: Arc::clone(&request.catalog) };
+    let tables = Lake { catalog: Arc::clone(&request.catalog), given: given.clone() };
     logical_plan(state, &tables, request.database.as_deref(), parsed, 0).await
 }
 
@@ -111,7 +112,11 @@ pub(crate) enum Tables<'a> {
 /// The catalog.
 pub(crate) struct Lake {
     pub(crate) catalog: Arc<dyn TableSource>,
+    pub(crate) given: Given,
 }
+
+/// Tables that a statement of ours has besides those of the catalog, or in their places, by database and name.
+pub(crate) type Given = HashMap<(String, String), Arc<dyn Fn(&Hidden) -> Arc<dyn TableProvider> + Send + Sync>>;
 
 fn logical_plan<'a>(
     state: &'a SessionState,
@@ -201,7 +206,18 @@ async fn provider(
             table: name.into(),
         });
     }
+    if let Some(given) = lake.given.get(&(database.to_owned(), name.to_owned())) {
+        return Ok(given(hidden));
+    }
     let found = lake.catalog.table(database, name).await?;
+    if found.is_none()
+        && let Some(base) = iceberg::provider::base_name(name)
+        && let Some(table) = lake.catalog.table(database, base).await?
+        && iceberg::is_iceberg(&table)
+        && let Some(provider) = iceberg::provider::provider(&table, name, &lake.catalog, hidden).await?
+    {
+        return Ok(provider);
+    }
     if found.is_none()
         && let Some(base) = PartitionsTable::base(name)
         && let Some(table) = lake.catalog.table(database, base).await?
@@ -216,6 +232,11 @@ async fn provider(
             Some(_) => QueryError::TableNotFound { position, database: database.into(), table: name.into() },
         });
     };
+    if iceberg::is_iceberg(&table)
+        && let Some(provider) = iceberg::provider::provider(&table, name, &lake.catalog, hidden).await?
+    {
+        return Ok(provider);
+    }
     if view::is_view(&table) {
         return view_provider(state, lake, &table, position, depth).await;
     }

@@ -1,15 +1,15 @@
 //! Files with the values that are the same for all of their rows, spread over partitions of work.
 
-use super::{FILE_MODIFIED, FILE_SIZE, Shape, partition};
+use super::{FILE_MODIFIED, FILE_SIZE, Hidden, Shape, partition};
 use crate::table::{DataFile, FileGroup};
 use datafusion::common::{Result, ScalarValue};
 use std::sync::Arc;
 
 /// A file and its constant columns' values: partition keys, then hidden columns.
 #[derive(Debug, Clone)]
-pub(super) struct ScanFile {
-    pub(super) file: DataFile,
-    pub(super) constants: Arc<[ScalarValue]>,
+pub(crate) struct ScanFile {
+    pub(crate) file: DataFile,
+    pub(crate) constants: Arc<[ScalarValue]>,
 }
 
 /// All files of the groups, in order. Empty files are left out: they have no rows in any format.
@@ -32,16 +32,22 @@ pub(super) fn scan_files(groups: Vec<FileGroup>, shape: &Shape) -> Result<Vec<Sc
 }
 
 fn with_hidden(keys: &[ScalarValue], file: &DataFile, shape: &Shape) -> Arc<[ScalarValue]> {
-    let hidden = shape.hidden.names().map(|name| match name {
-        FILE_SIZE => ScalarValue::Int64(i64::try_from(file.size).ok()),
-        FILE_MODIFIED => ScalarValue::TimestampMillisecond(Some(file.modified_ms), Some("UTC".into())),
-        _ => ScalarValue::Utf8(Some(file.uri.clone())),
-    });
-    keys.iter().cloned().chain(hidden).collect()
+    keys.iter().cloned().chain(shape.hidden.values(file)).collect()
+}
+
+impl Hidden {
+    /// What the columns have for all rows of a file.
+    pub(crate) fn values<'a>(&'a self, file: &'a DataFile) -> impl Iterator<Item = ScalarValue> + 'a {
+        self.names().map(|name| match name {
+            FILE_SIZE => ScalarValue::Int64(i64::try_from(file.size).ok()),
+            FILE_MODIFIED => ScalarValue::TimestampMillisecond(Some(file.modified_ms), Some("UTC".into())),
+            _ => ScalarValue::Utf8(Some(file.uri.clone())),
+        })
+    }
 }
 
 /// Cuts the files into at most `parts` runs of about the same number of bytes. Opening a file counts as a few of them.
-pub(super) fn spread(files: Vec<ScanFile>, parts: usize) -> Vec<Vec<ScanFile>> {
+pub(crate) fn spread(files: Vec<ScanFile>, parts: usize) -> Vec<Vec<ScanFile>> {
     const OPENING: u64 = 16 << 10;
     let cost = |file: &ScanFile| file.file.size.saturating_add(OPENING);
     let total: u64 = files.iter().map(cost).sum::<u64>().max(1);

@@ -10,6 +10,8 @@ pub mod partition;
 mod partitions;
 mod text;
 
+pub(crate) use files::{ScanFile, spread};
+pub(crate) use parquet::{Readers, object_meta, partitioned_file};
 pub(crate) use partitions::PartitionsTable;
 
 use crate::query::QueryError;
@@ -61,7 +63,7 @@ impl Hidden {
         self.0.iter().copied()
     }
 
-    fn fields(&self) -> impl Iterator<Item = Field> + '_ {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = Field> + '_ {
         self.names().map(|name| {
             let data_type = match name {
                 FILE_SIZE => DataType::Int64,

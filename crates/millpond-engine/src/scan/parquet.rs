@@ -109,7 +109,7 @@ async fn footer_rows(meta: ObjectMeta, store: Arc<dyn ObjectStore>, cache: Arc<d
     Ok(metadata.file_metadata().num_rows())
 }
 
-fn object_meta(file: &ScanFile) -> ObjectMeta {
+pub(crate) fn object_meta(file: &ScanFile) -> ObjectMeta {
     ObjectMeta {
         location: file.file.blob.clone(),
         last_modified: DateTime::from_timestamp_millis(file.file.modified_ms).unwrap_or_default(),
@@ -119,7 +119,7 @@ fn object_meta(file: &ScanFile) -> ObjectMeta {
     }
 }
 
-fn partitioned_file(file: ScanFile) -> PartitionedFile {
+pub(crate) fn partitioned_file(file: ScanFile) -> PartitionedFile {
     let partitioned = PartitionedFile::new_from_meta(object_meta(&file));
     partitioned.with_partition_values(file.constants.to_vec()).with_extension(Uri(file.file.uri))
 }
@@ -130,9 +130,10 @@ struct Uri(String);
 
 /// Readers whose errors name the object, and which check a file's columns against the table's before anything is read.
 #[derive(Debug)]
-struct Readers {
-    inner: CachedParquetFileReaderFactory,
-    logical: SchemaRef,
+pub(crate) struct Readers {
+    pub(crate) inner: CachedParquetFileReaderFactory,
+    /// Columns that a file must have in types that can be read as these, by name.
+    pub(crate) logical: SchemaRef,
 }
 
 impl ParquetFileReaderFactory for Readers {

@@ -2,6 +2,7 @@
 
 pub mod care;
 pub mod catalog;
+pub mod iceberg;
 pub mod identity;
 pub mod items;
 pub mod ledger;

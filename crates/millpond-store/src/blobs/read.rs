@@ -114,6 +114,15 @@ impl BlobStore {
         Ok(Opened::Concat { parts: Arc::new(parts), size })
     }
 
+    /// All bytes of a blob. Blocks.
+    ///
+    /// # Errors
+    /// There is no such blob; reading fails.
+    pub fn read_whole(&self, id: &BlobId) -> Result<Bytes, StoreError> {
+        let opened = self.open_blob(id)?;
+        opened.read(0..opened.size())
+    }
+
     /// The bytes of a range of a blob, as a stream of chunks of up to 512 KiB. The range must lie within the blob.
     pub async fn stream(
         &self,

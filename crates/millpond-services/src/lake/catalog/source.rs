@@ -6,10 +6,12 @@
 use super::partitions::{Shapes, StoredPartition, visit};
 use super::tables::{TableRow, found};
 use super::{CatalogError, FileRules, PartitionQuery, databases, table, table_names};
+use crate::lake::iceberg::Snapshot;
 use crate::lake::{Lake, objects};
 use async_trait::async_trait;
 use millpond_core::catalog::{Database, StorageDescriptor, Table};
 use millpond_core::partition_expr::PartitionExpr;
+use millpond_engine::iceberg::Look;
 use millpond_engine::table::{DataFile, FileGroup, ScanRequest, SourceError, TableSource};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, HashMap};
@@ -63,6 +65,15 @@ impl TableSource for LakeTables {
     async fn partitions(&self, table: &Table, request: &ScanRequest) -> Result<Vec<Vec<String>>, SourceError> {
         let (database, name, filter) = (table.database.clone(), table.name.clone(), request.filter.clone());
         self.lake.store.read(move |connection| values(connection, &database, &name, filter.as_ref())).await.map_err(source_error)
+    }
+
+    async fn look(&self, look: Look) -> Result<(), SourceError> {
+        let blobs = self.lake.store.blobs().clone();
+        let looked = self.lake.store.read(move |connection| {
+            look(&Snapshot::new(connection, &blobs));
+            Ok::<_, CatalogError>(())
+        });
+        looked.await.map_err(source_error)
     }
 }
 

@@ -1,0 +1,354 @@
+//! Data files as a plan: DataFusion's Parquet source, which finds columns by their ids and passes over rows that are deleted.
+
+use super::barrier::NestedBarrier;
+use super::deletes::{self, NotDeleted};
+use super::metadata::Version;
+use super::plan::Task;
+use super::schema::{Match, conform, find_field, initial_default};
+use crate::scan::{Hidden, Readers, ScanFile, object_meta, object_store_url, partitioned_file, spread};
+use crate::table::{DeleteContent, DeleteFile};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef};
+use arrow::record_batch::RecordBatch;
+use datafusion::catalog::Session;
+use datafusion::common::config::TableParquetOptions;
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Result, ScalarValue, Statistics};
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetAccessPlan, RowGroupAccess};
+use datafusion::datasource::physical_plan::{FileGroup as DfFileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::logical_expr::ColumnarValue;
+use datafusion::physical_expr::expressions::{Column, Literal};
+use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapterFactory};
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+use object_store::ObjectStore;
+use object_store::path::Path;
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// One scan of a table.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) version: Arc<Version>,
+    /// The table's columns, then hidden ones.
+    pub(super) schema: ArrowSchemaRef,
+    pub(super) hidden: Hidden,
+    /// Indices into `schema`.
+    pub(super) projection: Vec<usize>,
+    pub(super) limit: Option<usize>,
+}
+
+/// Data files whose rows are deleted by the same equalities.
+type Group = (Vec<Arc<DeleteFile>>, Vec<Task>);
+
+/// The plan of a scan.
+pub(super) async fn plan(state: &dyn Session, reading: &Reading, tasks: Vec<Task>) -> Result<Arc<dyn ExecutionPlan>> {
+    let mut groups: Vec<Group> = Vec::new();
+    for task in tasks {
+        let equalities = task.deletes.iter().filter(|delete| matches!(delete.content, DeleteContent::Equality(_)));
+        let equalities: Vec<_> = equalities.cloned().collect();
+        let same = |other: &Vec<Arc<DeleteFile>>| {
+            other.len() == equalities.len() && other.iter().zip(&equalities).all(|(a, b)| Arc::ptr_eq(a, b))
+        };
+        match groups.iter_mut().find(|(other, _)| same(other)) {
+            Some((_, tasks)) => tasks.push(task),
+            None => groups.push((equalities, vec![task])),
+        }
+    }
+    let mut plans = Vec::new();
+    for (equalities, tasks) in groups {
+        plans.push(reading.group(state, &equalities, tasks).await?);
+    }
+    match plans.len() {
+        0 => Ok(Arc::new(EmptyExec::new(Arc::new(reading.schema.project(&reading.projection)?)))),
+        1 => Ok(plans.remove(0)),
+        _ => UnionExec::try_new(plans),
+    }
+}
+
+impl Reading {
+    /// Columns that are in the files.
+    fn columns(&self) -> Vec<FieldRef> {
+        let stored = self.schema.fields().len() - self.hidden.names().count();
+        self.schema.fields().iter().take(stored).cloned().collect()
+    }
+
+    async fn group(
+        &self,
+        state: &dyn Session,
+        equalities: &[Arc<DeleteFile>],
+        tasks: Vec<Task>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let store = state.runtime_env().object_store(object_store_url())?;
+        let known = deletes::fields(&self.version.metadata);
+        let forbidden = deletes::equalities(&store, equalities, &known).await?;
+        // Columns that deletes compare are read besides those of the table, under names that no column has.
+        let mut compared: Vec<i32> = forbidden.iter().flat_map(|(ids, _)| ids.clone()).collect();
+        compared.sort_unstable();
+        compared.dedup();
+        let stored = self.columns();
+        let extra = compared.iter().filter_map(|id| {
+            let field = known.get(id)?;
+            Some(Arc::new(field.clone().with_name(format!("$deleted_by_{id}"))))
+        });
+        let file_schema: ArrowSchemaRef = Arc::new(ArrowSchema::new(stored.iter().cloned().chain(extra).collect::<Vec<_>>()));
+        // Behind the extra columns come the hidden ones.
+        let shift = compared.len();
+        let place = |index: usize| if index < stored.len() { index } else { index + shift };
+        let mut projection: Vec<usize> = self.projection.iter().map(|index| place(*index)).collect();
+        projection.extend(stored.len()..stored.len() + shift);
+        let limit = self.limit.filter(|_| forbidden.is_empty());
+        let scan = self.scan(state, &store, file_schema, projection, limit, tasks).await?;
+        if forbidden.is_empty() {
+            return Ok(scan);
+        }
+        let wanted = self.projection.len();
+        let mut plan = scan;
+        for (ids, forbidden) in forbidden {
+            let columns = ids.iter().map(|id| {
+                let index = wanted + compared.binary_search(id).unwrap_or_default();
+                Arc::new(Column::new(&format!("$deleted_by_{id}"), index)) as Arc<dyn PhysicalExpr>
+            });
+            let kept = NotDeleted { columns: columns.collect(), forbidden };
+            plan = Arc::new(FilterExec::try_new(Arc::new(kept), plan)?);
+        }
+        let schema = plan.schema();
+        let columns = (0..wanted).map(|index| {
+            let name = schema.field(index).name().clone();
+            (Arc::new(Column::new(&name, index)) as Arc<dyn PhysicalExpr>, name)
+        });
+        Ok(Arc::new(ProjectionExec::try_new(columns.collect::<Vec<_>>(), plan)?))
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        store: &Arc<dyn ObjectStore>,
+        file_schema: ArrowSchemaRef,
+        projection: Vec<usize>,
+        limit: Option<usize>,
+        tasks: Vec<Task>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
+        let constants: Vec<FieldRef> = self.hidden.fields().map(Arc::new).collect();
+        let table_schema = TableSchema::new(Arc::clone(&file_schema), constants);
+        let mut statistics = Statistics::new_unknown(table_schema.table_schema());
+        let bytes = tasks.iter().map(|task| usize::try_from(task.file.size).unwrap_or(usize::MAX)).fold(0, usize::saturating_add);
+        statistics.total_byte_size = Precision::Inexact(bytes);
+        let rows: u64 = tasks.iter().map(|task| task.entry.record_count()).sum();
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+        let untouched = tasks.iter().all(|task| task.deletes.is_empty());
+        statistics.num_rows = if untouched { Precision::Exact(rows) } else { Precision::Inexact(rows) };
+
+        let options =
+            TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..TableParquetOptions::default() };
+        let inner = CachedParquetFileReaderFactory::new(Arc::clone(store), Arc::clone(&cache));
+        let readers = Readers { inner, logical: Arc::new(ArrowSchema::empty()) };
+        let source = ParquetSource::new(table_schema)
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(readers));
+
+        let touched: Vec<Arc<DeleteFile>> = distinct(tasks.iter().flat_map(|task| task.deletes.iter()));
+        let names: HashSet<&str> = tasks.iter().map(|task| task.entry.file_path()).collect();
+        let mut positions = deletes::positions(store, &touched, &names).await?;
+        let mut files = Vec::with_capacity(tasks.len());
+        let mut accesses: HashMap<Path, ParquetAccessPlan> = HashMap::new();
+        for task in tasks {
+            let rows = positions.remove(task.entry.file_path());
+            let constants = self.hidden.values(&task.file).collect();
+            let file = ScanFile { file: task.file, constants };
+            if let Some(rows) = rows {
+                let meta = object_meta(&file);
+                let footer = DFParquetMetadata::new(store, &meta).with_file_metadata_cache(Some(Arc::clone(&cache)));
+                let footer = footer.fetch_metadata().await?;
+                let groups = footer.row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or_default());
+                accesses.insert(file.file.blob.clone(), without(groups, &rows));
+            }
+            files.push(file);
+        }
+        let groups = spread(files, state.config().target_partitions());
+        let opened = |file: ScanFile| match accesses.get(&file.file.blob).cloned() {
+            Some(access) => partitioned_file(file).with_extension(access),
+            None => partitioned_file(file),
+        };
+        let groups = groups.into_iter().map(|run| DfFileGroup::new(run.into_iter().map(opened).collect()));
+        let defaults = self.version.schema.as_struct().fields();
+        let defaults = file_schema
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(index, _)| defaults.get(index).and_then(|field| initial_default(field)));
+        let adapters = ById { table: Arc::clone(&file_schema), defaults: defaults.collect::<Vec<_>>().into() };
+        let config = FileScanConfigBuilder::new(object_store_url(), Arc::new(source))
+            .with_file_groups(groups.collect())
+            .with_statistics(statistics)
+            .with_projection_indices(Some(projection))?
+            .with_limit(limit)
+            .with_expr_adapter(Some(Arc::new(adapters)))
+            .build();
+        Ok(NestedBarrier::around(DataSourceExec::from_data_source(config)))
+    }
+}
+
+fn distinct<'a>(files: impl Iterator<Item = &'a Arc<DeleteFile>>) -> Vec<Arc<DeleteFile>> {
+    let mut all: Vec<Arc<DeleteFile>> = Vec::new();
+    let mut known = HashSet::new();
+    for file in files {
+        if known.insert(Arc::as_ptr(file)) {
+            all.push(Arc::clone(file));
+        }
+    }
+    all
+}
+
+/// All rows of row groups of these lengths but those at `deleted` positions, which are sorted.
+fn without(groups: impl Iterator<Item = u64>, deleted: &[u64]) -> ParquetAccessPlan {
+    let mut access = Vec::new();
+    let mut first = 0u64;
+    let mut rest = deleted;
+    for rows in groups {
+        let (own, later) = rest.split_at(rest.partition_point(|row| *row < first + rows));
+        rest = later;
+        access.push(match own.len() as u64 {
+            0 => RowGroupAccess::Scan,
+            all if all == rows => RowGroupAccess::Skip,
+            _ => RowGroupAccess::Selection(selection(own, first, rows)),
+        });
+        first += rows;
+    }
+    ParquetAccessPlan::new(access)
+}
+
+fn selection(deleted: &[u64], first: u64, rows: u64) -> RowSelection {
+    let mut selectors: Vec<RowSelector> = Vec::new();
+    let mut next = first;
+    let length = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+    for row in deleted {
+        if *row > next {
+            selectors.push(RowSelector::select(length(row - next)));
+        }
+        selectors.push(RowSelector::skip(1));
+        next = row + 1;
+    }
+    if next < first + rows {
+        selectors.push(RowSelector::select(length(first + rows - next)));
+    }
+    selectors.into()
+}
+
+/// Finds a file's columns by id.
+#[derive(Debug)]
+struct ById {
+    table: ArrowSchemaRef,
+    /// Of the table's columns, in their order.
+    defaults: Arc<[Option<ScalarValue>]>,
+}
+
+impl PhysicalExprAdapterFactory for ById {
+    fn create(&self, _: ArrowSchemaRef, physical: ArrowSchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
+        Ok(Arc::new(Adapter { table: Arc::clone(&self.table), defaults: Arc::clone(&self.defaults), physical }))
+    }
+}
+
+#[derive(Debug)]
+struct Adapter {
+    table: ArrowSchemaRef,
+    defaults: Arc<[Option<ScalarValue>]>,
+    physical: ArrowSchemaRef,
+}
+
+impl PhysicalExprAdapter for Adapter {
+    fn rewrite(&self, expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
+        let rewritten = expr.transform_up(|expr| {
+            let Some(column) = expr.downcast_ref::<Column>() else { return Ok(Transformed::no(expr)) };
+            let Some((index, wanted)) = self.table.fields().find(column.name()) else { return Ok(Transformed::no(expr)) };
+            let Some((place, found)) = find_field(self.physical.fields(), wanted) else {
+                let missing = match self.defaults.get(index).cloned().flatten() {
+                    Some(value) => value.cast_to(wanted.data_type())?,
+                    None => ScalarValue::try_from(wanted.data_type())?,
+                };
+                return Ok(Transformed::yes(Arc::new(Literal::new(missing))));
+            };
+            let stored: Arc<dyn PhysicalExpr> = Arc::new(Column::new(found.name(), place));
+            let adapted = if found.data_type() == wanted.data_type() {
+                stored
+            } else {
+                Arc::new(Conformed { stored, from: Arc::clone(found), to: Arc::clone(wanted) })
+            };
+            Ok(Transformed::yes(adapted))
+        })?;
+        Ok(rewritten.data)
+    }
+}
+
+/// A file's column as the table's.
+#[derive(Debug, Eq)]
+struct Conformed {
+    stored: Arc<dyn PhysicalExpr>,
+    from: FieldRef,
+    to: FieldRef,
+}
+
+// The derived ones would move out of the `Arc` of a trait object.
+impl PartialEq for Conformed {
+    fn eq(&self, other: &Self) -> bool {
+        self.stored.eq(&other.stored) && self.from == other.from && self.to == other.to
+    }
+}
+
+impl Hash for Conformed {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.stored.hash(state);
+        self.from.hash(state);
+        self.to.hash(state);
+    }
+}
+
+impl fmt::Display for Conformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} AS {}", self.stored, self.to.name())
+    }
+}
+
+impl PhysicalExpr for Conformed {
+    fn data_type(&self, _: &ArrowSchema) -> Result<DataType> {
+        Ok(self.to.data_type().clone())
+    }
+
+    fn nullable(&self, _: &ArrowSchema) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn return_field(&self, _: &ArrowSchema) -> Result<FieldRef> {
+        Ok(Arc::clone(&self.to))
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        let array = self.stored.evaluate(batch)?.into_array(batch.num_rows())?;
+        // The reader may give the column without the ids of nested fields; its type is the file's otherwise.
+        let from = Field::new(self.from.name(), self.from.data_type().clone(), true);
+        Ok(ColumnarValue::Array(conform(&array, &from, &self.to, Match::Id)?))
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        vec![&self.stored]
+    }
+
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+        let stored = children.pop().unwrap_or_else(|| Arc::clone(&self.stored));
+        Ok(Arc::new(Self { stored, from: Arc::clone(&self.from), to: Arc::clone(&self.to) }))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
