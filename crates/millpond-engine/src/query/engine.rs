@@ -176,19 +176,6 @@ impl Engine {
         Ok(self.start(planned, statistics, cancel))
     }
 
-    /// The text of a query's plan, for `EXPLAIN`.
-    ///
-    /// # Errors
-    /// Everything that is wrong with the statement.
-    pub async fn explain(&self, request: QueryRequest) -> Result<String, QueryError> {
-        let statistics = Arc::new(QueryStatistics::default());
-        let metered = Arc::new(MeteredStore::new(Arc::clone(&self.store), statistics, None));
-        let state = self.state_for(metered)?;
-        let cancel = request.cancel.clone();
-        let planned = self.on_runtime(&cancel, async move { plan::plan(&state, &request, &Given::new()).await }).await?;
-        Ok(planned.explain())
-    }
-
     /// The columns that a query would give, without running it (for views).
     ///
     /// # Errors

@@ -3,9 +3,11 @@
 //! The variants carry Trino's error names (`COLUMN_NOT_FOUND: line 1:8: Column 'x' cannot be resolved`), which Athena shows as the
 //! query's `StateChangeReason` and which clients match on. DataFusion's errors are turned into these here and nowhere else.
 
+use super::reword::Words;
+use super::sites::Sites;
 use crate::table::SourceError;
 use datafusion::arrow::error::ArrowError;
-use datafusion::common::{DataFusionError, SchemaError};
+use datafusion::common::DataFusionError;
 use millpond_core::error::ErrorKind;
 use std::fmt;
 
@@ -41,7 +43,10 @@ pub enum QueryError {
         message: String,
     },
     /// No column of this name is in scope.
-    #[error("COLUMN_NOT_FOUND: {position}: Column '{column}' cannot be resolved{}", suggestion.as_ref().map(|s| format!(". Did you mean '{s}'?")).unwrap_or_default())]
+    #[error(
+        "COLUMN_NOT_FOUND: {position}: Column '{column}' cannot be resolved or requester is not authorized to access requested resources{}",
+        did_you_mean(suggestion)
+    )]
     ColumnNotFound {
         /// Where.
         position: Position,
@@ -59,7 +64,7 @@ pub enum QueryError {
         column: String,
     },
     /// The database has no such table or view.
-    #[error("TABLE_NOT_FOUND: {position}: Table 'awsdatacatalog.{database}.{table}' does not exist")]
+    #[error("TABLE_NOT_FOUND: {position}: Table 'awsdatacatalog.{database}.{table}' does not exist{}", did_you_mean(suggestion))]
     TableNotFound {
         /// Where.
         position: Position,
@@ -67,6 +72,8 @@ pub enum QueryError {
         database: String,
         /// Lower case.
         table: String,
+        /// The nearest name that the database has.
+        suggestion: Option<String>,
     },
     /// The catalog has no such database.
     #[error("SCHEMA_NOT_FOUND: {position}: Schema '{database}' does not exist")]
@@ -88,12 +95,14 @@ pub enum QueryError {
     #[error("MISSING_SCHEMA_NAME: {0}: Schema must be specified when session schema is not set")]
     NoDatabase(Position),
     /// No function of this name.
-    #[error("FUNCTION_NOT_FOUND: {position}: Function '{function}' not registered")]
+    #[error("FUNCTION_NOT_FOUND: {position}: Function '{function}' not registered{}", did_you_mean(suggestion))]
     FunctionNotFound {
         /// Where.
         position: Position,
         /// Lower case.
         function: String,
+        /// The nearest name that there is.
+        suggestion: Option<String>,
     },
     /// Operands or arguments of the wrong type.
     #[error("TYPE_MISMATCH: {position}: {message}")]
@@ -106,6 +115,24 @@ pub enum QueryError {
     /// A statement that is well formed but wrong (grouping, arity, misplaced functions).
     #[error("SYNTAX_ERROR: {position}: {message}")]
     Semantic {
+        /// Where, as near as is known.
+        position: Position,
+        /// What.
+        message: String,
+    },
+    /// A query was given more or fewer values than it has parameters.
+    #[error("INVALID_PARAMETER_USAGE: {position}: {message}")]
+    InvalidParameterUsage {
+        /// Where the statement begins.
+        position: Position,
+        /// How many are wanted.
+        message: String,
+    },
+    /// The same, by an error name of Trino's own.
+    #[error("{name}: {position}: {message}")]
+    Analysis {
+        /// `EXPRESSION_NOT_AGGREGATE`, `INVALID_COLUMN_REFERENCE`, …
+        name: &'static str,
         /// Where, as near as is known.
         position: Position,
         /// What.
@@ -209,6 +236,8 @@ impl QueryError {
             | Self::FunctionNotFound { .. }
             | Self::TypeMismatch { .. }
             | Self::Semantic { .. }
+            | Self::InvalidParameterUsage { .. }
+            | Self::Analysis { .. }
             | Self::NotSupported(_)
             | Self::InvalidCast(_)
             | Self::InvalidArgument(_)
@@ -221,6 +250,58 @@ impl QueryError {
             | Self::InvalidMetadata(_)
             | Self::Table { .. }
             | Self::InvalidView { .. } => ErrorKind::Input,
+        }
+    }
+
+    /// Trino's name of the error; empty where Athena gives none (a syntax error, a stopped query).
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Syntax { .. } | Self::ExceededScan(_) | Self::Cancelled => "",
+            Self::ColumnNotFound { .. } => "COLUMN_NOT_FOUND",
+            Self::AmbiguousColumn { .. } => "AMBIGUOUS_NAME",
+            Self::TableNotFound { .. } => "TABLE_NOT_FOUND",
+            Self::SchemaNotFound { .. } => "SCHEMA_NOT_FOUND",
+            Self::CatalogNotFound { .. } => "CATALOG_NOT_FOUND",
+            Self::NoDatabase(_) => "MISSING_SCHEMA_NAME",
+            Self::FunctionNotFound { .. } => "FUNCTION_NOT_FOUND",
+            Self::TypeMismatch { .. } => "TYPE_MISMATCH",
+            Self::Semantic { .. } => "SYNTAX_ERROR",
+            Self::InvalidParameterUsage { .. } => "INVALID_PARAMETER_USAGE",
+            Self::Analysis { name, .. } | Self::Table { name, .. } => name,
+            Self::NotSupported(_) => "NOT_SUPPORTED",
+            Self::InvalidCast(_) => "INVALID_CAST_ARGUMENT",
+            Self::InvalidArgument(_) => "INVALID_FUNCTION_ARGUMENT",
+            Self::DivisionByZero => "DIVISION_BY_ZERO",
+            Self::OutOfRange(_) => "NUMERIC_VALUE_OUT_OF_RANGE",
+            Self::SubqueryMultipleRows => "SUBQUERY_MULTIPLE_ROWS",
+            Self::BadData { .. } => "HIVE_BAD_DATA",
+            Self::CannotOpen { .. } => "HIVE_CANNOT_OPEN_SPLIT",
+            Self::InvalidPartitionValue { .. } => "HIVE_INVALID_PARTITION_VALUE",
+            Self::InvalidMetadata(_) => "HIVE_INVALID_METADATA",
+            Self::InvalidView { .. } => "INVALID_VIEW",
+            Self::ExceededMemory(_) => "EXCEEDED_LOCAL_MEMORY_LIMIT",
+            Self::Source(_) => "HIVE_METASTORE_ERROR",
+            Self::Internal(_) => "GENERIC_INTERNAL_ERROR",
+        }
+    }
+
+    /// Where in the statement it is, when that is known.
+    pub fn position(&self) -> Option<Position> {
+        match self {
+            Self::Syntax { position, .. }
+            | Self::ColumnNotFound { position, .. }
+            | Self::AmbiguousColumn { position, .. }
+            | Self::TableNotFound { position, .. }
+            | Self::SchemaNotFound { position, .. }
+            | Self::CatalogNotFound { position, .. }
+            | Self::NoDatabase(position)
+            | Self::FunctionNotFound { position, .. }
+            | Self::TypeMismatch { position, .. }
+            | Self::Semantic { position, .. }
+            | Self::Analysis { position, .. }
+            | Self::InvalidParameterUsage { position, .. }
+            | Self::InvalidView { position, .. } => Some(*position),
+            _ => None,
         }
     }
 
@@ -245,29 +326,13 @@ impl QueryError {
 
     /// Turns one of DataFusion's errors into ours. `locate` finds where a name stands in the statement.
     pub(crate) fn from_datafusion(error: DataFusionError, locate: &dyn Fn(&str) -> Option<Position>) -> Self {
-        if let Some(ours) = find_own(&error) {
-            return ours;
-        }
-        let root = error.find_root();
-        let at = |name: &str| locate(name).unwrap_or(Position::START);
-        match root {
-            DataFusionError::SchemaError(schema, _) => from_schema_error(schema, &at),
-            DataFusionError::ResourcesExhausted(message) => Self::ExceededMemory(first_line(message)),
-            DataFusionError::ArrowError(arrow, _) => from_arrow(arrow),
-            DataFusionError::NotImplemented(message) => Self::NotSupported(clean(message)),
-            DataFusionError::Plan(message) => from_plan_message(message, &at),
-            // A wrong argument is called an internal error when several forms of a function were tried.
-            DataFusionError::Internal(message) if message.contains("failed to match any signature") => {
-                from_plan_message(&error.strip_backtrace(), &at)
-            }
-            DataFusionError::Execution(message) => from_execution_message(message),
-            DataFusionError::SQL(parser, _) => crate::query::parse::syntax_error(parser),
-            DataFusionError::Collection(all) => match all.first() {
-                Some(first) => find_own(first).unwrap_or_else(|| from_plan_message(&first.strip_backtrace(), &at)),
-                None => Self::Internal(error.strip_backtrace()),
-            },
-            other => from_other(&other.strip_backtrace()),
-        }
+        find_own(&error).unwrap_or_else(|| Words { locate, sites: None }.reword(&error))
+    }
+
+    /// [`Self::from_datafusion`] for errors of planning, where it is known where the statement's operators stand.
+    pub(crate) fn from_planning(error: DataFusionError, locate: &dyn Fn(&str) -> Option<Position>, sites: &Sites) -> Self {
+        let words = Words { locate, sites: Some(sites) };
+        find_own(&error).map_or_else(|| words.reword(&error), |ours| words.placed(ours))
     }
 
     /// [`Self::from_datafusion`] for errors while running, where positions are unknown.
@@ -325,153 +390,9 @@ fn find_own(error: &DataFusionError) -> Option<QueryError> {
     None
 }
 
-fn from_schema_error(error: &SchemaError, at: &dyn Fn(&str) -> Position) -> QueryError {
-    match error {
-        SchemaError::FieldNotFound { field, valid_fields } => {
-            let column = match &field.relation {
-                Some(relation) => format!("{}.{}", relation.table(), field.name),
-                None => field.name.clone(),
-            };
-            let names: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
-            let suggestion = nearest(&field.name, &names);
-            QueryError::ColumnNotFound { position: at(&field.name), column, suggestion }
-        }
-        SchemaError::AmbiguousReference { field } => {
-            QueryError::AmbiguousColumn { position: at(&field.name), column: field.name.clone() }
-        }
-        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
-            QueryError::Semantic { position: at(name), message: format!("Column name '{name}' specified more than once") }
-        }
-    }
-}
-
-fn from_arrow(error: &ArrowError) -> QueryError {
-    match error {
-        ArrowError::DivideByZero => QueryError::DivisionByZero,
-        ArrowError::CastError(message) | ArrowError::ParseError(message) => QueryError::InvalidCast(clean(message)),
-        ArrowError::ArithmeticOverflow(message) => QueryError::OutOfRange(clean(message)),
-        ArrowError::MemoryError(message) => QueryError::ExceededMemory(clean(message)),
-        other => from_other(&other.to_string()),
-    }
-}
-
-fn from_plan_message(message: &str, at: &dyn Fn(&str) -> Position) -> QueryError {
-    let text = clean(message);
-    if let Some(function) = text.strip_prefix("Invalid function '").and_then(|rest| rest.split('\'').next()) {
-        return QueryError::FunctionNotFound { position: at(function), function: function.to_owned() };
-    }
-    if let Some(rest) = text.strip_prefix("table '").and_then(|rest| rest.split('\'').next()) {
-        let mut parts = rest.rsplit('.');
-        let table = parts.next().unwrap_or_default().to_owned();
-        let database = parts.next().unwrap_or_default().to_owned();
-        return QueryError::TableNotFound { position: at(&table), database, table };
-    }
-    if let Some((function, types)) = wrong_arguments(&text) {
-        let position = at(&function);
-        return QueryError::TypeMismatch {
-            position,
-            message: format!("Unexpected parameters ({types}) for function {function}"),
-        };
-    }
-    let lower = text.to_ascii_lowercase();
-    let types =
-        ["coerce", "coercion", "incompatible", "cannot infer common", "no function matches", "type signature", "argument type"];
-    if types.iter().any(|word| lower.contains(word)) {
-        return QueryError::TypeMismatch { position: Position::START, message: text };
-    }
-    QueryError::Semantic { position: Position::START, message: text }
-}
-
-/// The function and Trino's names of the types from `… argument types 'sum(Utf8)'`.
-fn wrong_arguments(text: &str) -> Option<(String, String)> {
-    let call = text.split("given name and argument types '").nth(1)?.split('\'').next()?;
-    let (function, types) = call.strip_suffix(')')?.split_once('(')?;
-    let types: Vec<&str> = types.split(", ").map(trino_name).collect();
-    Some((function.to_owned(), types.join(", ")))
-}
-
-fn trino_name(arrow: &str) -> &str {
-    match arrow {
-        "Utf8" | "LargeUtf8" | "Utf8View" => "varchar",
-        "Int8" => "tinyint",
-        "Int16" => "smallint",
-        "Int32" => "integer",
-        "Int64" => "bigint",
-        "Float32" => "real",
-        "Float64" => "double",
-        "Boolean" => "boolean",
-        "Date32" => "date",
-        "Binary" => "varbinary",
-        other if other.starts_with("Timestamp") => "timestamp",
-        other if other.starts_with("Decimal") => "decimal",
-        other if other.starts_with("List") => "array",
-        other => other,
-    }
-}
-
-fn from_execution_message(message: &str) -> QueryError {
-    let text = clean(message);
-    let lower = text.to_ascii_lowercase();
-    if lower.contains("divide by zero") || lower.contains("division by zero") {
-        return QueryError::DivisionByZero;
-    }
-    if lower.contains("scalar subquery") || lower.contains("more than one row") {
-        return QueryError::SubqueryMultipleRows;
-    }
-    if lower.contains("cannot cast") || lower.contains("error parsing") || lower.contains("can't cast") {
-        return QueryError::InvalidCast(text);
-    }
-    if lower.contains("overflow") || lower.contains("out of range") {
-        return QueryError::OutOfRange(text);
-    }
-    QueryError::InvalidArgument(text)
-}
-
-fn from_other(message: &str) -> QueryError {
-    let text = clean(message);
-    let lower = text.to_ascii_lowercase();
-    if lower.contains("divide by zero") || lower.contains("dividebyzero") {
-        return QueryError::DivisionByZero;
-    }
-    // Parquet's reader passes on what a condition met as a text.
-    if let Some(message) = text.split("CastError(\"").nth(1).and_then(|rest| rest.split("\")").next()) {
-        return QueryError::InvalidCast(message.replace("\\'", "'"));
-    }
-    if lower.contains("resources exhausted") || lower.contains("failed to allocate") {
-        return QueryError::ExceededMemory(text);
-    }
-    tracing::error!(error = %text, "a query failed for a reason that is not the user's");
-    QueryError::Internal(text)
-}
-
-/// DataFusion's prefixes and the hints for its own users do not help ours.
-fn clean(message: &str) -> String {
-    let mut text = message.trim();
-    loop {
-        let before = text;
-        for prefix in [
-            "Error during planning: ",
-            "Execution error: ",
-            "Arrow error: ",
-            "Cast error: ",
-            "Parser error: ",
-            "External error: ",
-            "Optimizer rule 'simplify_expressions' failed\ncaused by\n",
-            "type_coercion\ncaused by\n",
-            "This feature is not implemented: ",
-        ] {
-            text = text.strip_prefix(prefix).unwrap_or(text);
-        }
-        if text == before {
-            break;
-        }
-    }
-    let end = [". This issue was likely caused by a bug", "\n\nbacktrace:"].iter().filter_map(|mark| text.find(mark)).min();
-    text[..end.unwrap_or(text.len())].trim().to_owned()
-}
-
-fn first_line(message: &str) -> String {
-    clean(message).lines().take(12).collect::<Vec<_>>().join(" ").trim().to_owned()
+/// A suggestion behind Athena's words, which clients match from their beginning.
+fn did_you_mean(suggestion: &Option<String>) -> String {
+    suggestion.as_ref().map(|near| format!(". Did you mean '{near}'?")).unwrap_or_default()
 }
 
 /// The candidate that is nearest to `name` by edit distance, if it is near enough to be meant.
@@ -492,11 +413,15 @@ mod tests {
     #[test]
     fn errors_are_worded_as_athena_does() {
         let position = Position { line: 1, column: 15 };
-        let error = QueryError::TableNotFound { position, database: "db".into(), table: "t".into() };
+        let error = QueryError::TableNotFound { position, database: "db".into(), table: "t".into(), suggestion: None };
         assert_eq!(error.to_string(), "TABLE_NOT_FOUND: line 1:15: Table 'awsdatacatalog.db.t' does not exist");
         let error =
             QueryError::ColumnNotFound { position, column: "caryer".into(), suggestion: nearest("caryer", &["year", "carrier"]) };
-        assert_eq!(error.to_string(), "COLUMN_NOT_FOUND: line 1:15: Column 'caryer' cannot be resolved. Did you mean 'carrier'?");
+        assert_eq!(
+            error.to_string(),
+            "COLUMN_NOT_FOUND: line 1:15: Column 'caryer' cannot be resolved or requester is not authorized to access requested resources. Did \
+             you mean 'carrier'?"
+        );
     }
 
     #[test]

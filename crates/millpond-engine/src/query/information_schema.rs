@@ -21,6 +21,9 @@ use std::sync::Arc;
 /// The name of the schema, which every catalog has.
 pub(crate) const NAME: &str = "information_schema";
 
+/// What it has.
+pub(crate) const TABLES: [&str; 4] = ["columns", "schemata", "tables", "views"];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Schemata,

@@ -9,21 +9,27 @@ mod calls;
 mod catalog;
 pub mod engine;
 pub mod error;
+pub mod explain;
+pub mod format;
 mod functions;
 mod information_schema;
 mod lateral;
 mod meter;
 mod parse;
 mod plan;
+mod reword;
 mod rewrite;
 mod semantics;
 mod session;
+mod sites;
 pub mod stream;
 pub mod transform;
 pub mod view;
+mod words;
 
 pub use engine::{Engine, EngineConfig, QueryLimits, QueryRequest};
 pub use error::{Position, QueryError};
+pub use explain::{ExplainFormat, ExplainType, Explanation};
 pub(crate) use parse::AthenaDialect;
 pub use stream::{QueryStatistics, QueryStream};
 

@@ -3,8 +3,9 @@
 
 use super::catalog::{CATALOG, OneCatalog, Resolved};
 use super::engine::QueryRequest;
-use super::error::{Position, QueryError};
+use super::error::{Position, QueryError, nearest};
 use super::parse::{self, Names, Parsed};
+use super::sites::Sites;
 use super::{information_schema, rewrite, semantics, view};
 use crate::iceberg;
 use crate::scan::{Hidden, LakeTable, PartitionsTable};
@@ -15,7 +16,7 @@ use datafusion::common::{Column as DfColumn, TableReference};
 use datafusion::datasource::ViewTable;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
-use datafusion::physical_plan::{ExecutionPlan, displayable};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{ObjectName, Statement, Visit, Visitor};
@@ -39,14 +40,14 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
-    /// Both plans, for people.
-    pub(crate) fn explain(&self) -> String {
-        format!(
-            "Logical plan\n{}\n\nPhysical plan\n{}",
-            self.logical.display_indent(),
-            displayable(self.physical.as_ref()).indent(false)
-        )
-        .replace(rewrite::MARK, "_col")
+    /// The plan that the optimizer left.
+    pub(crate) fn logical(&self) -> &LogicalPlan {
+        &self.logical
+    }
+
+    /// What the result's columns are called.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.schema.fields().iter().map(|field| field.name().clone()).collect()
     }
 }
 
@@ -55,6 +56,7 @@ pub(crate) struct Logical {
     pub(crate) plan: LogicalPlan,
     pub(crate) names: Vec<String>,
     text: Names,
+    sites: Sites,
 }
 
 /// Plans a query, physically.
@@ -138,6 +140,7 @@ pub(crate) async fn plan_parsed(
 ) -> Result<Logical, QueryError> {
     let names = parsed.names;
     let hidden = Hidden::mentioned(|name| names.mentions(name));
+    let sites = Sites::of(&parsed.query, &names.symbols);
     let outputs = rewrite::rewrite(&mut parsed.query, &names, &hidden)?;
     let statement = DfStatement::Statement(Box::new(Statement::Query(parsed.query)));
     let tables = match tables {
@@ -149,20 +152,17 @@ pub(crate) async fn plan_parsed(
     state.config_mut().options_mut().catalog.default_schema = database.unwrap_or_default().to_owned();
     let planned = state.statement_to_plan(statement).await;
     let planned = planned.and_then(|plan| semantics::apply(plan, &|name| names.locate(name)));
-    let plan = planned.map_err(|error| QueryError::from_datafusion(error, &|name| names.locate(name)))?;
+    let plan = planned.map_err(|error| QueryError::from_planning(error, &|name| names.locate(name), &sites))?;
     let names_out = outputs.names(plan.schema());
-    Ok(Logical { plan, names: names_out, text: names })
+    Ok(Logical { plan, names: names_out, text: names, sites })
 }
 
 /// Optimizes and plans physically.
 pub(crate) async fn physical(state: &SessionState, logical: Logical) -> Result<Planned, QueryError> {
     let locate = |name: &str| logical.text.locate(name);
-    let optimized = state.optimize(&logical.plan).map_err(|error| QueryError::from_datafusion(error, &locate))?;
-    let physical = state
-        .query_planner()
-        .create_physical_plan(&optimized, state)
-        .await
-        .map_err(|error| QueryError::from_datafusion(error, &locate))?;
+    let worded = |error| QueryError::from_planning(error, &locate, &logical.sites);
+    let optimized = state.optimize(&logical.plan).map_err(worded)?;
+    let physical = state.query_planner().create_physical_plan(&optimized, state).await.map_err(worded)?;
     let fields = physical.schema();
     let fields = fields.fields().iter().zip(&logical.names);
     let fields: Vec<Field> = fields.map(|(field, name)| field.as_ref().clone().with_name(name).with_nullable(true)).collect();
@@ -204,6 +204,7 @@ async fn provider(
             position,
             database: database.into(),
             table: name.into(),
+            suggestion: nearest(name, &information_schema::TABLES),
         });
     }
     if let Some(given) = lake.given.get(&(database.to_owned(), name.to_owned())) {
@@ -229,7 +230,11 @@ async fn provider(
         let names = lake.catalog.table_names(database).await?;
         return Err(match names {
             None => QueryError::SchemaNotFound { position, database: database.into() },
-            Some(_) => QueryError::TableNotFound { position, database: database.into(), table: name.into() },
+            Some(names) => {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                let suggestion = nearest(name, &names);
+                QueryError::TableNotFound { position, database: database.into(), table: name.into(), suggestion }
+            }
         });
     };
     if iceberg::is_iceberg(&table)

@@ -57,6 +57,10 @@ impl QueryStatistics {
     pub(crate) fn set_planning(&self, elapsed: Duration) {
         self.planning_us.store(micros(elapsed), Ordering::Relaxed);
     }
+
+    pub(crate) fn set_execution(&self, elapsed: Duration) {
+        self.execution_us.store(micros(elapsed), Ordering::Relaxed);
+    }
 }
 
 fn micros(elapsed: Duration) -> u64 {

@@ -14,6 +14,8 @@ use parquet::arrow::ArrowWriter;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+mod errors;
+mod explain;
 mod scan;
 mod sql;
 

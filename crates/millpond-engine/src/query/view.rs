@@ -79,7 +79,7 @@ pub fn read(table: &Table) -> Result<ViewText, ViewError> {
 /// The catalog entry of a view, as Athena writes it.
 pub fn table(database: &str, name: &str, sql: &str, default_database: &str, columns: &[(String, DataType)]) -> Table {
     let view = ViewText {
-        sql: sql.to_owned(),
+        sql: super::format::query_text(sql),
         catalog: super::catalog::CATALOG.to_owned(),
         schema: default_database.to_owned(),
         columns: columns
@@ -113,7 +113,7 @@ mod tests {
     fn a_view_is_read_as_it_was_written() {
         let table = table("db", "v", "SELECT a FROM t", "other", &[("a".into(), DataType::Decimal128(12, 2))]);
         let view = read(&table).unwrap();
-        assert_eq!((view.sql.as_str(), view.schema.as_str()), ("SELECT a FROM t", "other"));
+        assert_eq!((view.sql.as_str(), view.schema.as_str()), ("SELECT a\nFROM\n  t", "other"));
         assert_eq!(view.columns[0].data_type, "decimal(12,2)");
         assert_eq!(table.storage.columns[0].data_type, "decimal(12,2)");
     }

@@ -98,6 +98,11 @@ pub(crate) struct Shape {
 }
 
 impl LakeTable {
+    /// The catalog's entry.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// # Errors
     /// A column's type is not understood.
     pub(crate) fn new(table: Table, source: Arc<dyn TableSource>, hidden: Hidden) -> std::result::Result<Self, QueryError> {

@@ -1,6 +1,7 @@
 //! Statements, their errors, and their answers.
 
 use super::*;
+use crate::query::{ExplainFormat, ExplainType};
 use millpond_core::partition_expr::CompareOp;
 
 fn ok(sql: &str) -> Statement {
@@ -33,12 +34,33 @@ fn queries_are_left_as_they_are() {
     check("WITH a AS (SELECT 1) SELECT * FROM a;;", "WITH a AS (SELECT 1) SELECT * FROM a");
     check("(SELECT ';')", "(SELECT ';')");
     check("VALUES 1", "VALUES 1");
-    assert_eq!(ok("EXPLAIN ANALYZE SELECT '\\'"), Statement::Explain(Explain { sql: "SELECT '\\'".into(), analyze: true }));
+    assert_eq!(
+        ok("EXPLAIN ANALYZE SELECT '\\'"),
+        Statement::Explain(Explain {
+            sql: "SELECT '\\'".into(),
+            analyze: true,
+            format: ExplainFormat::Text,
+            kind: ExplainType::Distributed
+        })
+    );
     assert_eq!(
         ok("explain (FORMAT TEXT, TYPE LOGICAL) SELECT 1;"),
-        Statement::Explain(Explain { sql: "SELECT 1".into(), analyze: false })
+        Statement::Explain(Explain {
+            sql: "SELECT 1".into(),
+            analyze: false,
+            format: ExplainFormat::Text,
+            kind: ExplainType::Logical
+        })
     );
-    assert_eq!(ok("EXPLAIN (SELECT 1)"), Statement::Explain(Explain { sql: "(SELECT 1)".into(), analyze: false }));
+    assert_eq!(
+        ok("EXPLAIN (SELECT 1)"),
+        Statement::Explain(Explain {
+            sql: "(SELECT 1)".into(),
+            analyze: false,
+            format: ExplainFormat::Text,
+            kind: ExplainType::Distributed
+        })
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Reading tables: by name, by partition, of any format.
 
 use super::*;
+use crate::query::{ExplainFormat, ExplainType};
 use crate::result::ResultColumn;
 
 #[tokio::test]
@@ -115,8 +116,13 @@ async fn ten_thousand_small_files_are_one_small_plan() {
     }
     lake.add(csv_table("many", &[("id", "bigint")], &[]), vec![(vec![], files)]);
     lake.check("SELECT count(*), sum(id), max(id) FROM many", "10000|49995000|9999").await;
-    let plan = lake.engine.explain(lake.request("SELECT id FROM many")).await.unwrap();
-    assert!(plan.contains("files=10000, partitions=2"), "{plan}");
+    let plan = lake
+        .engine
+        .explain(lake.request("SELECT id FROM many"), ExplainFormat::Text, ExplainType::Distributed)
+        .await
+        .unwrap()
+        .text;
+    assert!(plan.contains("files = 10000, splits = 2"), "{plan}");
 }
 
 #[tokio::test]

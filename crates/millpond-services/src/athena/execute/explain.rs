@@ -1,17 +1,31 @@
 //! `EXPLAIN`.
 
-use super::{Context, Outcome, RunError};
-use millpond_engine::query::QueryError;
-use millpond_engine::sql::Explain;
-use millpond_engine::sql::render::TextResult;
+use super::{Context, Outcome, ResultFile, RunError};
+use crate::athena::model::Statistics;
+use millpond_engine::sql::{self, Explain};
 
-/// Plans a query; the plan's lines are the result.
+/// Plans a query, and runs it for `EXPLAIN ANALYZE`; the plan's lines are the result, under a header that is a line of its own.
 pub(super) async fn run(cx: &Context<'_>, explain: &Explain) -> Result<Outcome, RunError> {
-    if explain.analyze {
-        let message = "EXPLAIN ANALYZE. Use EXPLAIN, or run the query and read its Statistics";
-        return Err(QueryError::NotSupported(message.into()).into());
-    }
-    let plan = cx.athena.engine.explain(cx.request(&explain.sql)).await?;
-    let text = TextResult::new("Query Plan", plan.lines().map(str::to_owned).collect());
-    Outcome::text(cx, &text, Outcome::nothing()).await
+    // Of a statement that writes, the query within is explained.
+    let inner = sql::parse(&explain.sql)?;
+    let query = inner.query().unwrap_or(&explain.sql);
+    let (explanation, mut statistics) = if explain.analyze {
+        let (explanation, counted) = cx.athena.engine.analyze(cx.limited(query).await, explain.format).await?;
+        let statistics = Statistics {
+            scanned_bytes: counted.scanned_bytes(),
+            planning_ms: counted.planning_ms() as i64,
+            engine_ms: (counted.planning_ms() + counted.execution_ms()) as i64,
+            ..Statistics::default()
+        };
+        (explanation, statistics)
+    } else {
+        let explanation = cx.athena.engine.explain(cx.request(query), explain.format, explain.kind).await?;
+        (explanation, Statistics::default())
+    };
+    let text = format!("{}\n{}\n", explanation.column.name, explanation.text);
+    let columns = vec![explanation.column];
+    let file = ResultFile::of(cx, "", text.into_bytes(), "application/octet-stream").await?;
+    statistics.result_bytes = file.bytes;
+    let metadata = ResultFile::metadata(cx, &columns, None).await?;
+    Ok(Outcome { files: vec![file, metadata], columns, update: None, statistics, commit: Outcome::nothing() })
 }
