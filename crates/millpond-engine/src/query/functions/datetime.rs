@@ -1,6 +1,6 @@
 //! Dates and times: MySQL's formats (`date_format`, `date_parse`), Unix and ISO 8601 times, differences and sums.
 
-use super::{arity, bad, simple, strings};
+use super::old::{arity, bad, simple, strings};
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Date32Builder, Float64Array, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,

@@ -1,6 +1,6 @@
 //! JSON kept in texts: `json_extract_scalar(text, '$.a.b[0]')` and its kin.
 
-use super::{arity, bad, map_text, simple, strings};
+use super::old::{arity, bad, map_text, simple, strings};
 use datafusion::arrow::array::{Array, ArrayRef, Int64Builder, StringBuilder};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;

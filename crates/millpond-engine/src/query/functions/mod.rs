@@ -1,139 +1,249 @@
 //! Trino's functions that DataFusion lacks, or has with another meaning under the same name.
+//!
+//! A function is an entry of its group's table: name, the forms that Trino documents, and a body that works on columns. The forms decide which
+//! arguments are taken, how they are converted, and what type comes out ([`signature`]); the body sees arguments of just those types
+//! ([`call::Call`]). What is made is bounded. Functions with lambdas are in [`lambda`], aggregates in [`aggregate`]; [`catalog`] knows all of
+//! them, with those that DataFusion brings, for the documentation.
 
+mod array;
+mod binary;
+mod bitwise;
+mod call;
 mod datetime;
 mod json;
-mod text;
+mod lambda;
+mod map;
+mod math;
+mod network;
+mod old;
+mod regexp;
+mod signature;
+mod string;
+mod types;
+mod url;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray, StringBuilder};
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{Result, exec_datafusion_err, exec_err};
+use crate::query::QueryError;
+use crate::query::error::Position;
+use crate::types::TrinoType;
+use arrow::array::ArrayRef;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, FieldRef};
+use call::Call;
+use datafusion::common::{Result, ScalarValue, exec_datafusion_err};
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, HigherOrderUDF, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature as DfSignature,
+    Volatility,
+};
+use signature::Signature;
 use std::sync::{Arc, LazyLock, OnceLock};
+
+/// What a function computes, a batch at a time.
+type Body = fn(&Call<'_>) -> Result<ArrayRef>;
+
+/// Finds a result's type from the arguments' where the forms cannot say it.
+type Returns = fn(&[FieldRef], &[Option<&ScalarValue>]) -> Result<FieldRef>;
+
+/// An entry of a group's table.
+struct Function {
+    name: &'static str,
+    /// In Trino's notation.
+    forms: &'static [&'static str],
+    body: Body,
+    returns: Option<Returns>,
+    /// Each row, and each call, gives another value.
+    volatile: bool,
+}
+
+/// A function whose result follows from its arguments.
+const fn function(name: &'static str, forms: &'static [&'static str], body: Body) -> Function {
+    Function { name, forms, body, returns: None, volatile: false }
+}
+
+/// A function whose result's type is not in its forms.
+const fn typed(name: &'static str, forms: &'static [&'static str], returns: Returns, body: Body) -> Function {
+    Function { name, forms, body, returns: Some(returns), volatile: false }
+}
+
+/// A function of chance.
+const fn volatile(name: &'static str, forms: &'static [&'static str], body: Body) -> Function {
+    Function { name, forms, body, returns: None, volatile: true }
+}
+
+/// All scalar functions, by group.
+fn groups() -> Vec<(&'static str, Vec<Function>)> {
+    vec![
+        ("String", string::functions()),
+        ("Regular expression", regexp::functions()),
+        ("URL", url::functions()),
+        ("Binary", binary::functions()),
+        ("Bitwise", bitwise::functions()),
+        ("Mathematical", math::functions()),
+        ("Array", array::functions()),
+        ("Map", map::functions()),
+        ("Conversion", types::functions()),
+    ]
+}
 
 /// Adds all functions to a session; those of the same name are replaced.
 pub(crate) fn register(state: &mut SessionState) -> Result<()> {
-    static OWN: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
-        let own = datetime::functions().into_iter().chain(json::functions()).chain(text::functions());
-        own.map(Arc::new).chain([to_varchar()]).collect()
+    static SCALARS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
+        let own = groups().into_iter().flat_map(|(_, functions)| functions);
+        let own = own.map(|function| Arc::new(Scalar::udf(function)));
+        let old = datetime::functions().into_iter().chain(json::functions()).map(Arc::new);
+        own.chain(old).chain([to_varchar()]).collect()
     });
-    for function in &*OWN {
+    static LAMBDAS: LazyLock<Vec<Arc<HigherOrderUDF>>> = LazyLock::new(lambda::udfs);
+    for function in &*SCALARS {
         state.register_udf(Arc::clone(function))?;
+    }
+    for function in &*LAMBDAS {
+        state.register_higher_order_function(Arc::clone(function))?;
     }
     Ok(())
 }
 
-/// What a function computes, column at a time; all arguments are arrays of the same length.
-type Body = fn(&[ArrayRef]) -> Result<ArrayRef>;
-/// What it returns for argument types, or why it does not take them.
-type Returns = fn(&[DataType]) -> Result<DataType>;
-
-/// A function without state.
-#[derive(Debug)]
-struct Simple {
+/// A [`Function`] as DataFusion calls it.
+struct Scalar {
     name: &'static str,
-    signature: Signature,
-    returns: Returns,
+    forms: Vec<Signature>,
+    shown: &'static [&'static str],
     body: Body,
+    returns: Option<Returns>,
+    signature: DfSignature,
 }
 
-impl PartialEq for Simple {
+impl std::fmt::Debug for Scalar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scalar").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Scalar {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
     }
 }
 
-impl Eq for Simple {}
+impl Eq for Scalar {}
 
-impl std::hash::Hash for Simple {
+impl std::hash::Hash for Scalar {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.name.hash(state);
     }
 }
 
-impl ScalarUDFImpl for Simple {
+impl Scalar {
+    fn udf(function: Function) -> ScalarUDF {
+        let volatility = if function.volatile { Volatility::Volatile } else { Volatility::Immutable };
+        ScalarUDF::new_from_impl(Self {
+            name: function.name,
+            forms: function.forms.iter().map(|form| Signature::parse(form)).collect(),
+            shown: function.forms,
+            body: function.body,
+            returns: function.returns,
+            // Functions without arguments have none to convert.
+            signature: match function.forms.iter().all(|form| form.starts_with("()")) {
+                true => DfSignature::nullary(volatility),
+                false => DfSignature::user_defined(volatility),
+            },
+        })
+    }
+
+    fn choose(&self, arguments: &[TrinoType]) -> Result<signature::Match> {
+        choose(self.name, &self.forms, self.shown, arguments)
+    }
+}
+
+/// The form that takes these arguments, or Trino's words for that there is none.
+fn choose(name: &str, forms: &[Signature], shown: &[&str], arguments: &[TrinoType]) -> Result<signature::Match> {
+    signature::choose(forms, arguments).ok_or_else(|| {
+        let given: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let expected: Vec<String> =
+            shown.iter().map(|form| format!("{name}{}", form.split(" -> ").next().unwrap_or_default())).collect();
+        let message =
+            format!("Unexpected parameters ({}) for function {name}. Expected: {}", given.join(", "), expected.join(", "));
+        QueryError::TypeMismatch { position: Position::START, message }.into()
+    })
+}
+
+impl ScalarUDFImpl for Scalar {
     fn name(&self) -> &str {
         self.name
     }
 
-    fn signature(&self) -> &Signature {
+    fn signature(&self) -> &DfSignature {
         &self.signature
     }
 
+    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+        let given: Vec<TrinoType> = arguments.iter().map(TrinoType::of_arrow).collect();
+        let found = self.choose(&given)?;
+        Ok(found.arguments.iter().zip(arguments).map(|(wanted, given)| arrow_target(wanted, given)).collect())
+    }
+
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        (self.returns)(arguments)
+        let given: Vec<TrinoType> = arguments.iter().map(TrinoType::of_arrow).collect();
+        Ok(self.choose(&given)?.returns.to_arrow())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        if let Some(returns) = self.returns {
+            return returns(args.arg_fields, args.scalar_arguments);
+        }
+        let given: Vec<TrinoType> = args.arg_fields.iter().map(|field| TrinoType::of_field(field)).collect();
+        let found = self.choose(&given)?;
+        // The zone of a time is the column's.
+        let zoned = args.arg_fields.iter().find(|field| matches!(field.data_type(), DataType::Timestamp(_, Some(_))));
+        if let (TrinoType::TimestampWithZone(_), Some(field)) = (&found.returns, zoned) {
+            let DataType::Timestamp(_, zone) = field.data_type() else { unreachable!("it is a time") };
+            let target = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, zone.clone());
+            return Ok(Arc::new(arrow::datatypes::Field::new(self.name, target, true)));
+        }
+        Ok(found.returns.field_ref(self.name))
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let constant = arguments.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
+        let constant = constant && self.signature.volatility != Volatility::Volatile;
         let rows = if constant { 1 } else { arguments.number_rows };
+        let returns = arguments.return_field.data_type().clone();
         let arrays = arguments.args.into_iter().map(|argument| argument.into_array(rows)).collect::<Result<Vec<_>>>()?;
-        let result = (self.body)(&arrays)?;
+        let call = Call { arrays: &arrays, fields: &arguments.arg_fields, rows, returns: &returns };
+        let mut result = (self.body)(&call)?;
+        if *result.data_type() != returns {
+            result = cast(&result, &returns)?;
+        }
         if constant {
-            return Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(&result, 0)?));
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
         }
         Ok(ColumnarValue::Array(result))
     }
 }
 
-/// A deterministic function of any arguments that `returns` accepts.
-fn simple(name: &'static str, returns: Returns, body: Body) -> ScalarUDF {
-    ScalarUDF::new_from_impl(Simple { name, signature: Signature::variadic_any(Volatility::Immutable), returns, body })
-}
-
-/// An argument as text, whatever its Arrow form.
-fn strings(array: &ArrayRef) -> Result<StringArray> {
-    let text = cast(array, &DataType::Utf8)?;
-    Ok(text.as_string::<i32>().clone())
-}
-
-fn arity(name: &str, arguments: &[DataType], counts: &[usize]) -> Result<()> {
-    if counts.contains(&arguments.len()) {
-        return Ok(());
-    }
-    let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
-    Err(datafusion::common::plan_datafusion_err!(
-        "argument type: function {name} takes {} argument(s), not {}",
-        counts.join(" or "),
-        arguments.len()
-    ))
-}
-
-/// One text to a text or NULL for each row.
-fn map_text(array: &ArrayRef, f: impl Fn(&str) -> Result<Option<String>>) -> Result<ArrayRef> {
-    let values = strings(array)?;
-    let mut out = StringBuilder::with_capacity(values.len(), 0);
-    for value in &values {
-        match value.map(&f).transpose()?.flatten() {
-            Some(text) => out.append_value(text),
-            None => out.append_null(),
+/// The Arrow type that an argument is converted to; it stays as it is where it stands for the type that is wanted.
+fn arrow_target(wanted: &TrinoType, given: &DataType) -> DataType {
+    use arrow::datatypes::TimeUnit;
+    let target = wanted.to_arrow();
+    match (&target, given) {
+        (DataType::Timestamp(_, Some(_)), DataType::Timestamp(_, zone @ Some(_))) => {
+            DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
         }
+        (DataType::List(item), DataType::List(field)) if item.data_type() == field.data_type() => given.clone(),
+        (DataType::Map(_, _), DataType::Map(_, _)) if TrinoType::of_arrow(given).to_arrow() == target => given.clone(),
+        _ => target,
     }
-    Ok(Arc::new(out.finish()))
 }
 
 /// Anything as text, as results print it: what `CAST(x AS varchar)` means for numbers and times.
 pub(crate) fn to_varchar() -> Arc<ScalarUDF> {
     static FUNCTION: OnceLock<Arc<ScalarUDF>> = OnceLock::new();
     let make = || {
-        Arc::new(simple(
-            "to_varchar",
-            |arguments| {
-                arity("to_varchar", arguments, &[1])?;
-                Ok(DataType::Utf8)
-            },
-            |arguments| {
-                let texts = crate::result::value::texts(&arguments[0]).map_err(|error| exec_datafusion_err!("{error}"))?;
-                Ok(Arc::new(StringArray::from(texts)))
-            },
-        ))
+        Arc::new(Scalar::udf(function("to_varchar", &["(T) -> varchar"], |call| {
+            let texts = crate::result::value::texts(&call.arrays[0]).map_err(|error| exec_datafusion_err!("{error}"))?;
+            Ok(Arc::new(arrow::array::StringArray::from(texts)))
+        })))
     };
     Arc::clone(FUNCTION.get_or_init(make))
-}
-
-/// An error about one value.
-fn bad<T>(message: String) -> Result<T> {
-    exec_err!("{message}")
 }
