@@ -1,7 +1,7 @@
 //! Rows to the bytes of one file, for formats that are written row by row.
 
 use super::compression::{Codec, Compression};
-use super::{OutputFormat, avro, json, text};
+use super::{OutputFormat, avro, json, orc, text};
 use crate::write::{Outbox, WriteError};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -38,8 +38,9 @@ pub(super) fn encoder(
             Box::new(Lines { out, rows: json::Rows::new(schema, keys), text: Vec::new() })
         }
         OutputFormat::Avro => Box::new(avro::AvroEncoder::new(schema, compression, outbox)?),
-        OutputFormat::Orc | OutputFormat::Parquet => {
-            return Err(WriteError::Format(format!("{format:?} is not written row by row")));
+        OutputFormat::Orc => Box::new(orc::OrcEncoder::new(schema, compression, outbox)?),
+        OutputFormat::Parquet => {
+            return Err(WriteError::Format("Parquet is written by row groups, and not by an encoder".into()));
         }
     })
 }

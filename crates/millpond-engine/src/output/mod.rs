@@ -11,9 +11,14 @@ mod compression;
 mod encoder;
 mod files;
 mod json;
+mod lz;
+mod orc;
 mod table;
 mod target;
 mod text;
+
+#[cfg(test)]
+mod tests;
 
 pub use bucket::Buckets;
 pub use columns::{check_insert, new_columns};
