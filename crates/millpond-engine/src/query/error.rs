@@ -42,6 +42,9 @@ pub enum QueryError {
         /// `mismatched input 'x'. Expecting: 'y'`
         message: String,
     },
+    /// The text is a statement, and one that Athena does not even start. Without a place.
+    #[error("{0}")]
+    Refused(String),
     /// No column of this name is in scope.
     #[error(
         "COLUMN_NOT_FOUND: {position}: Column '{column}' cannot be resolved or requester is not authorized to access requested resources{}",
@@ -230,6 +233,7 @@ impl QueryError {
             Self::Source(_) => ErrorKind::Retry,
             Self::Internal(_) => ErrorKind::Bug,
             Self::Syntax { .. }
+            | Self::Refused(_)
             | Self::ColumnNotFound { .. }
             | Self::AmbiguousColumn { .. }
             | Self::NoDatabase(_)
@@ -256,7 +260,7 @@ impl QueryError {
     /// Trino's name of the error; empty where Athena gives none (a syntax error, a stopped query).
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Syntax { .. } | Self::ExceededScan(_) | Self::Cancelled => "",
+            Self::Syntax { .. } | Self::Refused(_) | Self::ExceededScan(_) | Self::Cancelled => "",
             Self::ColumnNotFound { .. } => "COLUMN_NOT_FOUND",
             Self::AmbiguousColumn { .. } => "AMBIGUOUS_NAME",
             Self::TableNotFound { .. } => "TABLE_NOT_FOUND",
@@ -307,7 +311,7 @@ impl QueryError {
 
     /// Whether Athena refuses the statement at `StartQueryExecution` already, instead of failing its execution: the text does not parse.
     pub fn is_syntax(&self) -> bool {
-        matches!(self, Self::Syntax { .. })
+        matches!(self, Self::Syntax { .. } | Self::Refused(_))
     }
 
     /// Athena's `AthenaError.ErrorCategory`: 1 system, 2 user, 3 other (Athena API reference, `AthenaError`).

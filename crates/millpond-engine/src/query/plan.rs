@@ -10,6 +10,7 @@ use super::{information_schema, rewrite, semantics, view};
 use crate::iceberg;
 use crate::scan::{Hidden, LakeTable, PartitionsTable};
 use crate::table::TableSource;
+use crate::types::TrinoType;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Column as DfColumn, TableReference};
@@ -265,8 +266,15 @@ async fn view_provider(
     let logical =
         logical_plan(state, lake, Some(text.schema.as_str()), parsed, depth + 1).await.map_err(|error| match error {
             QueryError::InvalidView { .. } | QueryError::Source(_) | QueryError::Internal(_) => error,
+            QueryError::Analysis { name: "VIEW_IS_STALE", .. } => error,
             error => broken(error.to_string()),
         })?;
+    let fields = logical.plan.schema().fields().iter().map(|field| TrinoType::of_field(field));
+    let columns: Vec<_> = logical.names.iter().cloned().zip(fields).collect();
+    if view::is_stale(&text, &columns) {
+        let message = format!("View 'awsdatacatalog.{name}' is stale; it must be re-created");
+        return Err(QueryError::Analysis { name: "VIEW_IS_STALE", position, message });
+    }
     let plan = named(logical).map_err(|error| broken(error.strip_backtrace()))?;
     Ok(Arc::new(ViewTable::new(plan, None)))
 }

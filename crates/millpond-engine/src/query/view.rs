@@ -1,8 +1,14 @@
 //! Views as Athena keeps them in Glue: a table of type `VIRTUAL_VIEW` whose original text is `/* Presto View: <base64 of JSON> */`.
 
+use crate::types::TrinoType;
+use arrow::compute::can_cast_types;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::TableReference;
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::resolve::resolve_table_references;
+use datafusion::sql::sqlparser::ast::Statement;
 use millpond_core::catalog::{Column, Parameters, SerDeInfo, StorageDescriptor, Table};
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +80,31 @@ pub fn read(table: &Table) -> Result<ViewText, ViewError> {
         view.schema.clone_from(&table.database);
     }
     Ok(view)
+}
+
+/// Databases and names of what a view's query reads, other views among them; nothing where its text is not understood.
+pub fn relations(table: &Table) -> Vec<(String, String)> {
+    let Ok(text) = read(table) else { return Vec::new() };
+    let Ok(parsed) = super::parse::parse_query(&text.sql) else { return Vec::new() };
+    let statement = DfStatement::Statement(Box::new(Statement::Query(parsed.query)));
+    let Ok((references, _)) = resolve_table_references(&statement, true) else { return Vec::new() };
+    let full = |reference: &TableReference| {
+        let database = reference.schema().unwrap_or(&text.schema).to_lowercase();
+        (database, reference.table().to_lowercase())
+    };
+    references.iter().map(full).collect()
+}
+
+/// The columns that the view had when it was made, when its query does not give them any more. (Types may change as long as they can be cast.)
+pub(super) fn is_stale(text: &ViewText, columns: &[(String, TrinoType)]) -> bool {
+    if text.columns.is_empty() {
+        return false;
+    }
+    let same = |(kept, (name, now)): (&ViewColumn, &(String, TrinoType))| {
+        let then = TrinoType::parse(&kept.data_type).unwrap_or_else(|_| now.clone());
+        kept.name.eq_ignore_ascii_case(name) && can_cast_types(&now.to_arrow(), &then.to_arrow())
+    };
+    text.columns.len() != columns.len() || !text.columns.iter().zip(columns).all(same)
 }
 
 /// The catalog entry of a view, as Athena writes it.

@@ -15,7 +15,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use ddl::{AlterTable, Ddl, PartitionCondition};
+pub use ddl::{AlterTable, ColumnPlace, Ddl, PartitionCondition};
 pub use explain::Explain;
 pub use show::Show;
 pub use token::quote_identifier;

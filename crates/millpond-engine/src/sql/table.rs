@@ -79,11 +79,12 @@ pub(super) fn create_external(cursor: &mut Cursor<'_>) -> Result<Ddl, QueryError
             "<EOF>",
         ]));
     }
+    let kind = clauses.properties.as_ref().and_then(|properties| properties.get("table_type"));
+    if kind.is_some_and(|kind| kind.eq_ignore_ascii_case("iceberg")) {
+        return Err(QueryError::Refused("External keyword not supported for table type ICEBERG".into()));
+    }
     if clauses.location.is_none() {
-        return Err(QueryError::syntax(
-            cursor.position(),
-            "LOCATION is missing: say where the table's files are, LOCATION 's3://bucket/prefix/'",
-        ));
+        return Err(QueryError::Refused("No location was specified for table. An S3 location must be specified".into()));
     }
     let all: Vec<&Column> = columns.iter().chain(clauses.partition_keys.iter().flatten()).collect();
     distinct(&all, cursor)?;

@@ -51,17 +51,46 @@ pub enum AlterTable {
     },
     /// `SET TBLPROPERTIES (…)`
     SetProperties(Parameters),
-    /// `ADD COLUMNS (…)`
-    AddColumns(Vec<Column>),
+    /// `UNSET TBLPROPERTIES [IF EXISTS] ('name', …)`
+    UnsetProperties {
+        /// No error where one is not there.
+        if_exists: bool,
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// `[PARTITION (…)] ADD COLUMNS (…)`
+    AddColumns {
+        /// Of one partition only.
+        partition: Option<PartitionSpec>,
+        /// In order.
+        columns: Vec<Column>,
+    },
     /// `REPLACE COLUMNS (…)`
     ReplaceColumns(Vec<Column>),
-    /// `CHANGE [COLUMN] old new type [COMMENT '…']`
+    /// `CHANGE [COLUMN] old new type [COMMENT '…'] [FIRST | AFTER column]`
     ChangeColumn {
         /// The column's name now.
         from: String,
         /// What it becomes.
         to: Column,
+        /// Where it goes; stays where it is otherwise.
+        place: Option<ColumnPlace>,
     },
+    /// `DROP COLUMN name`
+    DropColumn(String),
+    /// `RENAME TO name`
+    RenameTo(TableName),
+    /// What Hive has and Athena refuses: `SET SERDE …`, `SET FILEFORMAT …`, `CLUSTERED BY …`
+    Unsupported(&'static str),
+}
+
+/// Where `CHANGE COLUMN` puts a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ColumnPlace {
+    /// Before all others.
+    First,
+    /// Behind this one.
+    After(String),
 }
 
 /// A statement that changes the catalog.
@@ -158,10 +187,13 @@ impl Ddl {
                 AlterTable::DropPartitions { .. } => "ALTER_TABLE_DROP_PARTITION",
                 AlterTable::RenamePartition { .. } => "ALTER_TABLE_RENAME_PARTITION",
                 AlterTable::SetLocation { .. } => "ALTER_TABLE_SET_LOCATION",
-                AlterTable::SetProperties(_) => "ALTER_TABLE_PROPERTIES",
-                AlterTable::AddColumns(_) => "ALTER_TABLE_ADD_COLUMN",
+                AlterTable::SetProperties(_) | AlterTable::UnsetProperties { .. } => "ALTER_TABLE_PROPERTIES",
+                AlterTable::AddColumns { .. } => "ALTER_TABLE_ADD_COLUMN",
                 AlterTable::ReplaceColumns(_) => "ALTER_TABLE_REPLACE_COLUMN",
                 AlterTable::ChangeColumn { .. } => "ALTER_TABLE_CHANGE_COLUMN",
+                AlterTable::DropColumn(_) => "ALTER_TABLE_DROP_COLUMN",
+                AlterTable::RenameTo(_) => "ALTER_TABLE_RENAME",
+                AlterTable::Unsupported(_) => "ALTER_TABLE",
             },
         }
     }

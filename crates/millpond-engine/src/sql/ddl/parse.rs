@@ -1,6 +1,6 @@
 //! Taking apart what changes databases, tables, views and partitions.
 
-use super::{AlterTable, Ddl, PartitionCondition};
+use super::{AlterTable, ColumnPlace, Ddl, PartitionCondition};
 use crate::query::QueryError;
 use crate::sql::token::{Cursor, Token};
 use crate::sql::{PartitionSpec, TableName, table};
@@ -132,29 +132,19 @@ pub(in crate::sql) fn alter(cursor: &mut Cursor<'_>) -> Result<Ddl, QueryError> 
 
 fn alter_action(cursor: &mut Cursor<'_>) -> Result<AlterTable, QueryError> {
     if cursor.takes(&["ADD", "COLUMNS"]) {
-        return Ok(AlterTable::AddColumns(table::columns(cursor)?));
+        return Ok(AlterTable::AddColumns { partition: None, columns: table::columns(cursor)? });
     }
     if cursor.takes(&["REPLACE", "COLUMNS"]) {
         return Ok(AlterTable::ReplaceColumns(table::columns(cursor)?));
     }
     if cursor.takes(&["CHANGE"]) {
-        cursor.takes(&["COLUMN"]);
-        let from = cursor.name()?;
-        return Ok(AlterTable::ChangeColumn { from, to: table::column(cursor)? });
+        return change_column(cursor);
     }
     if cursor.takes(&["ADD"]) {
-        let if_not_exists = cursor.takes(&["IF", "NOT", "EXISTS"]);
-        let mut partitions = Vec::new();
-        while cursor.sees(&["PARTITION"]) {
-            let values = partition(cursor)?;
-            let location = if cursor.takes(&["LOCATION"]) { Some(location(cursor)?) } else { None };
-            partitions.push((values, location));
-            cursor.takes_symbol(",");
-        }
-        if partitions.is_empty() {
-            return Err(cursor.unexpected(&["'COLUMNS'", "'IF'", "'PARTITION'"]));
-        }
-        return Ok(AlterTable::AddPartitions { if_not_exists, partitions });
+        return add_partitions(cursor);
+    }
+    if cursor.takes(&["DROP", "COLUMN"]) {
+        return Ok(AlterTable::DropColumn(cursor.name()?));
     }
     if cursor.takes(&["DROP"]) {
         let if_exists = cursor.takes(&["IF", "EXISTS"]);
@@ -168,15 +158,99 @@ fn alter_action(cursor: &mut Cursor<'_>) -> Result<AlterTable, QueryError> {
     if cursor.takes(&["SET", "TBLPROPERTIES"]) {
         return Ok(AlterTable::SetProperties(properties(cursor)?));
     }
+    if cursor.takes(&["UNSET", "TBLPROPERTIES"]) {
+        let if_exists = cursor.takes(&["IF", "EXISTS"]);
+        return Ok(AlterTable::UnsetProperties { if_exists, names: list(cursor, |cursor| cursor.text())? });
+    }
+    if cursor.takes(&["RENAME", "TO"]) {
+        return Ok(AlterTable::RenameTo(table_name(cursor)?));
+    }
+    if let Some(what) = unsupported(cursor) {
+        return Ok(AlterTable::Unsupported(what));
+    }
+    of_partition(cursor)
+}
+
+/// `[PARTITION (…)] {SET LOCATION | ADD COLUMNS | RENAME TO PARTITION}`
+fn of_partition(cursor: &mut Cursor<'_>) -> Result<AlterTable, QueryError> {
     let partition = if cursor.sees(&["PARTITION"]) { Some(partition(cursor)?) } else { None };
     if cursor.takes(&["SET", "LOCATION"]) {
         return Ok(AlterTable::SetLocation { partition, location: location(cursor)? });
     }
-    if let Some(from) = partition {
-        cursor.expect(&["RENAME", "TO"])?;
-        return Ok(AlterTable::RenamePartition { from, to: self::partition(cursor)? });
+    let Some(partition) = partition else {
+        return Err(cursor.unexpected(&[
+            "'ADD'",
+            "'CHANGE'",
+            "'DROP'",
+            "'PARTITION'",
+            "'RENAME'",
+            "'REPLACE'",
+            "'SET'",
+            "'UNSET'",
+        ]));
+    };
+    if cursor.takes(&["ADD", "COLUMNS"]) {
+        return Ok(AlterTable::AddColumns { partition: Some(partition), columns: table::columns(cursor)? });
     }
-    Err(cursor.unexpected(&["'ADD'", "'CHANGE'", "'DROP'", "'PARTITION'", "'REPLACE'", "'SET'"]))
+    if let Some(what) = unsupported(cursor) {
+        return Ok(AlterTable::Unsupported(what));
+    }
+    cursor.expect(&["RENAME", "TO"])?;
+    Ok(AlterTable::RenamePartition { from: partition, to: self::partition(cursor)? })
+}
+
+/// What Hive has and Athena does not (Athena User Guide, "Unsupported DDL"): read to its end.
+fn unsupported(cursor: &mut Cursor<'_>) -> Option<&'static str> {
+    const FORMS: &[(&[&str], &str)] = &[
+        (&["SET", "SERDEPROPERTIES"], "SET SERDEPROPERTIES"),
+        (&["SET", "SERDE"], "SET SERDE"),
+        (&["SET", "FILEFORMAT"], "SET FILEFORMAT"),
+        (&["SET", "SKEWED"], "SET SKEWED LOCATION"),
+        (&["CLUSTERED", "BY"], "CLUSTERED BY"),
+        (&["SKEWED", "BY"], "SKEWED BY"),
+        (&["NOT", "CLUSTERED"], "NOT CLUSTERED"),
+        (&["NOT", "SKEWED"], "NOT SKEWED"),
+        (&["NOT", "SORTED"], "NOT SORTED"),
+        (&["NOT", "STORED", "AS"], "NOT STORED AS DIRECTORIES"),
+        (&["EXCHANGE", "PARTITION"], "EXCHANGE PARTITION"),
+        (&["ARCHIVE", "PARTITION"], "ARCHIVE PARTITION"),
+        (&["UNARCHIVE", "PARTITION"], "UNARCHIVE PARTITION"),
+        (&["TOUCH"], "TOUCH"),
+        (&["COMPACT"], "COMPACT"),
+        (&["CONCATENATE"], "CONCATENATE"),
+    ];
+    let (_, what) = FORMS.iter().find(|(words, _)| cursor.takes(words))?;
+    cursor.rest();
+    Some(what)
+}
+
+fn change_column(cursor: &mut Cursor<'_>) -> Result<AlterTable, QueryError> {
+    cursor.takes(&["COLUMN"]);
+    let from = cursor.name()?;
+    let to = table::column(cursor)?;
+    let place = if cursor.takes(&["FIRST"]) {
+        Some(ColumnPlace::First)
+    } else if cursor.takes(&["AFTER"]) {
+        Some(ColumnPlace::After(cursor.name()?))
+    } else {
+        None
+    };
+    Ok(AlterTable::ChangeColumn { from, to, place })
+}
+
+fn add_partitions(cursor: &mut Cursor<'_>) -> Result<AlterTable, QueryError> {
+    let if_not_exists = cursor.takes(&["IF", "NOT", "EXISTS"]);
+    let mut partitions = Vec::new();
+    while cursor.sees(&["PARTITION"]) {
+        let values = partition(cursor)?;
+        let location = if cursor.takes(&["LOCATION"]) { Some(location(cursor)?) } else { None };
+        partitions.push((values, location));
+        cursor.takes_symbol(",");
+    }
+    if partitions.is_empty() {
+        return Err(cursor.unexpected(&["'COLUMNS'", "'IF'", "'PARTITION'"]));
+    }
+    Ok(AlterTable::AddPartitions { if_not_exists, partitions })
 }
 
 /// `PARTITION (key = value, …)`

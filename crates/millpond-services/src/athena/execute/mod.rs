@@ -4,8 +4,10 @@
 //! outcome's `commit`: it runs in the transaction that names the result and ends the execution. So what a statement changes is there exactly when its
 //! execution says `SUCCEEDED`, and half of it is never there.
 
+mod alter;
 mod ddl;
 mod explain;
+mod repair;
 mod select;
 mod show;
 
