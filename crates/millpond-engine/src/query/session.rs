@@ -40,11 +40,15 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
     options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.support_varchar_with_length = true;
     options.sql_parser.collect_spans = true;
-    options.execution.parquet.pushdown_filters = true;
+    // Whole columns are decoded faster than the rows that a condition leaves, unless these are few; row groups and pages are left out either way.
+    options.execution.parquet.pushdown_filters = false;
     options.execution.parquet.coerce_int96 = Some("us".into());
     options.execution.parquet.schema_force_view_types = false;
     options.execution.parquet.skip_metadata = true;
     options.execution.collect_statistics = false;
+    // To copy the many rows of a join's other side to their partitions costs more than to build one table of these.
+    options.optimizer.hash_join_single_partition_threshold = 48 << 20;
+    options.optimizer.hash_join_single_partition_threshold_rows = 700_000;
     options.execution.time_zone = Some("UTC".into());
     let mut state = SessionStateBuilder::new_with_default_features()
         .with_config(session)

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 mod errors;
 mod explain;
 mod scan;
+mod statistics;
 mod sql;
 
 type Entry = (Table, Vec<FileGroup>);

@@ -8,6 +8,7 @@ mod files;
 mod parquet;
 pub mod partition;
 mod partitions;
+mod statistics;
 mod text;
 
 pub(crate) use files::{ScanFile, spread};

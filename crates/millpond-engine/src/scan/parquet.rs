@@ -4,7 +4,7 @@
 //! its meaning, else the file is reported by name, as Athena does.
 
 use super::files::{ScanFile, scan_files, spread};
-use super::{Scan, object_store_url};
+use super::{Scan, object_store_url, statistics};
 use crate::query::QueryError;
 use crate::table::FileGroup;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -12,23 +12,20 @@ use bytes::Bytes;
 use chrono::DateTime;
 use datafusion::catalog::Session;
 use datafusion::common::config::TableParquetOptions;
-use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Result, Statistics};
+use datafusion::common::Result;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory};
 use datafusion::datasource::physical_plan::{FileGroup as DfFileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr_adapter::{DefaultPhysicalExprAdapter, PhysicalExprAdapter, PhysicalExprAdapterFactory};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, TryStreamExt};
-use object_store::{ObjectMeta, ObjectStore};
+use futures::FutureExt;
+use object_store::ObjectMeta;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::parquet_to_arrow_schema;
@@ -38,10 +35,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes at a file's end that are read first: nearly every footer fits.
-const FOOTER_BYTES: usize = 32 << 10;
-/// Up to so many files have their footers read for planning: exact row counts make better joins, and answer `count(*)` at once. They stay in
-/// the cache for the scan.
-const FOOTERS_FOR_PLANNING: usize = 64;
+pub(super) const FOOTER_BYTES: usize = 32 << 10;
 
 impl Scan {
     pub(super) async fn parquet(&self, state: &dyn Session, groups: Vec<FileGroup>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -49,7 +43,8 @@ impl Scan {
         let url = object_store_url();
         let store = state.runtime_env().object_store(&url)?;
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let statistics = self.statistics(&files, &store, &cache).await;
+        let about = (self.shape.as_ref(), &self.schema);
+        let statistics = statistics::of_scan(&files, about, &self.projection, &store, &cache).await;
         let constants = self.shape.constant_schema.fields().iter().cloned().collect();
         let schema = TableSchema::new(Arc::clone(&self.shape.file_schema), constants);
         let options =
@@ -71,42 +66,6 @@ impl Scan {
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }
-
-    /// Exact row counts where few footers say them; sizes always. A footer that can't be read is reported when its file is scanned.
-    async fn statistics(
-        &self,
-        files: &[ScanFile],
-        store: &Arc<dyn ObjectStore>,
-        cache: &Arc<dyn FileMetadataCache>,
-    ) -> Statistics {
-        let mut statistics = Statistics::new_unknown(&self.schema);
-        let bytes = files.iter().map(|file| usize::try_from(file.file.size).unwrap_or(usize::MAX)).fold(0, usize::saturating_add);
-        statistics.total_byte_size = Precision::Inexact(bytes);
-        if files.len() > FOOTERS_FOR_PLANNING {
-            return statistics;
-        }
-        let reads: Vec<_> =
-            files.iter().map(|file| footer_rows(object_meta(file), Arc::clone(store), Arc::clone(cache))).collect();
-        let rows = futures::stream::iter(reads)
-            .buffered(8)
-            .try_fold(0i64, |total, rows| async move { Ok(total.saturating_add(rows)) })
-            .await;
-        if let Ok(rows) = rows
-            && let Ok(rows) = usize::try_from(rows)
-        {
-            statistics.num_rows = Precision::Exact(rows);
-        }
-        statistics
-    }
-}
-
-async fn footer_rows(meta: ObjectMeta, store: Arc<dyn ObjectStore>, cache: Arc<dyn FileMetadataCache>) -> Result<i64> {
-    let metadata = DFParquetMetadata::new(&store, &meta)
-        .with_file_metadata_cache(Some(cache))
-        .with_metadata_size_hint(Some(FOOTER_BYTES))
-        .fetch_metadata()
-        .await?;
-    Ok(metadata.file_metadata().num_rows())
 }
 
 pub(crate) fn object_meta(file: &ScanFile) -> ObjectMeta {
