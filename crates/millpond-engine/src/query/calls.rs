@@ -4,8 +4,9 @@ use super::error::{Position, QueryError};
 use super::parse::{parse_expression, position};
 use datafusion::sql::sqlparser::ast::{
     self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName, ObjectNamePart, OrderByExpr, OrderByOptions, Value,
+    ObjectName, ObjectNamePart, Value, VisitMut, VisitorMut,
 };
+use std::ops::ControlFlow;
 
 /// Trino's scalar functions as expressions that the planner knows. `$1` is the first argument.
 const TEMPLATES: &[(&str, usize, &str)] = &[
@@ -13,24 +14,6 @@ const TEMPLATES: &[(&str, usize, &str)] = &[
     ("if", 3, "CASE WHEN $1 THEN $2 ELSE $3 END"),
     ("mod", 2, "(($1) % ($2))"),
     ("date", 1, "CAST($1 AS DATE)"),
-    ("year", 1, "CAST(date_part('year', $1) AS BIGINT)"),
-    ("quarter", 1, "CAST(date_part('quarter', $1) AS BIGINT)"),
-    ("month", 1, "CAST(date_part('month', $1) AS BIGINT)"),
-    ("week", 1, "CAST(date_part('week', $1) AS BIGINT)"),
-    ("week_of_year", 1, "CAST(date_part('week', $1) AS BIGINT)"),
-    ("year_of_week", 1, "CAST(date_part('isoyear', $1) AS BIGINT)"),
-    ("yow", 1, "CAST(date_part('isoyear', $1) AS BIGINT)"),
-    ("day", 1, "CAST(date_part('day', $1) AS BIGINT)"),
-    ("day_of_month", 1, "CAST(date_part('day', $1) AS BIGINT)"),
-    ("day_of_week", 1, "CAST((date_part('dow', $1) + 6) % 7 + 1 AS BIGINT)"),
-    ("dow", 1, "CAST((date_part('dow', $1) + 6) % 7 + 1 AS BIGINT)"),
-    ("day_of_year", 1, "CAST(date_part('doy', $1) AS BIGINT)"),
-    ("doy", 1, "CAST(date_part('doy', $1) AS BIGINT)"),
-    ("hour", 1, "CAST(date_part('hour', $1) AS BIGINT)"),
-    ("minute", 1, "CAST(date_part('minute', $1) AS BIGINT)"),
-    ("second", 1, "CAST(floor(date_part('second', $1)) AS BIGINT)"),
-    ("last_day_of_month", 1, "CAST(date_trunc('month', $1) + INTERVAL '1' MONTH - INTERVAL '1' DAY AS DATE)"),
-    ("millisecond", 1, "CAST(date_part('millisecond', $1) AS BIGINT) % 1000"),
 ];
 
 /// Trino's names for functions that are otherwise the same.
@@ -40,6 +23,7 @@ const RENAMED: &[(&str, &str)] = &[
     ("variance", "var_samp"),
     ("bitwise_and_agg", "bit_and"),
     ("bitwise_or_agg", "bit_or"),
+    ("bitwise_xor_agg", "bit_xor"),
 ];
 
 pub(super) fn function_call(function: &mut Function) -> Option<Result<Expr, QueryError>> {
@@ -49,6 +33,15 @@ pub(super) fn function_call(function: &mut Function) -> Option<Result<Expr, Quer
     };
     if let Some((_, new)) = RENAMED.iter().find(|(old, _)| *old == name) {
         rename(function, new);
+        return None;
+    }
+    if lambdas(function) {
+        match name.as_str() {
+            "array_sort" => rename(function, "array_sort_by"),
+            "regexp_replace" => rename(function, "regexp_replace_by"),
+            "reduce_agg" => return Some(reduce_agg(function)),
+            _ => {}
+        }
         return None;
     }
     if let Err(error) = aggregate(&name, function) {
@@ -66,22 +59,77 @@ pub(super) fn function_call(function: &mut Function) -> Option<Result<Expr, Quer
     {
         return Some(attempt(argument));
     }
-    // A NULL makes the whole NULL in Trino, which `||` does and `concat` does not.
-    if name == "concat" && arguments.len() >= 2 {
-        let joined = arguments.iter().map(|argument| format!("({argument})")).collect::<Vec<_>>().join(" || ");
-        return Some(parse_expression(&format!("({joined})")));
-    }
     let (_, _, text) = TEMPLATES.iter().find(|(candidate, arity, _)| *candidate == name && *arity == arguments.len())?;
     Some(template(text, &arguments))
 }
 
-/// Times are kept in UTC; another zone would have to be shown, and is not yet.
-pub(super) fn at_time_zone(timestamp: &Expr, zone: &Expr) -> Result<Expr, QueryError> {
-    let name = zone.to_string().trim_matches('\'').to_uppercase();
-    if !["UTC", "Z", "GMT", "+00:00", "ETC/UTC"].contains(&name.as_str()) {
-        return Err(QueryError::NotSupported(format!("AT TIME ZONE {zone}: only 'UTC' is")));
+/// Prepares the lambdas of a call: parameters' fields (`r.name`) are taken by a function, since the planner looks for a table of that name; and all
+/// parameters are made use of, since it counts wrongly where one before another is not. Whether there are lambdas.
+fn lambdas(function: &mut Function) -> bool {
+    let FunctionArguments::List(list) = &mut function.args else { return false };
+    let mut any = false;
+    for argument in &mut list.args {
+        let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Lambda(lambda))) = argument else { continue };
+        any = true;
+        let parameters: Vec<Ident> = lambda.params.iter().map(|parameter| parameter.name.clone()).collect();
+        let _ = VisitMut::visit(&mut lambda.body, &mut Fields { parameters: &parameters });
+        if parameters.len() > 1 {
+            let placeholder = Expr::value(Value::Null);
+            let body = std::mem::replace(lambda.body.as_mut(), placeholder);
+            let all = std::iter::once(body).chain(parameters.into_iter().map(Expr::Identifier));
+            *lambda.body = call("lambda_body", all.collect());
+        }
     }
-    parse_expression(&format!("CAST({timestamp} AS TIMESTAMP WITH TIME ZONE)"))
+    any
+}
+
+fn call(name: &str, expressions: Vec<Expr>) -> Expr {
+    let args = expressions.into_iter().map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+/// Fields of a lambda's parameters.
+struct Fields<'a> {
+    parameters: &'a [Ident],
+}
+
+impl VisitorMut for Fields<'_> {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let Expr::CompoundIdentifier(parts) = expr else { return ControlFlow::Continue(()) };
+        if let [first, rest @ ..] = parts.as_slice()
+            && self.parameters.iter().any(|parameter| parameter.value == first.value)
+        {
+            let field = |name: &Ident| Expr::value(Value::SingleQuotedString(name.value.clone()));
+            *expr = rest.iter().fold(Expr::Identifier(first.clone()), |row, name| call("get_field", vec![row, field(name)]));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// `reduce_agg(x, state, step, combine)` as `reduce` of all values: DataFusion's aggregates take no lambdas.
+fn reduce_agg(function: &mut Function) -> Result<Expr, QueryError> {
+    let [value, state, step, _] = arguments::<4>("reduce_agg", function)?;
+    add_filter(function, format!("({value}) IS NOT NULL"))?;
+    set_arguments(function, vec![value], Vec::new());
+    rename(function, "array_agg");
+    let given = parse_expression("state -> state")?;
+    Ok(call("reduce", vec![Expr::Function(function.clone()), state, step, given]))
+}
+
+/// `x AT TIME ZONE z`
+pub(super) fn at_time_zone(timestamp: &Expr, zone: &Expr) -> Result<Expr, QueryError> {
+    parse_expression(&format!("at_timezone({timestamp}, {zone})"))
 }
 
 /// `try(x)`: NULL instead of an error, for what fails most.
@@ -145,6 +193,10 @@ fn rename(function: &mut Function, name: &str) {
 
 /// Trino's aggregates as the planner's.
 fn aggregate(name: &str, function: &mut Function) -> Result<(), QueryError> {
+    let given = match &function.args {
+        FunctionArguments::List(list) => list.args.len(),
+        _ => 0,
+    };
     match name {
         "count_if" => {
             let [condition] = arguments::<1>(name, function)?;
@@ -155,14 +207,6 @@ fn aggregate(name: &str, function: &mut Function) -> Result<(), QueryError> {
             let [value] = arguments::<1>(name, function)?;
             add_filter(function, format!("({value}) IS NOT NULL"))?;
             rename(function, "first_value");
-        }
-        "max_by" | "min_by" => {
-            let [value, key] = arguments::<2>(name, function)?;
-            add_filter(function, format!("({key}) IS NOT NULL"))?;
-            rename(function, if name == "max_by" { "last_value" } else { "first_value" });
-            let by =
-                OrderByExpr { expr: key, options: OrderByOptions { asc: Some(true), nulls_first: Some(false) }, with_fill: None };
-            set_arguments(function, vec![value], vec![FunctionArgumentClause::OrderBy(vec![by])]);
         }
         "listagg" => {
             let by = std::mem::take(&mut function.within_group);
@@ -175,12 +219,15 @@ fn aggregate(name: &str, function: &mut Function) -> Result<(), QueryError> {
                 }
             }
         }
-        "approx_percentile" => {
-            let [value, fraction] = arguments::<2>(name, function)?;
-            rename(function, "approx_percentile_cont");
-            set_arguments(function, vec![fraction], Vec::new());
-            let options = OrderByOptions { asc: Some(true), nulls_first: None };
-            function.within_group = vec![OrderByExpr { expr: value, options, with_fill: None }];
+        // The forms that give several values.
+        "max" | "min" if given == 2 => rename(function, if name == "max" { "max_n" } else { "min_n" }),
+        "approx_distinct" if given == 2 => {
+            let [value, error] = arguments::<2>(name, function)?;
+            let known = error.to_string().trim_matches(|one: char| "()'".contains(one)).parse::<f64>();
+            if known.is_ok_and(|error| !(0.0040625..=0.26).contains(&error)) {
+                return Err(QueryError::InvalidArgument(format!("Standard error must be in [0.0040625, 0.26000]: {error}")));
+            }
+            set_arguments(function, vec![value], Vec::new());
         }
         _ => {}
     }

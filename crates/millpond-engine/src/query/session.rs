@@ -50,7 +50,9 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
     options.optimizer.hash_join_single_partition_threshold = 48 << 20;
     options.optimizer.hash_join_single_partition_threshold_rows = 700_000;
     options.execution.time_zone = Some("UTC".into());
-    let mut state = SessionStateBuilder::new_with_default_features()
+    let mut builder = SessionStateBuilder::new_with_default_features();
+    builder.expr_planners().get_or_insert_default().insert(0, Arc::new(functions::planner::Calls));
+    let mut state = builder
         .with_config(session)
         .with_runtime_env(environment)
         .with_type_planner(Arc::new(TrinoTypes))

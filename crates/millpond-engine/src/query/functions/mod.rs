@@ -5,17 +5,22 @@
 //! ([`call::Call`]). What is made is bounded. Functions with lambdas are in [`lambda`], aggregates in [`aggregate`]; [`catalog`] knows all of
 //! them, with those that DataFusion brings, for the documentation.
 
+mod aggregate;
 mod array;
 mod binary;
 mod bitwise;
 mod call;
+#[cfg(test)]
+mod catalog;
+mod comparison;
 mod datetime;
+mod format;
 mod json;
 mod lambda;
 mod map;
 mod math;
 mod network;
-mod old;
+pub(crate) mod planner;
 mod regexp;
 mod signature;
 mod string;
@@ -33,8 +38,8 @@ use datafusion::common::{Result, ScalarValue, exec_datafusion_err};
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{
-    ColumnarValue, HigherOrderUDF, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature as DfSignature,
-    Volatility,
+    AggregateUDF, ColumnarValue, HigherOrderUDF, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature as DfSignature, Volatility,
 };
 use signature::Signature;
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -82,24 +87,38 @@ fn groups() -> Vec<(&'static str, Vec<Function>)> {
         ("Mathematical", math::functions()),
         ("Array", array::functions()),
         ("Map", map::functions()),
+        ("Date and time", datetime::functions()),
+        ("JSON", json::functions()),
+        ("Comparison", comparison::functions()),
+        ("UUID", comparison::uuid()),
         ("Conversion", types::functions()),
+        ("Conversion", format::functions()),
     ]
+}
+
+/// All scalar functions, as DataFusion knows them.
+static SCALARS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
+    let own = groups().into_iter().flat_map(|(_, functions)| functions).chain([types::lambda_body()]);
+    own.map(|function| Arc::new(Scalar::udf(function))).chain([to_varchar()]).collect()
+});
+
+/// The scalar function of a name.
+fn scalar(name: &str) -> Option<Arc<ScalarUDF>> {
+    SCALARS.iter().find(|function| function.name() == name).map(Arc::clone)
 }
 
 /// Adds all functions to a session; those of the same name are replaced.
 pub(crate) fn register(state: &mut SessionState) -> Result<()> {
-    static SCALARS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
-        let own = groups().into_iter().flat_map(|(_, functions)| functions);
-        let own = own.map(|function| Arc::new(Scalar::udf(function)));
-        let old = datetime::functions().into_iter().chain(json::functions()).map(Arc::new);
-        own.chain(old).chain([to_varchar()]).collect()
-    });
     static LAMBDAS: LazyLock<Vec<Arc<HigherOrderUDF>>> = LazyLock::new(lambda::udfs);
+    static AGGREGATES: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(aggregate::udfs);
     for function in &*SCALARS {
         state.register_udf(Arc::clone(function))?;
     }
     for function in &*LAMBDAS {
         state.register_higher_order_function(Arc::clone(function))?;
+    }
+    for function in &*AGGREGATES {
+        state.register_udaf(Arc::clone(function))?;
     }
     Ok(())
 }
@@ -159,6 +178,9 @@ impl Scalar {
 /// The form that takes these arguments, or Trino's words for that there is none.
 fn choose(name: &str, forms: &[Signature], shown: &[&str], arguments: &[TrinoType]) -> Result<signature::Match> {
     signature::choose(forms, arguments).ok_or_else(|| {
+        if name == "concat" && arguments.len() < 2 {
+            return QueryError::InvalidArgument("There must be two or more concatenation arguments".into()).into();
+        }
         let given: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         let expected: Vec<String> =
             shown.iter().map(|form| format!("{name}{}", form.split(" -> ").next().unwrap_or_default())).collect();
@@ -227,6 +249,8 @@ fn arrow_target(wanted: &TrinoType, given: &DataType) -> DataType {
     use arrow::datatypes::TimeUnit;
     let target = wanted.to_arrow();
     match (&target, given) {
+        // Months, days and less in one are taken apart by whoever needs them.
+        (DataType::Duration(_) | DataType::Interval(_), DataType::Duration(_) | DataType::Interval(_)) => given.clone(),
         (DataType::Timestamp(_, Some(_)), DataType::Timestamp(_, zone @ Some(_))) => {
             DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
         }

@@ -128,7 +128,6 @@ async fn errors_are_worded_as_athena_words_them() {
         ("SELECT sum(carrier) FROM flights", "TYPE_MISMATCH: line 1:8: Unexpected parameters (varchar) for function sum"),
         ("SELECT upper(1)", "TYPE_MISMATCH: line 1:8: Unexpected parameters (integer) for function upper"),
         ("SELECT * FROM flights TABLESAMPLE BERNOULLI (50)", "NOT_SUPPORTED: TABLESAMPLE"),
-        ("SELECT now() AT TIME ZONE 'Europe/Berlin'", "NOT_SUPPORTED: AT TIME ZONE"),
         ("SELECT count(*) FROM flights WHERE CAST(carrier AS bigint) > 5", "INVALID_CAST_ARGUMENT: Cannot cast 'AA' to BIGINT"),
         ("SELECT * FROM \"/etc/passwd\"", "TABLE_NOT_FOUND"),
     ] {
@@ -189,7 +188,7 @@ async fn what_is_in_a_parameter_stays_in_it() {
         let parameters = vec![quoted.clone(), quoted.clone(), "'UA'".into()];
         let stream = lake.engine.query(lake.request(sql).with_parameters(parameters)).await.unwrap();
         assert_eq!(rows(&stream.collect().await.unwrap()), [format!("<{hostile}>|{hostile}")], "{hostile}");
-        let where_ = vec!["1".into(), "1".into(), quoted];
+        let where_ = vec!["'1'".into(), "'1'".into(), quoted];
         let stream = lake.engine.query(lake.request(sql).with_parameters(where_)).await.unwrap();
         assert_eq!(rows(&stream.collect().await.unwrap()), [] as [String; 0], "{hostile}");
     }

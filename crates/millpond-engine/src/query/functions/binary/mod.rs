@@ -7,6 +7,8 @@ mod spooky;
 
 use super::Function;
 
+pub(super) use hash::xxhash64;
+
 pub(super) fn functions() -> Vec<Function> {
     let mut all = hash::functions();
     all.extend(encode::functions());

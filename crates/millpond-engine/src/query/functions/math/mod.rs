@@ -9,7 +9,7 @@ mod vectors;
 use super::call::{bad, each};
 use super::{Function, function};
 
-pub(super) use random::below;
+pub(super) use random::{below, bytes};
 
 const UNARY: &[&str] = &["(double) -> double"];
 const BINARY: &[&str] = &["(double, double) -> double"];

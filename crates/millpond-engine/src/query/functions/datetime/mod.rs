@@ -1,0 +1,48 @@
+//! Dates and times (Trino documentation, "Date and time functions and operators"). A time with a zone is a moment that is shown in its column's
+//! zone; fields and formats of it are those of the clock in that zone.
+
+mod arithmetic;
+mod duration;
+mod fields;
+mod iso;
+mod joda;
+mod mysql;
+mod zones;
+
+use super::Function;
+use arrow::array::ArrayRef;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, TimeUnit};
+use chrono::{DateTime, NaiveDateTime};
+use datafusion::common::Result;
+
+const MICROS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
+const DAY_US: i64 = 86_400_000_000;
+
+/// A time and its format.
+const FORMAT: &[&str] =
+    &["(date, varchar) -> varchar", "(timestamp(3), varchar) -> varchar", "(timestamp(3) with time zone, varchar) -> varchar"];
+
+pub(super) fn functions() -> Vec<Function> {
+    let mut all = mysql::functions();
+    all.extend(arithmetic::functions());
+    all.extend(iso::functions());
+    all.extend(zones::functions());
+    all.extend(joda::functions());
+    all.extend(duration::functions());
+    all.extend(fields::functions());
+    all
+}
+
+/// Dates and times as microseconds of the clock in their zone.
+fn local(array: &ArrayRef) -> Result<ArrayRef> {
+    Ok(cast(array, &MICROS)?)
+}
+
+fn civil(micros: i64) -> Option<NaiveDateTime> {
+    DateTime::from_timestamp_micros(micros).map(|time| time.naive_utc())
+}
+
+fn micros(time: NaiveDateTime) -> i64 {
+    time.and_utc().timestamp_micros()
+}
