@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let reader = Reader { store, handle: runtime.handle().clone() };
     let size = std::fs::metadata(input)?.len();
     let blob = Path::from_absolute_path(std::fs::canonicalize(input)?)?;
-    let file = DataFile { blob, uri: input.clone(), size, etag: String::new(), modified_ms: 0, details: None };
+    let file = DataFile { blob, uri: input.clone(), size, etag: String::new(), modified_ms: 0 };
     let began = Instant::now();
     let inferred = infer(&reader, &file, &[])?;
     let mut columns = catalog_columns(&inferred.columns);

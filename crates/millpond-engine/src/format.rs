@@ -1,12 +1,20 @@
 //! From a catalog entry's words (serde class, input format, `classification`) to the [`Format`] that the decoders take.
 
-use crate::table::{CsvOptions, Format, JsonOptions, NULL_VALUES};
+mod grok;
+
+use crate::decode::lines::compile;
+use crate::decode::time_pattern::TimePattern;
+use crate::decode::times::MILLIS;
+use crate::table::{CsvOptions, Format, JsonOptions, LineFields, LineOptions, NULL_VALUES, OrcOptions};
 use millpond_core::catalog::{Parameters, StorageDescriptor};
 
 /// A table or partition that the engine cannot read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct FormatError(pub String);
+
+/// More lines of header or footer are not believed: those of a footer are held in memory.
+const SKIPPED_LINES_MAX: usize = 10_000;
 
 const LAZY_SIMPLE: &str = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe";
 
@@ -20,19 +28,34 @@ impl Format {
         let found = Found { storage, table: table_parameters };
         let library = storage.serde_info.serialization_library.as_deref().unwrap_or_default();
         match library.rsplit('.').next().unwrap_or_default() {
-            "LazySimpleSerDe" | "MultiDelimitSerDe" => found.lazy_simple(),
+            "LazySimpleSerDe" => found.lazy_simple(),
+            "MultiDelimitSerDe" => found.multi_delimit(),
             "OpenCSVSerde" | "CSVSerde" => found.open_csv(),
-            "JsonSerDe" => Ok(found.json()),
+            "JsonSerDe" => found.json(),
+            "RegexSerDe" => found.regex(),
+            "GrokSerDe" => found.grok(),
             "ParquetHiveSerDe" => Ok(Self::Parquet),
             "AvroSerDe" => Ok(Self::Avro),
+            "OrcSerde" => found.orc(),
             "" => found.without_serde(),
+            "IonHiveSerDe" => Err(FormatError(format!("serde '{library}' is not supported: Amazon Ion can't be read"))),
             _ => Err(FormatError(format!(
                 "serde '{library}' is not supported: use {LAZY_SIMPLE}, org.apache.hadoop.hive.serde2.OpenCSVSerde, \
                  org.openx.data.jsonserde.JsonSerDe, org.apache.hive.hcatalog.data.JsonSerDe, \
-                 org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe or org.apache.hadoop.hive.serde2.avro.AvroSerDe"
+                 org.apache.hadoop.hive.serde2.RegexSerDe, com.amazonaws.glue.serde.GrokSerDe, \
+                 org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe, org.apache.hadoop.hive.ql.io.orc.OrcSerde or \
+                 org.apache.hadoop.hive.serde2.avro.AvroSerDe"
             ))),
         }
     }
+}
+
+/// Whether a Parquet table's columns are found by their place in the files instead of by their names (`parquet.column.index.access`).
+///
+/// # Errors
+/// The property is neither true nor false.
+pub(crate) fn parquet_by_index(storage: &StorageDescriptor, table_parameters: &Parameters) -> Result<bool, FormatError> {
+    Found { storage, table: table_parameters }.flag("parquet.column.index.access", false)
 }
 
 struct Found<'a> {
@@ -54,9 +77,49 @@ impl Found<'_> {
         delimiter_byte(text).ok_or_else(|| FormatError(format!("'{key}' must be one ASCII character, is '{text}'")))
     }
 
+    fn lines(&self, key: &str) -> Result<usize, FormatError> {
+        let Some(text) = self.anywhere(key) else { return Ok(0) };
+        let lines = text.trim().parse().ok().filter(|lines| *lines <= SKIPPED_LINES_MAX);
+        lines.ok_or_else(|| FormatError(format!("'{key}' must be a whole number up to {SKIPPED_LINES_MAX}, is '{text}'")))
+    }
+
     fn header_lines(&self) -> Result<usize, FormatError> {
-        let Some(text) = self.anywhere("skip.header.line.count") else { return Ok(0) };
-        text.trim().parse().map_err(|_| FormatError(format!("'skip.header.line.count' must be a whole number, is '{text}'")))
+        self.lines("skip.header.line.count")
+    }
+
+    fn footer_lines(&self) -> Result<usize, FormatError> {
+        self.lines("skip.footer.line.count")
+    }
+
+    fn flag(&self, key: &str, default: bool) -> Result<bool, FormatError> {
+        match self.anywhere(key).map(|text| text.trim().to_ascii_lowercase()).as_deref() {
+            None | Some("") => Ok(default),
+            Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            Some(other) => Err(FormatError(format!("'{key}' must be true or false, is '{other}'"))),
+        }
+    }
+
+    /// `timestamp.formats`: patterns with commas between them.
+    fn timestamp_formats(&self) -> Result<Vec<String>, FormatError> {
+        let Some(list) = self.serde("timestamp.formats") else { return Ok(Vec::new()) };
+        let formats: Vec<String> = list.split(',').map(|format| format.trim().to_owned()).filter(|f| !f.is_empty()).collect();
+        for format in formats.iter().filter(|format| *format != MILLIS) {
+            TimePattern::parse(format).map_err(|error| FormatError(format!("'timestamp.formats': {error}")))?;
+        }
+        Ok(formats)
+    }
+
+    /// LazySimpleSerDe's delimiters by level: Hive's own are the control characters from 1 on.
+    fn separators(&self, fields: u8) -> Result<Vec<u8>, FormatError> {
+        let named = |keys: &[&str], default: u8| match keys.iter().find_map(|key| self.serde(key)) {
+            Some(text) => self.byte(keys[0], text),
+            None => Ok(default),
+        };
+        // The first is Hive's own misspelling.
+        let items = named(&["colelction.delim", "collection.delim"], 2)?;
+        let keys = named(&["mapkey.delim"], 3)?;
+        Ok([fields, items, keys].into_iter().chain(4..=8).collect())
     }
 
     fn null_values(&self) -> Vec<String> {
@@ -96,7 +159,14 @@ impl Found<'_> {
             None => (self.anywhere("areColumnsQuoted") == Some("true")).then_some(b'"'),
         };
         let escape = self.serde("escape.delim").map(|text| self.byte("escape.delim", text)).transpose()?;
+        // With quotes it is a table of Millpond's own crawler, whose nested values are JSON.
+        let separators = if quote.is_none() { self.separators(delimiter)? } else { Vec::new() };
         Ok(Format::Csv(CsvOptions {
+            separators,
+            lazy: quote.is_none(),
+            epoch_times: false,
+            footer_lines: self.footer_lines()?,
+            timestamp_formats: self.timestamp_formats()?,
             delimiter,
             quote,
             escape,
@@ -114,6 +184,11 @@ impl Found<'_> {
         let (delimiter, quote, escape) =
             (option("separatorChar", b',')?, option("quoteChar", b'"')?, option("escapeChar", b'\\')?);
         Ok(Format::Csv(CsvOptions {
+            separators: Vec::new(),
+            lazy: false,
+            epoch_times: true,
+            footer_lines: self.footer_lines()?,
+            timestamp_formats: Vec::new(),
             delimiter,
             quote: (quote != 0).then_some(quote),
             escape: (escape != 0 && escape != quote).then_some(escape),
@@ -125,11 +200,65 @@ impl Found<'_> {
         }))
     }
 
-    fn json(&self) -> Format {
+    fn line_options(&self, fields: LineFields, null_text: Option<String>) -> Result<Format, FormatError> {
+        Ok(Format::Lines(LineOptions {
+            fields,
+            header_lines: self.header_lines()?,
+            footer_lines: self.footer_lines()?,
+            null_text,
+            encoding: self.encoding()?,
+            timestamp_formats: self.timestamp_formats()?,
+        }))
+    }
+
+    /// Like LazySimpleSerDe where the delimiter is one character.
+    fn multi_delimit(&self) -> Result<Format, FormatError> {
+        match self.serde("field.delim").filter(|delimiter| delimiter_byte(delimiter).is_none()) {
+            None => self.lazy_simple(),
+            Some("") => Err(FormatError("'field.delim' is empty".into())),
+            Some(delimiter) => {
+                let null_text = self.anywhere("serialization.null.format").unwrap_or("\\N").to_owned();
+                self.line_options(LineFields::Delimiter(delimiter.to_owned()), Some(null_text))
+            }
+        }
+    }
+
+    fn pattern(&self, key: &str, regex: String, names: Vec<String>) -> Result<Format, FormatError> {
+        compile(&regex).map_err(|error| FormatError(format!("'{key}' is no regular expression: {error}")))?;
+        self.line_options(LineFields::Pattern { regex, names }, None)
+    }
+
+    fn regex(&self) -> Result<Format, FormatError> {
+        let regex = self.serde("input.regex").ok_or_else(|| FormatError("the serde property 'input.regex' is missing".into()))?;
+        let any_case = self.flag("input.regex.case.insensitive", false)?;
+        let regex = if any_case { format!("(?i){regex}") } else { regex.to_owned() };
+        self.pattern("input.regex", regex, Vec::new())
+    }
+
+    fn grok(&self) -> Result<Format, FormatError> {
+        let format =
+            self.serde("input.format").ok_or_else(|| FormatError("the serde property 'input.format' is missing".into()))?;
+        let custom = self.serde("input.grokCustomPatterns").unwrap_or_default();
+        let expanded = grok::expand(format, custom).map_err(|error| FormatError(format!("'input.format': {error}")))?;
+        self.pattern("input.format", expanded.regex, expanded.names)
+    }
+
+    fn orc(&self) -> Result<Format, FormatError> {
+        Ok(Format::Orc(OrcOptions { by_index: self.flag("orc.column.index.access", true)? }))
+    }
+
+    fn json(&self) -> Result<Format, FormatError> {
         let serde = &self.storage.serde_info.parameters;
         let mappings =
             serde.iter().filter_map(|(k, v)| Some((k.strip_prefix("mapping.")?.to_ascii_lowercase(), v.clone()))).collect();
-        Format::Json(JsonOptions { mappings, encoding: self.encoding().ok().flatten() })
+        Ok(Format::Json(JsonOptions {
+            mappings,
+            encoding: self.encoding()?,
+            dots_in_keys: self.flag("dots.in.keys", false)?,
+            ignore_malformed: self.flag("ignore.malformed.json", false)?,
+            case_sensitive: !self.flag("case.insensitive", true)?,
+            timestamp_formats: self.timestamp_formats()?,
+        }))
     }
 
     fn without_serde(&self) -> Result<Format, FormatError> {
@@ -137,19 +266,21 @@ impl Found<'_> {
         match input.rsplit('.').next().unwrap_or_default() {
             "MapredParquetInputFormat" => return Ok(Format::Parquet),
             "AvroContainerInputFormat" => return Ok(Format::Avro),
+            "OrcInputFormat" => return self.orc(),
             _ => {}
         }
         match self.anywhere("classification").map(str::to_ascii_lowercase).as_deref() {
             Some("parquet") => Ok(Format::Parquet),
             Some("avro") => Ok(Format::Avro),
-            Some("json") => Ok(self.json()),
+            Some("json") => self.json(),
+            Some("orc") => self.orc(),
             Some("csv") => {
                 let delimiter = self.anywhere("delimiter").map_or(Ok(b','), |text| self.byte("delimiter", text))?;
                 let header_lines = self.header_lines()?;
                 Ok(Format::Csv(CsvOptions { delimiter, header_lines, null_values: self.null_values(), ..CsvOptions::default() }))
             }
             Some(other) => {
-                Err(FormatError(format!("classification '{other}' is not supported: csv, json, parquet and avro are")))
+                Err(FormatError(format!("classification '{other}' is not supported: csv, json, parquet, orc and avro are")))
             }
             None if input.ends_with("TextInputFormat") => self.lazy_simple(),
             None => Err(FormatError("the table names no serde, input format or classification".into())),
@@ -221,8 +352,20 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_named() {
-        let error = Format::of(&storage("com.amazonaws.glue.serde.GrokSerDe", &[]), &Parameters::new()).unwrap_err();
-        assert!(error.0.contains("GrokSerDe"), "{error}");
+        let error = Format::of(&storage("com.amazon.ionhiveserde.IonHiveSerDe", &[]), &Parameters::new()).unwrap_err();
+        assert!(error.0.contains("IonHiveSerDe") && error.0.contains("Ion can't be read"), "{error}");
+        let check = |library: &str, parameters: &[(&str, &str)], message: &str| {
+            let error = Format::of(&storage(library, parameters), &Parameters::new()).unwrap_err();
+            assert!(error.0.contains(message), "{library}: {error}");
+        };
+        check("x.GrokSerDe", &[], "the serde property 'input.format' is missing");
+        check("x.GrokSerDe", &[("input.format", "%{NOPE:a}")], "the Grok pattern 'NOPE' is not known");
+        check("x.RegexSerDe", &[], "the serde property 'input.regex' is missing");
+        check("x.RegexSerDe", &[("input.regex", "(a")], "'input.regex' is no regular expression");
+        check("x.JsonSerDe", &[("timestamp.formats", "nope")], "'timestamp.formats': the letters");
+        check("x.JsonSerDe", &[("ignore.malformed.json", "maybe")], "'ignore.malformed.json' must be true or false");
+        check("x.OrcSerde", &[("orc.column.index.access", "1")], "'orc.column.index.access' must be true or false");
+        check(LAZY_SIMPLE, &[("skip.footer.line.count", "1000000")], "'skip.footer.line.count' must be a whole number up to");
         let error = Format::of(&storage(LAZY_SIMPLE, &[("field.delim", "ab")]), &Parameters::new()).unwrap_err();
         assert!(error.0.contains("'field.delim' must be one ASCII character"), "{error}");
     }

@@ -1,10 +1,7 @@
 //! The seam between the engine and the catalog: what a table is, which files it has, and how to ask.
 
 use crate::iceberg::Look;
-use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::common::Statistics;
-use datafusion::logical_expr::Expr;
 use millpond_core::catalog::{Column, Database, Parameters, StorageDescriptor, Table};
 use millpond_core::partition_expr::PartitionExpr;
 use object_store::path::Path;
@@ -23,20 +20,6 @@ pub struct DataFile {
     pub etag: String,
     /// Milliseconds since the epoch.
     pub modified_ms: i64,
-    /// What the table's own metadata say of the file; plain tables have none. Shared, so that millions of files stay small.
-    pub details: Option<Arc<FileDetails>>,
-}
-
-/// What a table format with metadata of its own (Iceberg) says of a file.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct FileDetails {
-    /// Rows of the file that are no longer in the table.
-    pub deletes: Vec<Arc<DeleteFile>>,
-    /// The table's file columns with their ids (Arrow field metadata `PARQUET:field_id`, in nested fields too): the file's columns are found by
-    /// id, and by name only where the file has no ids. `None`: by name.
-    pub field_ids: Option<SchemaRef>,
-    /// Exact row count, and bounds and null counts of the table's file columns in their order.
-    pub statistics: Option<Statistics>,
 }
 
 /// A file that says which rows of others are deleted (Iceberg specification, "Delete Formats").
@@ -87,12 +70,6 @@ pub enum TimeTravel {
 pub struct ScanRequest {
     /// Only partitions that it holds for; all without one. The store evaluates it, so that a million partitions stay usable.
     pub filter: Option<PartitionExpr>,
-    /// Conditions that must all hold for a row to be of use. Files in which no row can fulfil them may be left out, for whoever knows.
-    pub conditions: Vec<Expr>,
-    /// The names of the columns that are read, partition keys among them.
-    pub columns: Vec<String>,
-    /// The version that is read; `None`: the current one. Plain tables have only that.
-    pub at: Option<TimeTravel>,
     /// The statement's time, in milliseconds since the epoch.
     pub now_ms: i64,
 }
@@ -155,6 +132,63 @@ pub enum Format {
     Parquet,
     /// Apache Avro object container files.
     Avro,
+    /// Apache ORC.
+    Orc(OrcOptions),
+    /// Text of which each line is a row: fields by a regular expression (also Grok's), or between delimiters of several characters.
+    Lines(LineOptions),
+}
+
+impl Format {
+    /// A name for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Csv(_) => "csv",
+            Self::Json(_) => "json",
+            Self::Parquet => "parquet",
+            Self::Avro => "avro",
+            Self::Orc(_) => "orc",
+            Self::Lines(_) => "text",
+        }
+    }
+}
+
+/// How ORC's columns are found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrcOptions {
+    /// The table's first column is the file's first, and so on, whatever they are called; else by name. Athena's default (user guide, "Index access for ORC
+    /// and Parquet").
+    pub by_index: bool,
+}
+
+/// How lines become rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineOptions {
+    /// What cuts a line into fields.
+    pub fields: LineFields,
+    /// `skip.header.line.count`.
+    pub header_lines: usize,
+    /// `skip.footer.line.count`.
+    pub footer_lines: usize,
+    /// The text that means NULL.
+    pub null_text: Option<String>,
+    /// `serialization.encoding`, as for CSV.
+    pub encoding: Option<String>,
+    /// `timestamp.formats`, as for CSV.
+    pub timestamp_formats: Vec<String>,
+}
+
+/// What cuts a line into fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LineFields {
+    /// The groups of an expression that must match the whole line; where it does not, all columns are NULL.
+    Pattern {
+        /// With look-around and possessive quantifiers, as Java has them.
+        regex: String,
+        /// Columns of the groups, where they have names (Grok); empty: the columns in their order.
+        names: Vec<String>,
+    },
+    /// The texts between delimiters of any length.
+    Delimiter(String),
 }
 
 /// How delimited text is cut into rows and fields.
@@ -180,6 +214,17 @@ pub struct CsvOptions {
     /// Fields are found by their position even where a header names the table's columns: the table's names are the user's own. Set by the serde
     /// parameter `millpond.match-columns` = `position`.
     pub by_position: bool,
+    /// The delimiters of LazySimpleSerDe by level: fields, items of collections, keys of maps, and what is nested deeper. Empty: nested values are JSON
+    /// text. (JSON text is read in any case.)
+    pub separators: Vec<u8>,
+    /// LazySimpleSerDe: an empty line is a row, and binary values are base64. Scans only; a conversion passes over empty lines.
+    pub lazy: bool,
+    /// OpenCSVSerde: a number in a `date` column is days, and in a `timestamp` column milliseconds since 1970. Scans only.
+    pub epoch_times: bool,
+    /// `skip.footer.line.count`: lines at the end of each file that are no rows. Scans only.
+    pub footer_lines: usize,
+    /// `timestamp.formats`: Java's patterns (and `millis`) that are tried where a timestamp is not in the usual form.
+    pub timestamp_formats: Vec<String>,
 }
 
 /// The default of [`CsvOptions::null_values`].
@@ -197,6 +242,11 @@ impl Default for CsvOptions {
             null_values: NULL_VALUES.iter().map(|v| (*v).to_owned()).collect(),
             encoding: None,
             by_position: false,
+            separators: Vec::new(),
+            lazy: false,
+            epoch_times: false,
+            footer_lines: 0,
+            timestamp_formats: Vec::new(),
         }
     }
 }
@@ -208,6 +258,14 @@ pub struct JsonOptions {
     pub mappings: std::collections::BTreeMap<String, String>,
     /// `serialization.encoding`, as for CSV.
     pub encoding: Option<String>,
+    /// `ignore.malformed.json`: what is no JSON object is a row of NULLs, not an error. Scans only; a conversion puts it into quarantine.
+    pub ignore_malformed: bool,
+    /// `dots.in.keys`: the key `a.b` is the column `a_b`.
+    pub dots_in_keys: bool,
+    /// `case.insensitive` = `FALSE`: keys must be written exactly as columns (or as their mappings).
+    pub case_sensitive: bool,
+    /// `timestamp.formats`, as for CSV.
+    pub timestamp_formats: Vec<String>,
 }
 
 /// A target's or source's shape when no catalog is asked: name, columns, partition keys, free properties.

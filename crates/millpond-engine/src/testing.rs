@@ -42,7 +42,7 @@ impl Lake {
         let blob = Path::from(format!("blob-{}", self.blobs.fetch_add(1, Ordering::Relaxed)));
         let size = bytes.len() as u64;
         self.runtime.block_on(self.reader.store.put(&blob, PutPayload::from(bytes))).unwrap();
-        DataFile { blob, uri: format!("s3://raw/{key}"), size, etag: "e".into(), modified_ms: 0, details: None }
+        DataFile { blob, uri: format!("s3://raw/{key}"), size, etag: "e".into(), modified_ms: 0 }
     }
 
     pub fn infer(&self, key: &str, bytes: impl Into<Vec<u8>>) -> Inferred {
@@ -129,7 +129,6 @@ impl Lake {
                 size: f.size,
                 etag: String::new(),
                 modified_ms: 0,
-                details: None,
             })
             .collect();
         let mut rows = self.decode(files, Format::Parquet, columns, Mode::Strict).0;
@@ -151,9 +150,12 @@ impl Lake {
     pub fn decode(&self, files: Vec<DataFile>, format: Format, columns: &[Column], mode: Mode) -> (Vec<String>, Vec<String>) {
         let spec = DecodeSpec { format, columns: columns.to_vec(), projection: None, mode, batch_rows: 1_000 };
         let schema = arrow_schema(columns).unwrap();
-        let decoded: Vec<Decoded> = self
-            .runtime
-            .block_on(async { stream(Arc::clone(&self.reader.store), files, spec).map(Result::unwrap).collect().await });
+        let decoded: Vec<Decoded> = self.runtime.block_on(async {
+            stream(Arc::clone(&self.reader.store), files.into_iter().map(Into::into).collect(), spec)
+                .map(Result::unwrap)
+                .collect()
+                .await
+        });
         let (mut rows, mut rejects) = (Vec::new(), Vec::new());
         for part in decoded {
             assert_eq!(part.batch.schema().fields(), schema.fields());

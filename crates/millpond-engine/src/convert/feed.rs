@@ -181,7 +181,7 @@ pub(crate) fn note(unknown: &mut Unknown, name: &str, t: &HiveType) {
 pub(crate) fn refused(input: usize, error: DecodeError) -> Result<Unit, ConvertError> {
     match error.kind {
         DecodeErrorKind::Read => Err(ConvertError::Retry(error.to_string())),
-        DecodeErrorKind::Content | DecodeErrorKind::Table => Ok(Unit::Refused(input, error.message)),
+        DecodeErrorKind::Content | DecodeErrorKind::Damaged | DecodeErrorKind::Table => Ok(Unit::Refused(input, error.message)),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::decode::adapt::Adapter;
 use crate::decode::csv::{Batch, CsvParser, Start};
 use crate::decode::file::{Stopped, open_text};
 use crate::decode::json::JsonParser;
-use crate::decode::{DecodeError, Rejected, avro, parquet};
+use crate::decode::{DecodeError, Rejected, avro, orc, parquet};
 use crate::table::Format;
 use crate::types::{HiveType, merge};
 use crate::write::{Local, Output, PartitionWriter, WrittenFile};
@@ -413,7 +413,7 @@ impl<'s, 'a> Worker<'s, 'a> {
                 }
                 Parser::Csv(csv)
             }
-            Format::Parquet | Format::Avro => unreachable!("only text has parsers"),
+            Format::Parquet | Format::Avro | Format::Orc(_) | Format::Lines(_) => unreachable!("only CSV and JSON have parsers"),
         });
         let (local, forward) = (&mut self.local, &self.forward);
         f(parser, &mut |batch| shared.take(shape, batch, local, forward))
@@ -481,6 +481,7 @@ impl<'s, 'a> Worker<'s, 'a> {
         adapter.keep_starts = shared.keeps_starts();
         let done = match look.format {
             Format::Avro => avro::decode(&shared.spec.reader, file, adapter, BATCH_ROWS, &mut emit),
+            Format::Orc(_) => orc::decode(&shared.spec.reader, file, adapter, None, BATCH_ROWS, &mut emit),
             _ => parquet::decode(&shared.spec.reader, file, adapter, BATCH_ROWS, &mut emit),
         };
         match (failed, done) {

@@ -254,6 +254,11 @@ impl Found {
 
 fn found_shape(spec: &ConvertSpec, group: &FileGroup, columns: &[Column], learned: &Learned) -> Result<FoundShape, ConvertError> {
     let (format, unreadable) = match Format::of(&group.storage, &spec.source.parameters) {
+        // Rows that an expression does not match could not be told from rows of nothing.
+        Ok(Format::Lines(_)) => (
+            Format::Parquet,
+            Some("its serde cuts lines by an expression or a long delimiter: query the table instead".to_owned()),
+        ),
         Ok(format) => (format, None),
         Err(error) => (Format::Parquet, Some(error.to_string())),
     };

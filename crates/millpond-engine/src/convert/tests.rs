@@ -259,7 +259,6 @@ fn parquet_inputs_are_cast_and_their_bad_rows_found() {
         size: file.size,
         etag: String::new(),
         modified_ms: 0,
-        details: None,
     };
     let raw = lake.crawl(vec![input, lake.put("stray.parquet", "not parquet at all")]);
     let mut spec = lake.spec(&raw);
@@ -376,19 +375,19 @@ fn avro_files_are_crawled_and_converted() {
 fn partitions_of_a_format_that_is_not_read_are_refused_file_by_file() {
     let lake = Lake::new();
     let mut raw = lake.crawl(vec![lake.put("a.csv", "id,v\n1,x\n")]);
-    let mut orc = (*raw.groups[0].storage).clone();
-    orc.serde_info.serialization_library = Some("org.apache.hadoop.hive.ql.io.orc.OrcSerde".into());
-    let orc = Arc::new(orc);
+    let mut ion = (*raw.groups[0].storage).clone();
+    ion.serde_info.serialization_library = Some("com.amazon.ionhiveserde.IonHiveSerDe".into());
+    let ion = Arc::new(ion);
     for i in 0..2 {
         raw.groups.push(FileGroup {
             values: vec![],
-            storage: Arc::clone(&orc),
-            files: vec![lake.put(&format!("{i}.orc"), "ORC")],
+            storage: Arc::clone(&ion),
+            files: vec![lake.put(&format!("{i}.ion"), "{a:1}")],
         });
     }
     let outcome = lake.convert(&lake.spec(&raw));
     assert_eq!((outcome.rows_in, outcome.rows_out, outcome.rows_quarantined), (3, 1, 2));
-    assert!(error_of(&outcome, "1.orc").contains("OrcSerde"));
+    assert!(error_of(&outcome, "1.ion").contains("IonHiveSerDe"));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use super::json::Values;
 use super::{DecodeError, Rejected, cut_text, source};
 use std::io::Read;
 
-/// The longest record that is taken; a longer one is refused with its line, and the file goes on behind it.
-pub(crate) const RECORD_BYTES_MAX: usize = 16 << 20;
+/// The longest record that is taken (Athena user guide, "Data types", row size limit: 32 MB); a longer one is refused with its line, and the file goes on behind it.
+pub(crate) const RECORD_BYTES_MAX: usize = 32 << 20;
 
 /// What is kept of a refused record.
 pub(crate) const RAW_BYTES_MAX: usize = 64 << 10;

@@ -2,6 +2,8 @@
 //!
 //! Nulls are kept as a list of positions, since most columns have none: pushing a value then touches one vector only.
 
+use super::times::Times;
+use super::values::{self, Decimal};
 use crate::types::HiveType;
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array,
@@ -247,6 +249,34 @@ impl Node {
             Self::List(l) | Self::Map(l) => l.ends.values.len(),
             Self::Struct(s) => s.rows,
         }
+    }
+
+    /// Pushes a scalar from its text; `false` where it is not one of the type: nothing is pushed then. Spaces around it are not for texts.
+    pub fn push_scalar(&mut self, text: &[u8], times: &Times, strict: bool) -> bool {
+        if let Self::Text(node) | Self::Binary(node) = self {
+            node.push(text);
+            return true;
+        }
+        let text = values::trim(text);
+        let pushed = match self {
+            Self::Bool(p) => values::boolean(text).map(|v| p.push(v)),
+            Self::I8(p) => values::integer(text).and_then(|v| v.try_into().ok()).map(|v| p.push(v)),
+            Self::I16(p) => values::integer(text).and_then(|v| v.try_into().ok()).map(|v| p.push(v)),
+            Self::I32(p) => values::integer(text).and_then(|v| v.try_into().ok()).map(|v| p.push(v)),
+            Self::I64(p) => values::integer(text).map(|v| p.push(v)),
+            Self::F32(p) => values::double(text).map(|v| p.push(v as f32)),
+            Self::F64(p) => values::double(text).map(|v| p.push(v)),
+            Self::Date(p) => times.date(text).map(|v| p.push(v)),
+            Self::Timestamp(p) => times.timestamp(text).map(|v| p.push(v)),
+            Self::Decimal(p, precision, scale) => match values::decimal(text, *precision, *scale) {
+                Decimal::Exact(v) => Some(v),
+                Decimal::Rounded(v) if !strict => Some(v),
+                _ => None,
+            }
+            .map(|v| p.push(v)),
+            Self::Text(_) | Self::Binary(_) | Self::List(_) | Self::Map(_) | Self::Struct(_) => None,
+        };
+        pushed.is_some()
     }
 
     pub fn push_null(&mut self) {

@@ -13,8 +13,12 @@ mod columns;
 pub(crate) mod csv;
 pub(crate) mod file;
 pub(crate) mod json;
+pub(crate) mod lines;
+pub(crate) mod orc;
 pub(crate) mod parquet;
 pub(crate) mod source;
+pub mod time_pattern;
+pub(crate) mod times;
 pub mod values;
 
 pub use source::{Compression, Reader};
@@ -27,6 +31,8 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use millpond_core::catalog::Column;
 use object_store::ObjectStore;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// What is done with values and rows that do not fit their columns.
@@ -91,6 +97,22 @@ impl DecodeSpec {
     }
 }
 
+/// A file, or the lines of it that begin in a range of its bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FilePart {
+    /// The file.
+    pub file: DataFile,
+    /// Only for formats of which every line is a record. Where it turns out that the bytes can't be cut there (they are compressed, or in UTF-16), the first part is
+    /// the whole file and the others are nothing.
+    pub range: Option<Range<u64>>,
+}
+
+impl From<DataFile> for FilePart {
+    fn from(file: DataFile) -> Self {
+        Self { file, range: None }
+    }
+}
+
 /// Some rows of one file.
 #[derive(Debug)]
 pub struct Decoded {
@@ -119,8 +141,10 @@ pub struct DecodeError {
 pub enum DecodeErrorKind {
     /// The bytes could not be had: trying again may help.
     Read,
-    /// The bytes are not what the table says they are (broken gzip, binary, no Parquet footer).
+    /// The bytes are not what the table says they are (binary, no Parquet footer).
     Content,
+    /// The bytes end too early, or do not unpack.
+    Damaged,
     /// The table asks for something that is not supported, or its types are wrong.
     Table,
 }
@@ -131,7 +155,7 @@ pub enum DecodeErrorKind {
 /// In lenient mode, records that cannot be cut at all (a quote that never closes, malformed JSON) are left out and reported as rejects.
 pub fn stream(
     store: Arc<dyn ObjectStore>,
-    files: Vec<DataFile>,
+    files: Vec<FilePart>,
     spec: DecodeSpec,
 ) -> BoxStream<'static, Result<Decoded, DecodeError>> {
     let (sender, receiver) = tokio::sync::mpsc::channel(2);
@@ -141,7 +165,14 @@ pub fn stream(
     let start = async move {
         handle.spawn_blocking(move || {
             let mut emit = |decoded| sender.blocking_send(Ok(decoded)).map_err(|_| file::Stopped::ByConsumer);
-            if let Err(file::Stopped::Failed(error)) = file::decode_files(&reader, &files, &spec, &mut emit) {
+            // A decoder that panics must not look like the end of the data.
+            let done = catch_unwind(AssertUnwindSafe(|| file::decode_files(&reader, &files, &spec, &mut emit)));
+            let done = done.unwrap_or_else(|_| {
+                let uri = files.first().map_or("", |part| part.file.uri.as_str());
+                let message = format!("or one of the {} files after it broke the decoder", files.len().saturating_sub(1));
+                Err(file::Stopped::Failed(DecodeError::content(uri, message)))
+            });
+            if let Err(file::Stopped::Failed(error)) = done {
                 // Nobody listens any more: nobody misses the error.
                 let _ = sender.blocking_send(Err(error));
             }

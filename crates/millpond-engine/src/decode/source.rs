@@ -15,6 +15,9 @@ use tokio::runtime::Handle;
 /// One request's bytes at most.
 const RANGE_BYTES: u64 = 4 << 20;
 
+/// One request's bytes beyond what was wanted.
+const BEYOND_BYTES: u64 = 64 << 10;
+
 /// Where files are read from: the store, and the runtime on which its futures run while this (columnar) thread waits.
 #[derive(Debug, Clone)]
 pub struct Reader {
@@ -31,6 +34,8 @@ pub(crate) struct ObjectReader {
     file: DataFile,
     /// The next byte to fetch.
     at: u64,
+    /// Probably nothing beyond it is wanted: what is, is fetched in small pieces.
+    until: u64,
     chunk: Bytes,
     consumed: Arc<AtomicU64>,
 }
@@ -41,12 +46,14 @@ pub(crate) struct ObjectReader {
 struct StoreFailure(object_store::Error);
 
 impl ObjectReader {
-    pub fn new(reader: &Reader, file: &DataFile) -> Self {
-        Self { reader: reader.clone(), file: file.clone(), at: 0, chunk: Bytes::new(), consumed: Arc::default() }
+    /// From the byte `at` on, to the end; most likely no more than up to `until` is read.
+    pub fn range(reader: &Reader, file: &DataFile, at: u64, until: u64) -> Self {
+        Self { reader: reader.clone(), file: file.clone(), at, until, chunk: Bytes::new(), consumed: Arc::default() }
     }
 
     fn fetch(&mut self) -> io::Result<()> {
-        let end = self.file.size.min(self.at + RANGE_BYTES);
+        let wanted = if self.at < self.until { self.until } else { self.at + BEYOND_BYTES };
+        let end = self.file.size.min(self.at + RANGE_BYTES).min(wanted);
         if self.at >= end {
             return Ok(());
         }
@@ -137,7 +144,12 @@ pub(crate) struct Opened {
 
 /// Opens an object for reading text or Avro.
 pub(crate) fn open(reader: &Reader, file: &DataFile) -> Result<Opened, DecodeError> {
-    let mut object = ObjectReader::new(reader, file);
+    open_until(reader, file, u64::MAX)
+}
+
+/// [`open`], where most likely no more than the first `until` bytes are read.
+pub(crate) fn open_until(reader: &Reader, file: &DataFile, until: u64) -> Result<Opened, DecodeError> {
+    let mut object = ObjectReader::range(reader, file, 0, until);
     let head = object.peek().map_err(|e| read_error(&file.uri, &e))?;
     let compression = Compression::of(head).map_err(|message| DecodeError::content(&file.uri, message))?;
     let consumed = Arc::clone(&object.consumed);
@@ -166,7 +178,7 @@ pub(crate) fn read_error(uri: &str, error: &io::Error) -> DecodeError {
         io::ErrorKind::UnexpectedEof => format!("is cut off: the compressed data ends too early ({error})"),
         _ => format!("is damaged: the compressed data cannot be unpacked ({error})"),
     };
-    DecodeError::content(uri, message)
+    DecodeError { uri: uri.to_owned(), kind: DecodeErrorKind::Damaged, message }
 }
 
 impl DecodeError {
@@ -216,6 +228,106 @@ impl<R: Read> Read for Transcoder<R> {
         let n = buffer.len().min(self.text.len() - self.at);
         buffer[..n].copy_from_slice(&self.text[self.at..self.at + n]);
         self.at += n;
+        Ok(n)
+    }
+}
+
+/// The lines of a text that begin in a range of its bytes: so ranges that share no byte, and leave none out, share no line and leave none out.
+pub(crate) struct LineRange<R> {
+    input: R,
+    /// Bytes up to the last byte of the range, that included.
+    left: u64,
+    /// The first line began before the range.
+    inside: bool,
+    ended: bool,
+}
+
+impl<R: Read> LineRange<R> {
+    /// `input` begins one byte before the range where that does not begin with the text, and goes on behind it; `length` is that of the range, with the
+    /// byte before it.
+    pub fn new(input: R, length: u64, is_first: bool) -> Self {
+        Self { input, left: length, inside: !is_first, ended: false }
+    }
+}
+
+impl<R: Read> Read for LineRange<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while !self.ended && !buffer.is_empty() {
+            let mut n = self.input.read(buffer)?;
+            if n == 0 {
+                self.ended = true;
+                break;
+            }
+            let mut from = 0;
+            if self.inside {
+                let Some(at) = memchr::memchr(b'\n', &buffer[..n]).filter(|at| *at as u64 + 1 < self.left) else {
+                    // No line begins in here, and none at all where the range ends with it.
+                    self.ended = n as u64 + 1 >= self.left;
+                    self.left = self.left.saturating_sub(n as u64);
+                    continue;
+                };
+                (self.inside, from) = (false, at + 1);
+            }
+            // The line that is open at the last byte of the range goes on to its end.
+            let last = usize::try_from(self.left.saturating_sub(1)).unwrap_or(usize::MAX);
+            if last < n
+                && let Some(at) = memchr::memchr(b'\n', &buffer[last..n])
+            {
+                n = last + at + 1;
+                self.ended = true;
+            }
+            self.left = self.left.saturating_sub(n as u64);
+            buffer.copy_within(from..n, 0);
+            if n > from {
+                return Ok(n - from);
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// A text without its last lines.
+pub(crate) struct WithoutFooter<R> {
+    input: R,
+    lines: usize,
+    held: Vec<u8>,
+    /// How much of what is held is no footer.
+    ready: usize,
+    ended: bool,
+}
+
+/// A footer's lines may take so much memory.
+const FOOTER_BYTES_MAX: usize = 64 << 20;
+
+impl<R: Read> WithoutFooter<R> {
+    pub fn new(input: R, lines: usize) -> Self {
+        Self { input, lines, held: Vec::new(), ready: 0, ended: false }
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        while self.ready == 0 && !self.ended {
+            let n = self.input.by_ref().take(256 << 10).read_to_end(&mut self.held)?;
+            self.ended = n == 0;
+            // A last line may lack its line feed; the one before the footer ends the text.
+            let open = self.ended && self.held.last().is_some_and(|byte| *byte != b'\n');
+            let keep = if open { self.lines } else { self.lines + 1 };
+            let mut ends = memchr::memrchr_iter(b'\n', &self.held);
+            self.ready = ends.nth(keep - 1).map_or(0, |at| at + 1);
+            if self.held.len() - self.ready > FOOTER_BYTES_MAX {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the footer's lines are longer than 64 MiB"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for WithoutFooter<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.fill()?;
+        let n = buffer.len().min(self.ready);
+        buffer[..n].copy_from_slice(&self.held[..n]);
+        self.held.drain(..n);
+        self.ready -= n;
         Ok(n)
     }
 }
@@ -291,6 +403,49 @@ mod tests {
         assert!(text.starts_with("grüße,1\n") && text.lines().count() == 10_000);
         assert_eq!(encoding_of(b"abc", Some("latin1")), None);
         assert_eq!(encoding_of(b"abc", Some("shift_jis")), Some(encoding_rs::SHIFT_JIS));
+    }
+
+    #[test]
+    fn ranges_of_lines_share_none_and_leave_none_out() {
+        let text = b"a\nbc\n\n\ndefg\nh";
+        for parts in 1..=text.len() {
+            for chunk in [1, 3, 100] {
+                let mut read = Vec::new();
+                for part in 0..parts {
+                    let (start, end) = (text.len() * part / parts, text.len() * (part + 1) / parts);
+                    let before = start.saturating_sub(1);
+                    let input = BufReader::with_capacity(chunk, &text[before..]);
+                    let mut lines = LineRange::new(input, (end - before) as u64, start == 0);
+                    let mut own = vec![0; chunk];
+                    let from = read.len();
+                    loop {
+                        let n = lines.read(&mut own).unwrap();
+                        if n == 0 {
+                            break;
+                        }
+                        read.extend_from_slice(&own[..n]);
+                    }
+                    assert!(from == read.len() || from == 0 || read[from - 1] == b'\n', "{parts} {part} {chunk}");
+                }
+                assert_eq!(read, text, "{parts} parts, {chunk} bytes at once");
+            }
+        }
+    }
+
+    #[test]
+    fn footers_are_left_out() {
+        for (text, lines, expected) in [
+            ("a\nb\nc\n", 1, "a\nb\n"),
+            ("a\nb\nc", 1, "a\nb\n"),
+            ("a\nb\nc\n", 3, ""),
+            ("a\n", 5, ""),
+            ("", 1, ""),
+            ("a\n\n", 1, "a\n"),
+        ] {
+            let mut read = String::new();
+            WithoutFooter::new(text.as_bytes(), lines).read_to_string(&mut read).unwrap();
+            assert_eq!(read, expected, "{text:?} without {lines}");
+        }
     }
 
     #[test]

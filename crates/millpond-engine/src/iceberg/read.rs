@@ -5,7 +5,7 @@ use super::deletes::{self, NotDeleted};
 use super::metadata::Version;
 use super::plan::Task;
 use super::schema::{Match, conform, find_field, initial_default};
-use crate::scan::{Hidden, Readers, ScanFile, object_meta, object_store_url, partitioned_file, spread};
+use crate::scan::{FindColumns, Hidden, Readers, ScanFile, object_meta, object_store_url, partitioned_file, spread};
 use crate::table::{DeleteContent, DeleteFile};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -152,7 +152,7 @@ impl Reading {
         let options =
             TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..TableParquetOptions::default() };
         let inner = CachedParquetFileReaderFactory::new(Arc::clone(store), Arc::clone(&cache));
-        let readers = Readers { inner, logical: Arc::new(ArrowSchema::empty()) };
+        let readers = Readers { inner, logical: Arc::new(ArrowSchema::empty()), find: FindColumns::ByName };
         let source = ParquetSource::new(table_schema)
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(readers));
@@ -165,7 +165,7 @@ impl Reading {
         for task in tasks {
             let rows = positions.remove(task.entry.file_path());
             let constants = self.hidden.values(&task.file).collect();
-            let file = ScanFile { file: task.file, constants };
+            let file = ScanFile { file: task.file, range: None, constants };
             if let Some(rows) = rows {
                 let meta = object_meta(&file);
                 let footer = DFParquetMetadata::new(store, &meta).with_file_metadata_cache(Some(Arc::clone(&cache)));

@@ -16,9 +16,10 @@ use std::sync::{Arc, Mutex};
 
 mod errors;
 mod explain;
+mod formats;
 mod scan;
-mod statistics;
 mod sql;
+mod statistics;
 
 type Entry = (Table, Vec<FileGroup>);
 
@@ -113,7 +114,7 @@ impl Lake {
         let blob = Path::from(name);
         let size = bytes.len() as u64;
         self.store.put(&blob, bytes.into()).await.unwrap();
-        DataFile { blob, uri: format!("s3://lake/{name}"), size, etag: "e".into(), modified_ms: 1_700_000_000_000, details: None }
+        DataFile { blob, uri: format!("s3://lake/{name}"), size, etag: "e".into(), modified_ms: 1_700_000_000_000 }
     }
 
     /// `(values, files)` for each group.

@@ -56,7 +56,7 @@ impl<E> From<DecodeError> for VisitError<E> {
     fn from(e: DecodeError) -> Self {
         match e.kind {
             DecodeErrorKind::Read => Self::Retry(e.to_string()),
-            DecodeErrorKind::Content | DecodeErrorKind::Table => Self::Content(e.to_string()),
+            DecodeErrorKind::Content | DecodeErrorKind::Damaged | DecodeErrorKind::Table => Self::Content(e.to_string()),
         }
     }
 }

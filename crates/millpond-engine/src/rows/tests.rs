@@ -13,7 +13,6 @@ fn visited(lake: &Lake, files: &[crate::write::WrittenFile], threads: usize) -> 
         size: file.size,
         etag: String::new(),
         modified_ms: 0,
-        details: None,
     });
     let spec =
         VisitSpec { reader: lake.reader.clone(), files: files.collect(), threads, cancel: Arc::new(AtomicBool::new(false)) };
@@ -168,14 +167,8 @@ fn a_visit_ends_with_what_its_visitor_says_or_when_it_is_told() {
     assert!(matches!(visit_parquet(&spec, || Each(nothing)), Err(VisitError::Content(text)) if text.contains("x.parquet")));
     let raw = lake.crawl(vec![lake.put("a.csv", "id,n\na,1\nb,2\n")]);
     let written = lake.convert(&lake.spec(&raw)).files.remove(0);
-    spec.files = vec![DataFile {
-        blob: written.blob,
-        uri: "s3://s/p".into(),
-        size: written.size,
-        etag: String::new(),
-        modified_ms: 0,
-        details: None,
-    }];
+    spec.files =
+        vec![DataFile { blob: written.blob, uri: "s3://s/p".into(), size: written.size, etag: String::new(), modified_ms: 0 }];
     assert!(matches!(visit_parquet(&spec, || Each(enough)), Err(VisitError::Visitor("enough"))));
     spec.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
     assert!(matches!(visit_parquet(&spec, || Each(nothing)), Err(VisitError::Cancelled)));

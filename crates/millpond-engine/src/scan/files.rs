@@ -3,12 +3,15 @@
 use super::{FILE_MODIFIED, FILE_SIZE, Hidden, Shape, partition};
 use crate::table::{DataFile, FileGroup};
 use datafusion::common::{Result, ScalarValue};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A file and its constant columns' values: partition keys, then hidden columns.
 #[derive(Debug, Clone)]
 pub(crate) struct ScanFile {
     pub(crate) file: DataFile,
+    /// Only the lines that begin in these bytes.
+    pub(crate) range: Option<Range<u64>>,
     pub(crate) constants: Arc<[ScalarValue]>,
 }
 
@@ -25,7 +28,7 @@ pub(super) fn scan_files(groups: Vec<FileGroup>, shape: &Shape) -> Result<Vec<Sc
                 continue;
             }
             let constants = if shape.hidden.is_empty() { Arc::clone(&shared) } else { with_hidden(&shared, &file, shape) };
-            files.push(ScanFile { file, constants });
+            files.push(ScanFile { file, range: None, constants });
         }
     }
     Ok(files)
@@ -46,10 +49,38 @@ impl Hidden {
     }
 }
 
+impl ScanFile {
+    /// Of the file or its part.
+    pub(super) fn bytes(&self) -> u64 {
+        self.range.as_ref().map_or(self.file.size, |range| range.end - range.start)
+    }
+}
+
+/// Smaller parts are not worth their look at the file's beginning.
+const PART_BYTES_MIN: u64 = 8 << 20;
+
+/// Cuts files that are too large for one of `parts` partitions of work into ranges of about the same size.
+pub(super) fn divide(files: Vec<ScanFile>, parts: usize) -> Vec<ScanFile> {
+    let total: u64 = files.iter().map(|file| file.file.size).sum();
+    let share = (total / parts.max(1) as u64).max(PART_BYTES_MIN);
+    let mut divided = Vec::with_capacity(files.len());
+    for file in files {
+        let pieces = if parts > 1 { file.file.size / share } else { 1 };
+        if pieces < 2 {
+            divided.push(file);
+            continue;
+        }
+        let size = u128::from(file.file.size);
+        let bound = |piece: u64| (size * u128::from(piece) / u128::from(pieces)) as u64;
+        divided.extend((0..pieces).map(|piece| ScanFile { range: Some(bound(piece)..bound(piece + 1)), ..file.clone() }));
+    }
+    divided
+}
+
 /// Cuts the files into at most `parts` runs of about the same number of bytes. Opening a file counts as a few of them.
 pub(crate) fn spread(files: Vec<ScanFile>, parts: usize) -> Vec<Vec<ScanFile>> {
     const OPENING: u64 = 16 << 10;
-    let cost = |file: &ScanFile| file.file.size.saturating_add(OPENING);
+    let cost = |file: &ScanFile| file.bytes().saturating_add(OPENING);
     let total: u64 = files.iter().map(cost).sum::<u64>().max(1);
     let parts = parts.clamp(1, files.len().max(1));
     let mut runs: Vec<Vec<ScanFile>> = vec![Vec::new(); parts];
@@ -73,9 +104,8 @@ mod tests {
     use super::*;
 
     fn file(size: u64) -> ScanFile {
-        let file =
-            DataFile { blob: "b".into(), uri: "s3://b/k".into(), size, etag: String::new(), modified_ms: 0, details: None };
-        ScanFile { file, constants: Vec::new().into() }
+        let file = DataFile { blob: "b".into(), uri: "s3://b/k".into(), size, etag: String::new(), modified_ms: 0 };
+        ScanFile { file, range: None, constants: Vec::new().into() }
     }
 
     #[test]
@@ -89,5 +119,19 @@ mod tests {
         check(&[1 << 20], 4, &[1]);
         check(&[100; 10_000], 2, &[5_000, 5_000]);
         check(&[], 2, &[0]);
+    }
+
+    #[test]
+    fn large_files_are_divided_without_gaps() {
+        let check = |sizes: &[u64], parts: usize, expected: usize| {
+            let divided = divide(sizes.iter().map(|size| file(*size)).collect(), parts);
+            assert_eq!(divided.len(), expected, "{sizes:?}");
+            assert_eq!(divided.iter().map(ScanFile::bytes).sum::<u64>(), sizes.iter().sum::<u64>());
+        };
+        check(&[100 << 20], 4, 4);
+        check(&[100 << 20], 1, 1);
+        check(&[9 << 20], 4, 1);
+        check(&[100 << 20, 1, 10 << 20], 2, 3);
+        check(&[64 << 20; 8], 2, 8);
     }
 }

@@ -12,9 +12,10 @@ mod statistics;
 mod text;
 
 pub(crate) use files::{ScanFile, spread};
-pub(crate) use parquet::{Readers, object_meta, partitioned_file};
+pub(crate) use parquet::{FindColumns, Readers, object_meta, partitioned_file};
 pub(crate) use partitions::PartitionsTable;
 
+use crate::format::{FormatError, parquet_by_index};
 use crate::query::QueryError;
 use crate::table::{FileGroup, Format, ScanRequest, TableSource};
 use crate::types::HiveType;
@@ -28,8 +29,9 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
-use millpond_core::catalog::{Column, Table};
+use millpond_core::catalog::{Column, StorageDescriptor, Table};
 use millpond_core::partition_expr::PartitionExpr;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Under this URL a statement's session finds the lake's objects.
@@ -180,14 +182,13 @@ impl TableProvider for LakeTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let pruning = partition::Pruning::new(filters, &self.shape);
-        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
-        let request = scan_request(state, &self.schema, projection.unwrap_or(&all), filters, pruning.expr.clone());
+        let request = scan_request(state, pruning.expr.clone());
         let groups = self.source.scan(&self.table, &request).await.map_err(QueryError::from)?;
         let groups = pruning.prune(groups, &self.shape, state)?;
         let scan = Scan {
             shape: Arc::clone(&self.shape),
             schema: Arc::clone(&self.schema),
-            projection: projection.cloned().unwrap_or(all),
+            projection: projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect()),
             limit,
         };
         scan.plan(state, self.by_format(groups)?).await
@@ -198,41 +199,100 @@ impl LakeTable {
     /// Groups whose files are read in the same way, together. A partition may have a format of its own.
     fn by_format(&self, groups: Vec<FileGroup>) -> Result<Vec<Alike>> {
         let mut alike: Vec<Alike> = Vec::new();
+        // A million partitions have few descriptors, which they share.
+        let mut known: HashMap<*const StorageDescriptor, usize> = HashMap::new();
         for group in groups {
-            let format = Format::of(&group.storage, &self.table.parameters).map_err(|error| {
-                QueryError::InvalidMetadata(format!("table {}.{}: {error}", self.table.database, self.table.name))
-            })?;
-            // Parquet is read by the table's columns; text by its own partition's, in their order.
-            let own = !group.storage.columns.is_empty() && format != Format::Parquet;
-            let columns = if own { group.storage.columns.clone() } else { self.table.storage.columns.clone() };
-            let known = alike
-                .iter_mut()
-                .find(|other| other.format == format && (format == Format::Parquet || same_columns(&other.columns, &columns)));
-            match known {
-                Some(other) => other.groups.push(group),
-                None => alike.push(Alike { format, columns, groups: vec![group] }),
-            }
+            let descriptor = Arc::as_ptr(&group.storage);
+            let index = match known.get(&descriptor) {
+                Some(index) => *index,
+                None => {
+                    let index = self.alike(&group, &mut alike)?;
+                    known.insert(descriptor, index);
+                    index
+                }
+            };
+            alike[index].groups.push(group);
         }
         Ok(alike)
+    }
+
+    /// The place of those that are read as the group is.
+    fn alike(&self, group: &FileGroup, alike: &mut Vec<Alike>) -> Result<usize> {
+        let wrong = |error: FormatError| {
+            QueryError::InvalidMetadata(format!("table {}.{}: {error}", self.table.database, self.table.name))
+        };
+        self.check_partition(group)?;
+        let format = Format::of(&group.storage, &self.table.parameters).map_err(wrong)?;
+        let is_parquet = format == Format::Parquet;
+        let by_index = is_parquet && parquet_by_index(&group.storage, &self.table.parameters).map_err(wrong)?;
+        // Parquet is read by the table's columns; text by its own partition's, in their order.
+        let own = !group.storage.columns.is_empty() && !is_parquet;
+        let columns = if own { group.storage.columns.clone() } else { self.table.storage.columns.clone() };
+        let same = |other: &Alike| {
+            other.format == format && other.by_index == by_index && (is_parquet || same_columns(&other.columns, &columns))
+        };
+        if let Some(index) = alike.iter().position(same) {
+            return Ok(index);
+        }
+        alike.push(Alike { format, columns, by_index, groups: Vec::new() });
+        Ok(alike.len() - 1)
+    }
+
+    /// Whether what a partition says of its columns can be read as what the table says (Athena user guide, "Updates in tables with partitions").
+    fn check_partition(&self, group: &FileGroup) -> Result<()> {
+        for own in &group.storage.columns {
+            let Some(column) = self.shape.file_columns.iter().find(|column| column.name.eq_ignore_ascii_case(&own.name)) else {
+                continue;
+            };
+            if own.data_type == column.data_type {
+                continue;
+            }
+            let types = (HiveType::parse(&own.data_type), HiveType::parse(&column.data_type));
+            if let (Ok(from), Ok(to)) = types
+                && !is_coercible(&from, &to)
+            {
+                let keys = self.shape.partition_keys.iter().zip(&group.values);
+                let partition: Vec<String> = keys.map(|((key, _), value)| format!("{key}={value}")).collect();
+                let message = format!(
+                    "There is a mismatch between the table and partition schemas. The types are incompatible and cannot be coerced. The column \
+                     '{name}' in table '{}.{}' is declared as type '{to}', but partition '{}' declared column '{name}' as type '{from}'.",
+                    self.table.database,
+                    self.table.name,
+                    partition.join("/"),
+                    name = column.name,
+                );
+                return Err(QueryError::Table { name: "HIVE_PARTITION_SCHEMA_MISMATCH", message }.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether every value of a partition's type has a meaning as the table's.
+fn is_coercible(from: &HiveType, to: &HiveType) -> bool {
+    use HiveType as T;
+    let number = |t: &T| matches!(t, T::TinyInt | T::SmallInt | T::Int | T::BigInt | T::Float | T::Double | T::Decimal(..));
+    match (from, to) {
+        (from, to) if from == to => true,
+        (T::Array(a), T::Array(b)) => is_coercible(a, b),
+        (T::Map(k, v), T::Map(k2, v2)) => is_coercible(k, k2) && is_coercible(v, v2),
+        (T::Struct(a), T::Struct(b)) => b.iter().all(|(name, t)| {
+            let found = a.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
+            found.is_none_or(|(_, from)| is_coercible(from, t))
+        }),
+        (T::Array(_) | T::Map(..) | T::Struct(_), _) | (_, T::Array(_) | T::Map(..) | T::Struct(_)) => false,
+        (_, to) if to.is_text() => true,
+        (from, to) if number(from) && number(to) => true,
+        (from, to) if from.is_text() => number(to) || *to == T::Binary,
+        (T::Date, T::Timestamp) | (T::Timestamp, T::Date) => true,
+        _ => false,
     }
 }
 
 /// What the source is asked for.
-fn scan_request(
-    state: &dyn Session,
-    schema: &Schema,
-    projection: &[usize],
-    filters: &[Expr],
-    filter: Option<PartitionExpr>,
-) -> ScanRequest {
+fn scan_request(state: &dyn Session, filter: Option<PartitionExpr>) -> ScanRequest {
     let now = state.execution_props().query_execution_start_time;
-    ScanRequest {
-        filter,
-        conditions: filters.to_vec(),
-        columns: projection.iter().map(|&index| schema.field(index).name().clone()).collect(),
-        at: None,
-        now_ms: now.map_or(0, |now| now.timestamp_millis()),
-    }
+    ScanRequest { filter, now_ms: now.map_or(0, |now| now.timestamp_millis()) }
 }
 
 fn same_columns(a: &[Column], b: &[Column]) -> bool {
@@ -243,6 +303,8 @@ fn same_columns(a: &[Column], b: &[Column]) -> bool {
 pub(crate) struct Alike {
     pub(crate) format: Format,
     pub(crate) columns: Vec<Column>,
+    /// Parquet: the table's first column is the files' first, and so on.
+    pub(crate) by_index: bool,
     pub(crate) groups: Vec<FileGroup>,
 }
 
@@ -264,7 +326,7 @@ impl Scan {
                 continue;
             }
             plans.push(match one.format {
-                Format::Parquet => self.parquet(state, one.groups).await?,
+                Format::Parquet => self.parquet(state, one).await?,
                 _ => self.text(state, one)?,
             });
         }

@@ -1,19 +1,18 @@
 //! Parquet through DataFusion's source: row groups and pages are pruned by statistics, and only the columns that are wanted are read.
 //!
-//! Files are read by column name, without regard to case. A column that a file lacks is NULL; one of another type is cast where that keeps
+//! Files are read by column name, without regard to case, or by place. A column that a file lacks is NULL; one of another type is cast where that keeps
 //! its meaning, else the file is reported by name, as Athena does.
 
 use super::files::{ScanFile, scan_files, spread};
-use super::{Scan, object_store_url, statistics};
+use super::{Alike, Scan, object_store_url, statistics};
 use crate::query::QueryError;
-use crate::table::FileGroup;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use bytes::Bytes;
 use chrono::DateTime;
 use datafusion::catalog::Session;
 use datafusion::common::config::TableParquetOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::Result;
+use datafusion::common::{Result, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory};
 use datafusion::datasource::physical_plan::{FileGroup as DfFileGroup, FileScanConfigBuilder, ParquetSource};
@@ -23,8 +22,8 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr_adapter::{DefaultPhysicalExprAdapter, PhysicalExprAdapter, PhysicalExprAdapterFactory};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
-use futures::future::BoxFuture;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use object_store::ObjectMeta;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
@@ -38,19 +37,36 @@ use std::sync::Arc;
 pub(super) const FOOTER_BYTES: usize = 32 << 10;
 
 impl Scan {
-    pub(super) async fn parquet(&self, state: &dyn Session, groups: Vec<FileGroup>) -> Result<Arc<dyn ExecutionPlan>> {
-        let files = scan_files(groups, &self.shape)?;
+    pub(super) async fn parquet(&self, state: &dyn Session, alike: Alike) -> Result<Arc<dyn ExecutionPlan>> {
+        let find = match alike.by_index {
+            false => FindColumns::ByName,
+            true => FindColumns::ByIndex(
+                self.shape
+                    .file_columns
+                    .iter()
+                    .map(|column| alike.columns.iter().position(|own| own.name.eq_ignore_ascii_case(&column.name)))
+                    .collect(),
+            ),
+        };
+        let files = scan_files(alike.groups, &self.shape)?;
         let url = object_store_url();
         let store = state.runtime_env().object_store(&url)?;
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let about = (self.shape.as_ref(), &self.schema);
-        let statistics = statistics::of_scan(&files, about, &self.projection, &store, &cache).await;
+        let mut statistics = statistics::of_scan(&files, about, &self.projection, &store, &cache).await;
+        if alike.by_index {
+            // They were found by name.
+            statistics.column_statistics = Statistics::unknown_column(&self.schema);
+        }
         let constants = self.shape.constant_schema.fields().iter().cloned().collect();
         let schema = TableSchema::new(Arc::clone(&self.shape.file_schema), constants);
         let options =
             TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..TableParquetOptions::default() };
-        let readers =
-            Readers { inner: CachedParquetFileReaderFactory::new(store, cache), logical: Arc::clone(&self.shape.file_schema) };
+        let readers = Readers {
+            inner: CachedParquetFileReaderFactory::new(store, cache),
+            logical: Arc::clone(&self.shape.file_schema),
+            find: find.clone(),
+        };
         let source = ParquetSource::new(schema)
             .with_table_parquet_options(options)
             .with_metadata_size_hint(FOOTER_BYTES)
@@ -62,7 +78,7 @@ impl Scan {
             .with_statistics(statistics)
             .with_projection_indices(Some(self.projection.clone()))?
             .with_limit(self.limit)
-            .with_expr_adapter(Some(Arc::new(ByNameAnyCase)))
+            .with_expr_adapter(Some(Arc::new(find)))
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }
@@ -93,6 +109,7 @@ pub(crate) struct Readers {
     pub(crate) inner: CachedParquetFileReaderFactory,
     /// Columns that a file must have in types that can be read as these, by name.
     pub(crate) logical: SchemaRef,
+    pub(crate) find: FindColumns,
 }
 
 impl ParquetFileReaderFactory for Readers {
@@ -105,7 +122,7 @@ impl ParquetFileReaderFactory for Readers {
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let uri = file.extension::<Uri>().map_or_else(|| file.object_meta.location.to_string(), |uri| uri.0.clone());
         let inner = self.inner.create_reader(partition_index, file, metadata_size_hint, metrics)?;
-        Ok(Box::new(Reader { inner, uri, logical: Arc::clone(&self.logical) }))
+        Ok(Box::new(Reader { inner, uri, logical: Arc::clone(&self.logical), find: self.find.clone() }))
     }
 }
 
@@ -113,6 +130,7 @@ struct Reader {
     inner: Box<dyn AsyncFileReader + Send>,
     uri: String,
     logical: SchemaRef,
+    find: FindColumns,
 }
 
 fn own(error: QueryError) -> ParquetError {
@@ -155,11 +173,11 @@ impl AsyncFileReader for Reader {
         &'a mut self,
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
-        let Self { inner, uri, logical } = self;
+        let Self { inner, uri, logical, find } = self;
         async move {
             let metadata =
                 inner.get_metadata(options).await.map_err(|error| blame(error, uri, "it is not a valid Parquet file"))?;
-            check_columns(&metadata, logical, uri)?;
+            check_columns(&metadata, logical, find, uri)?;
             Ok(metadata)
         }
         .boxed()
@@ -167,13 +185,11 @@ impl AsyncFileReader for Reader {
 }
 
 /// Refuses a file whose column can't be read as the table's type.
-fn check_columns(metadata: &ParquetMetaData, logical: &Schema, uri: &str) -> parquet::errors::Result<()> {
+fn check_columns(metadata: &ParquetMetaData, logical: &Schema, find: &FindColumns, uri: &str) -> parquet::errors::Result<()> {
     let file = metadata.file_metadata();
     let physical = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())?;
-    for field in logical.fields() {
-        let Some(found) = physical.fields().iter().find(|other| other.name().eq_ignore_ascii_case(field.name())) else {
-            continue;
-        };
+    for (index, field) in logical.fields().iter().enumerate() {
+        let Some(found) = find.place(index, field.name(), &physical).map(|place| physical.field(place)) else { continue };
         if !readable_as(found.data_type(), field.data_type()) {
             let message = format!(
                 "Field {}'s type {} in the Parquet file is incompatible with type {} defined in the table's schema",
@@ -213,39 +229,57 @@ fn readable_as(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-/// Finds a file's columns by name without regard to case (Spark writes `MixedCase`; the catalog's names are lower case).
-#[derive(Debug)]
-struct ByNameAnyCase;
+/// How a file's columns are found.
+#[derive(Debug, Clone)]
+pub(crate) enum FindColumns {
+    /// Without regard to case (Spark writes `MixedCase`; the catalog's names are lower case).
+    ByName,
+    /// For each of the table's columns in files, its place (`parquet.column.index.access`).
+    ByIndex(Arc<[Option<usize>]>),
+}
 
-impl PhysicalExprAdapterFactory for ByNameAnyCase {
-    fn create(&self, logical: SchemaRef, physical: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
-        let fields = physical.fields().iter().map(|field| {
-            let known = logical.fields().iter().find(|other| other.name().eq_ignore_ascii_case(field.name()));
-            let exact = physical.fields().iter().any(|other| known.is_some_and(|known| known.name() == other.name()));
-            match known {
-                Some(known) if !exact => field.as_ref().clone().with_name(known.name()),
-                _ => field.as_ref().clone(),
+impl FindColumns {
+    /// The file's column for the table's column of this place and name.
+    fn place(&self, index: usize, name: &str, physical: &Schema) -> Option<usize> {
+        match self {
+            Self::ByName => {
+                let exact = physical.fields().iter().position(|field| field.name() == name);
+                exact.or_else(|| physical.fields().iter().position(|field| field.name().eq_ignore_ascii_case(name)))
             }
-        });
-        let lowered: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        Ok(Arc::new(AnyCase { inner: DefaultPhysicalExprAdapter::new(logical, lowered), physical }))
+            Self::ByIndex(places) => places.get(index).copied().flatten().filter(|place| *place < physical.fields().len()),
+        }
+    }
+}
+
+impl PhysicalExprAdapterFactory for FindColumns {
+    fn create(&self, logical: SchemaRef, physical: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
+        // Names that no column of a table has, for those that it does not know.
+        let mut names: Vec<String> = (0..physical.fields().len()).map(|place| format!("\0{place}")).collect();
+        for (index, field) in logical.fields().iter().enumerate() {
+            if let Some(place) = self.place(index, field.name(), &physical) {
+                field.name().clone_into(&mut names[place]);
+            }
+        }
+        let fields = physical.fields().iter().zip(names).map(|(field, name)| field.as_ref().clone().with_name(name));
+        let renamed: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        Ok(Arc::new(Renamed { inner: DefaultPhysicalExprAdapter::new(logical, renamed), physical }))
     }
 }
 
 #[derive(Debug)]
-struct AnyCase {
+struct Renamed {
     inner: DefaultPhysicalExprAdapter,
     physical: SchemaRef,
 }
 
-impl PhysicalExprAdapter for AnyCase {
+impl PhysicalExprAdapter for Renamed {
     fn rewrite(&self, expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
         let adapted = self.inner.rewrite(expr)?;
         // The reader looks for the names that the file has.
         let renamed = adapted.transform_up(|expr| {
             let Some(column) = expr.downcast_ref::<Column>() else { return Ok(Transformed::no(expr)) };
             match self.physical.fields().get(column.index()) {
-                Some(field) if field.name() != column.name() && field.name().eq_ignore_ascii_case(column.name()) => {
+                Some(field) if field.name() != column.name() => {
                     Ok(Transformed::yes(Arc::new(Column::new(field.name(), column.index())) as Arc<dyn PhysicalExpr>))
                 }
                 _ => Ok(Transformed::no(expr)),

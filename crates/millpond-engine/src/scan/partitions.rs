@@ -68,9 +68,7 @@ impl TableProvider for PartitionsTable {
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = self.schema();
-        let all: Vec<usize> = (0..schema.fields().len()).collect();
-        let filter = Pruning::new(filters, &self.shape).expr;
-        let request = scan_request(state, &schema, projection.unwrap_or(&all), filters, filter);
+        let request = scan_request(state, Pruning::new(filters, &self.shape).expr);
         let rows = self.source.partitions(&self.table, &request).await.map_err(QueryError::from)?;
         let batch = key_batch(&self.shape, rows.len(), &|row| rows[row].as_slice())?;
         Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], schema, projection.cloned())?)

@@ -1,9 +1,10 @@
-//! Delimited text, JSON and Avro through the crate's own decoders, as a streaming operator.
+//! Text, JSON, Avro and ORC through the crate's own decoders, as a streaming operator.
 
-use super::files::{ScanFile, scan_files, spread};
+use super::files::{ScanFile, divide, scan_files, spread};
 use super::{Alike, Scan, object_store_url};
-use crate::decode::{self, DecodeError, DecodeErrorKind, DecodeSpec, Decoded, Mode};
+use crate::decode::{self, DecodeError, DecodeErrorKind, DecodeSpec, Decoded, FilePart, Mode, Rejected};
 use crate::query::QueryError;
+use crate::table::Format;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::SchemaRef;
@@ -59,8 +60,10 @@ impl Scan {
             batch_rows: state.config().batch_size(),
         };
         let schema: SchemaRef = Arc::new(self.schema.project(&self.projection)?);
+        let parts = state.config().target_partitions();
         let files = scan_files(alike.groups, &self.shape)?;
-        let runs = spread(files, state.config().target_partitions());
+        let files = if is_divisible(&spec.format) { divide(files, parts) } else { files };
+        let runs = spread(files, parts);
         Ok(Arc::new(TextScanExec::new(schema, spec, from, runs, self.limit)))
     }
 }
@@ -98,12 +101,7 @@ impl TextScanExec {
 impl DisplayAs for TextScanExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let files: usize = self.runs.iter().map(Vec::len).sum();
-        let format = match self.spec.format {
-            crate::table::Format::Csv(_) => "csv",
-            crate::table::Format::Json(_) => "json",
-            crate::table::Format::Avro => "avro",
-            crate::table::Format::Parquet => "parquet",
-        };
+        let format = self.spec.format.name();
         write!(f, "TextScanExec: format={format}, files={files}, partitions={}", self.runs.len())?;
         match self.limit {
             Some(limit) => write!(f, ", limit={limit}"),
@@ -132,9 +130,10 @@ impl ExecutionPlan for TextScanExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let store = context.runtime_env().object_store(object_store_url())?;
         let run = self.runs[partition].clone();
-        let files = run.iter().map(|file| file.file.clone()).collect();
+        let files = run.iter().map(|file| FilePart { file: file.file.clone(), range: file.range.clone() }).collect();
         let schema = self.schema();
-        let assemble = Assemble { schema: Arc::clone(&schema), from: Arc::clone(&self.from), run };
+        let is_json = matches!(self.spec.format, Format::Json(_));
+        let assemble = Assemble { schema: Arc::clone(&schema), from: Arc::clone(&self.from), run, is_json };
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let mut left = self.limit.unwrap_or(usize::MAX);
         let batches = decode::stream(store, files, self.spec.clone())
@@ -163,7 +162,7 @@ impl ExecutionPlan for TextScanExec {
     }
 
     fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
-        let bytes = |run: &Vec<ScanFile>| run.iter().map(|file| file.file.size).sum::<u64>();
+        let bytes = |run: &Vec<ScanFile>| run.iter().map(ScanFile::bytes).sum::<u64>();
         let bytes = match partition {
             Some(index) => self.runs.get(index).map_or(0, bytes),
             None => self.runs.iter().map(bytes).sum(),
@@ -187,10 +186,14 @@ struct Assemble {
     schema: SchemaRef,
     from: Arc<[From]>,
     run: Vec<ScanFile>,
+    is_json: bool,
 }
 
 impl Assemble {
     fn batch(&self, decoded: &Decoded) -> Result<RecordBatch> {
+        if let Some(rejected) = decoded.rejects.first() {
+            return Err(self.refusal(decoded.file, rejected).into());
+        }
         let rows = decoded.batch.num_rows();
         let constants = &self.run[decoded.file].constants;
         let columns = self.from.iter().zip(self.schema.fields()).map(|(from, field)| -> Result<ArrayRef> {
@@ -214,8 +217,42 @@ impl Assemble {
     }
 }
 
+/// Whether the format's files can be cut between any two lines, as far as that is known before they are opened.
+fn is_divisible(format: &Format) -> bool {
+    match format {
+        Format::Csv(options) => options.quote.is_none() && options.escape.is_none() && options.footer_lines == 0,
+        Format::Lines(options) => options.footer_lines == 0,
+        Format::Json(_) => true,
+        Format::Parquet | Format::Avro | Format::Orc(_) => false,
+    }
+}
+
+impl Assemble {
+    /// A record that can't be read at all.
+    fn refusal(&self, file: usize, rejected: &Rejected) -> QueryError {
+        let ScanFile { file, range, .. } = &self.run[file];
+        let place = match range {
+            Some(range) if range.start > 0 => format!("line {} after byte {} of {}", rejected.line, range.start, file.uri),
+            _ => format!("line {} of {}", rejected.line, file.uri),
+        };
+        let message = if self.is_json {
+            format!(
+                "Row is not a valid JSON Object - JSONException: the row {} ({place}). With the serde property \
+                 'ignore.malformed.json' = 'true' such rows are NULL",
+                rejected.reason
+            )
+        } else {
+            format!("{} ({place})", rejected.reason)
+        };
+        QueryError::Table { name: "HIVE_CURSOR_ERROR", message }
+    }
+}
+
 fn blame(error: DecodeError) -> QueryError {
     match error.kind {
+        DecodeErrorKind::Damaged => {
+            QueryError::Table { name: "HIVE_CURSOR_ERROR", message: format!("{} {}", error.uri, error.message) }
+        }
         DecodeErrorKind::Read => QueryError::CannotOpen { uri: error.uri, message: error.message },
         DecodeErrorKind::Content => QueryError::BadData { uri: error.uri, message: error.message },
         DecodeErrorKind::Table => QueryError::InvalidMetadata(format!("{}: {}", error.uri, error.message)),

@@ -239,7 +239,7 @@ fn stored(cursor: &mut Cursor<'_>) -> Result<Stored, QueryError> {
             Ok(Stored::Named(*names))
         }
         None if ["SEQUENCEFILE", "RCFILE", "ION"].contains(&name) => Err(QueryError::NotSupported(format!(
-            "tables STORED AS {name} can't be read; use PARQUET, AVRO, JSONFILE or TEXTFILE"
+            "tables STORED AS {name} can't be read; use PARQUET, ORC, AVRO, JSONFILE or TEXTFILE"
         ))),
         None => Err(cursor.unexpected(&["'AVRO'", "'INPUTFORMAT'", "'JSONFILE'", "'ORC'", "'PARQUET'", "'TEXTFILE'"])),
     }

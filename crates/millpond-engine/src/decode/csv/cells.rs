@@ -1,10 +1,15 @@
 //! One column of many records: a loop for each type.
 
 use super::index::{Index, Syntax, value};
+use super::nested::Nested;
 use crate::decode::columns::{Node, Prim, Text};
+use crate::decode::times::Times;
 use crate::decode::{cut_text, json, values};
 use crate::table::CsvOptions;
 use crate::types::HiveType;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use std::sync::Arc;
 use values::Decimal;
 
 /// What is kept of a refused value.
@@ -28,6 +33,9 @@ pub(crate) struct Cells {
     /// The null text could be taken for a value (`-1`, `NaN`): it must be looked for first.
     null_first: bool,
     strict: bool,
+    times: Arc<Times>,
+    separators: Vec<u8>,
+    base64: bool,
     scratch: Vec<u8>,
     /// By column: read as text, though it is of another type. Empty: none is.
     pub typed: Vec<bool>,
@@ -48,7 +56,18 @@ impl Cells {
         let like_a_value =
             |v: &Vec<u8>| values::double(v).is_some() || values::boolean(v).is_some() || values::timestamp(v).is_some();
         let null_first = null_text.iter().chain(&null_values).any(like_a_value);
-        Self { null_text, null_values, null_first, strict, scratch: Vec::new(), typed: Vec::new(), bad: Vec::new() }
+        Self {
+            null_text,
+            null_values,
+            null_first,
+            strict,
+            times: Arc::new(Times::new(&options.timestamp_formats, options.epoch_times && !strict)),
+            separators: options.separators.clone(),
+            base64: options.lazy && !strict,
+            scratch: Vec::new(),
+            typed: Vec::new(),
+            bad: Vec::new(),
+        }
     }
 
     fn is_null(&self, text: &[u8]) -> bool {
@@ -67,6 +86,7 @@ impl Cells {
         column: usize,
         syntax: Syntax,
     ) {
+        let times = Arc::clone(&self.times);
         let mut at = Column { cells: self, t, data, index, field, column, syntax };
         match node {
             Node::I64(prim) => at.primitive(prim, values::integer, |v| whole(v, Some)),
@@ -75,8 +95,8 @@ impl Cells {
             Node::I8(prim) => at.primitive(prim, |v| narrow(values::integer(v)), |v| whole(v, |i| i.try_into().ok())),
             Node::F64(prim) => at.primitive(prim, values::double, |_| None),
             Node::F32(prim) => at.primitive(prim, |v| values::double(v).map(|d| d as f32), |_| None),
-            Node::Date(prim) => at.primitive(prim, values::date, day_of_timestamp),
-            Node::Timestamp(prim) => at.primitive(prim, values::timestamp, |_| None),
+            Node::Date(prim) => at.primitive(prim, values::date, |v| day_of_timestamp(v).or_else(|| times.date(v))),
+            Node::Timestamp(prim) => at.primitive(prim, values::timestamp, |v| times.timestamp(v)),
             Node::Bool(prim) => at.primitive(prim, values::boolean, |_| None),
             Node::Decimal(prim, p, s) => {
                 let (p, s, lenient) = (*p, *s, !at.cells.strict);
@@ -90,6 +110,7 @@ impl Cells {
                     },
                 );
             }
+            Node::Binary(text) if at.cells.base64 => at.base64(text),
             Node::Text(text) | Node::Binary(text) => at.text(text),
             nested => at.nested(nested),
         }
@@ -199,6 +220,23 @@ impl Column<'_> {
         }
     }
 
+    /// LazySimpleSerDe's binary values: base64, or else the bytes as they stand.
+    fn base64(&mut self, node: &mut Text) {
+        let null_text = self.cells.null_text.as_deref();
+        for row in 0..self.index.records.len() {
+            let Some(raw) = self.index.field(self.data, row, self.field) else {
+                node.push_null();
+                continue;
+            };
+            let text = value(raw, &self.syntax, &mut self.cells.scratch);
+            match BASE64_STANDARD.decode(text) {
+                _ if null_text == Some(text) => node.push_null(),
+                Ok(bytes) => node.push(&bytes),
+                Err(_) => node.push(text),
+            }
+        }
+    }
+
     /// Text of a column of another type: what is null for the type is null.
     fn text_of_type(&mut self, node: &mut Text) {
         for row in 0..self.index.records.len() {
@@ -214,7 +252,7 @@ impl Column<'_> {
         }
     }
 
-    /// Arrays, maps and structs in a delimited file are JSON text.
+    /// Arrays, maps and structs in a delimited file are JSON text, or their items have delimiters of their own.
     #[cold]
     fn nested(&mut self, node: &mut Node) {
         for row in 0..self.index.records.len() {
@@ -225,7 +263,16 @@ impl Column<'_> {
                 node.push_null();
             } else {
                 let before = node.len();
-                if let Err(misfit) = json::push_text(node, self.t, text, self.cells.strict) {
+                let delimited = !self.cells.separators.is_empty() && !matches!(text.first(), Some(b'[' | b'{'));
+                let pushed = if delimited {
+                    let null = self.cells.null_text.as_deref();
+                    let nested = Nested { separators: &self.cells.separators, null, times: &self.cells.times };
+                    nested.push(node, self.t, text, 1);
+                    Ok(())
+                } else {
+                    json::push_text(node, self.t, text, self.cells.strict)
+                };
+                if let Err(misfit) = pushed {
                     node.truncate(before);
                     node.push_null();
                     if self.cells.strict {

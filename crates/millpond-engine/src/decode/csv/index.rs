@@ -70,6 +70,8 @@ pub(crate) struct Index {
     pub width: usize,
     /// Records that have another number of fields (strict reading only).
     pub ragged: Vec<Record>,
+    /// An empty line is a record.
+    pub keep_blank: bool,
 }
 
 impl Index {
@@ -347,7 +349,7 @@ fn end_record(data: &[u8], index: &mut Index, first: usize, start: usize, at: us
         index.ends[first + fields - 1] = end as u32;
     }
     let record = Record { start: start as u32, end: end as u32, fields: fields as u32 };
-    if fields == width && !(fields == 1 && start == end) {
+    if fields == width && (index.keep_blank || !(fields == 1 && start == end)) {
         index.records.push(record);
         return;
     }
@@ -357,7 +359,7 @@ fn end_record(data: &[u8], index: &mut Index, first: usize, start: usize, at: us
 #[cold]
 fn odd_record(index: &mut Index, first: usize, record: Record, strict: bool) {
     let (fields, width) = (record.fields as usize, index.width);
-    if record.start == record.end {
+    if record.start == record.end && !index.keep_blank {
         index.ends.truncate(first);
         return;
     }

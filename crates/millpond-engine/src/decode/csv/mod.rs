@@ -6,6 +6,7 @@
 mod cells;
 pub(crate) mod index;
 mod layout;
+mod nested;
 #[cfg(test)]
 mod tests;
 
@@ -164,7 +165,7 @@ impl CsvParser {
             cells: Cells::new(options, strict),
             syntax: options.into(),
             strict,
-            index: Index::default(),
+            index: Index { keep_blank: options.lazy && !strict, ..Index::default() },
         }
     }
 

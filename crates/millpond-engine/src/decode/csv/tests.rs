@@ -131,7 +131,7 @@ fn records_longer_than_the_limit_are_refused_and_the_rest_is_read() {
     let text = format!("1,a\n2,{}\n3,c\n", "x".repeat(super::super::blocks::RECORD_BYTES_MAX + (6 << 20)));
     let (rows, rejects) = read(&text, "n:int s:string", options(0), Mode::Strict);
     assert_eq!(rows, ["1|a", "3|c"]);
-    assert_eq!(rejects, ["2 =: the record is longer than 16 MiB"]);
+    assert_eq!(rejects, ["2 =: the record is longer than 32 MiB"]);
 }
 
 /// A field that is awkward in one of many ways.

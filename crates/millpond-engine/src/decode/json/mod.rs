@@ -25,6 +25,8 @@ pub(crate) struct JsonParser {
     pub pending: Pending,
     object: Object,
     strict: bool,
+    /// What is no object is a row of NULLs.
+    ignore_malformed: bool,
 }
 
 impl JsonParser {
@@ -33,7 +35,12 @@ impl JsonParser {
             let key = options.mappings.get(&name.to_lowercase()).cloned().unwrap_or_else(|| name.clone());
             (key, t.clone())
         });
-        Self { pending: Pending::new(columns, batch_rows), object: Object::new(keys.collect()), strict }
+        Self {
+            pending: Pending::new(columns, batch_rows),
+            object: Object::new(keys.collect(), options),
+            strict,
+            ignore_malformed: options.ignore_malformed && !strict,
+        }
     }
 
     /// Keys that were met and have no column, with the types of their values; collected in strict reading.
@@ -82,6 +89,15 @@ impl JsonParser {
                     if self.pending.keep_starts {
                         self.pending.starts.push(Start::new(lines.line_of(found.start), block.first_byte, found.start));
                     }
+                    self.pending.rows += 1;
+                    self.pending.add_segment(file, 1);
+                }
+                Some(_) if self.ignore_malformed => {
+                    let rows = self.pending.rows;
+                    self.pending.nodes.iter_mut().for_each(|node| {
+                        node.truncate(rows);
+                        node.push_null();
+                    });
                     self.pending.rows += 1;
                     self.pending.add_segment(file, 1);
                 }

@@ -2,14 +2,15 @@
 
 use crate::decode::columns::{Node, Struct};
 use crate::decode::csv::misfit;
+use crate::decode::times::Times;
 use crate::decode::{cut_text, values};
 use crate::infer::value_type;
+use crate::table::JsonOptions;
 use crate::types::{DEPTH_MAX, HiveType, merge};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use values::Decimal;
 
 /// Keys without a column, and the types of their values.
 pub(crate) type Unknown = BTreeMap<String, HiveType>;
@@ -34,6 +35,10 @@ pub(crate) struct Object {
     pub closed: bool,
     /// Columns whose nested types lack fields that values have, and types that have them.
     pub grown: Unknown,
+    /// Keys are columns only where they are written the same.
+    case_sensitive: bool,
+    dots_in_keys: bool,
+    times: Times,
 }
 
 /// How many distinct unknown keys are collected: objects that use data as keys must not fill the memory.
@@ -44,6 +49,7 @@ const GROWN_TEXT_MAX: usize = 64 << 10;
 
 struct Context<'a> {
     strict: bool,
+    times: &'a Times,
     /// The top-level field whose value is being read.
     field: usize,
     /// The first value that did not fit: field, text, reason.
@@ -54,17 +60,32 @@ struct Context<'a> {
 }
 
 impl Object {
-    pub fn new(fields: Vec<(String, HiveType)>) -> Self {
-        let by_key = fields.iter().enumerate().map(|(i, (key, _))| (key.to_lowercase(), i)).collect();
-        Self { fields, by_key, unknown: Unknown::new(), ignored: HashSet::new(), closed: false, grown: Unknown::new() }
+    pub fn new(fields: Vec<(String, HiveType)>, options: &JsonOptions) -> Self {
+        let case_sensitive = options.case_sensitive;
+        let same = |key: &String| if case_sensitive { key.clone() } else { key.to_lowercase() };
+        let by_key = fields.iter().enumerate().map(|(i, (key, _))| (same(key), i)).collect();
+        Self {
+            fields,
+            by_key,
+            unknown: Unknown::new(),
+            ignored: HashSet::new(),
+            closed: false,
+            grown: Unknown::new(),
+            case_sensitive,
+            dots_in_keys: options.dots_in_keys,
+            times: Times::new(&options.timestamp_formats, false),
+        }
     }
 
     /// Pushes one value to each node, or leaves the nodes with a part of the row, to be cut.
     pub fn push(&mut self, nodes: &mut [Node], raw: &[u8], strict: bool) -> Result<(), Misfit> {
         let malformed = |e: serde_json::Error| Misfit { column: None, value: None, reason: format!("is malformed JSON: {e}") };
         let row = nodes.first().map_or(0, Node::len);
-        let mut cx = Context { strict, field: 0, misfit: None, unknown: &mut self.unknown, lacks_field: false };
+        let mut cx =
+            Context { strict, times: &self.times, field: 0, misfit: None, unknown: &mut self.unknown, lacks_field: false };
         let top = Top {
+            case_sensitive: self.case_sensitive,
+            dots_in_keys: self.dots_in_keys,
             fields: &self.fields,
             by_key: &self.by_key,
             ignored: &self.ignored,
@@ -105,7 +126,8 @@ impl Object {
 /// One JSON text into a nested column of a delimited file.
 pub(crate) fn push_text(node: &mut Node, t: &HiveType, text: &[u8], strict: bool) -> Result<(), String> {
     let mut unknown = Unknown::new();
-    let mut cx = Context { strict, field: 0, misfit: None, unknown: &mut unknown, lacks_field: false };
+    let times = Times::default();
+    let mut cx = Context { strict, times: &times, field: 0, misfit: None, unknown: &mut unknown, lacks_field: false };
     let mut input = serde_json::Deserializer::from_slice(text);
     let pushed = Seed { node, t, cx: &mut cx, depth: 0 }.deserialize(&mut input).and_then(|()| input.end());
     match (pushed, cx.misfit) {
@@ -116,6 +138,8 @@ pub(crate) fn push_text(node: &mut Node, t: &HiveType, text: &[u8], strict: bool
 }
 
 struct Top<'a, 'c> {
+    case_sensitive: bool,
+    dots_in_keys: bool,
     fields: &'a [(String, HiveType)],
     by_key: &'a HashMap<String, usize>,
     ignored: &'a HashSet<String>,
@@ -137,9 +161,13 @@ impl<'de> Visitor<'de> for Top<'_, '_> {
         while let Some(key) = map.next_key::<Key<'de>>()? {
             let key = key.as_str();
             let field = match self.fields.get(next) {
+                _ if self.case_sensitive => self.by_key.get(key).copied(),
                 Some((wanted, _)) if wanted.eq_ignore_ascii_case(key) => Some(next),
                 _ => self.by_key.get(key).or_else(|| self.by_key.get(&crate::names::clean(key))).copied(),
             };
+            let undotted =
+                || if self.dots_in_keys { self.by_key.get(&key.replace('.', "_").to_lowercase()).copied() } else { None };
+            let field = field.or_else(undotted);
             let Some(field) = field else {
                 let name = crate::names::clean(key);
                 if self.cx.strict && !self.ignored.contains(&name) {
@@ -264,25 +292,7 @@ impl Seed<'_, '_> {
         if bytes.is_empty() {
             return self.node.push_null();
         }
-        let fits = match self.node {
-            Node::Bool(p) => values::boolean(bytes).map(|v| p.push(v)),
-            Node::I8(p) => values::integer(bytes).and_then(|v| v.try_into().ok()).map(|v| p.push(v)),
-            Node::I16(p) => values::integer(bytes).and_then(|v| v.try_into().ok()).map(|v| p.push(v)),
-            Node::I32(p) => values::integer(bytes).and_then(|v| v.try_into().ok()).map(|v| p.push(v)),
-            Node::I64(p) => values::integer(bytes).map(|v| p.push(v)),
-            Node::F32(p) => values::double(bytes).map(|v| p.push(v as f32)),
-            Node::F64(p) => values::double(bytes).map(|v| p.push(v)),
-            Node::Date(p) => values::date(bytes).map(|v| p.push(v)),
-            Node::Timestamp(p) => values::timestamp(bytes).map(|v| p.push(v)),
-            Node::Decimal(p, precision, scale) => match values::decimal(bytes, *precision, *scale) {
-                Decimal::Exact(v) => Some(v),
-                Decimal::Rounded(v) if !self.cx.strict => Some(v),
-                _ => None,
-            }
-            .map(|v| p.push(v)),
-            Node::Text(_) | Node::Binary(_) | Node::List(_) | Node::Map(_) | Node::Struct(_) => None,
-        };
-        if fits.is_none() {
+        if !self.node.push_scalar(bytes, self.cx.times, self.cx.strict) {
             self.misfit(text);
         }
     }

@@ -49,7 +49,7 @@ impl Pond {
         let blob = self.lake.store.blobs().new_location().path();
         reader.store.put(&blob, PutPayload::from(text.as_bytes().to_vec())).await.unwrap();
         let uri = format!("s3://raw/{}", self.numbers.fetch_add(1, Ordering::Relaxed));
-        let file = DataFile { blob, uri, size: text.len() as u64, etag: String::new(), modified_ms: 0, details: None };
+        let file = DataFile { blob, uri, size: text.len() as u64, etag: String::new(), modified_ms: 0 };
         let blobs = self.lake.store.blobs().clone();
         let converted = handle.spawn_blocking(move || {
             let inferred = infer(&reader, &file, &[]).unwrap();
@@ -78,7 +78,6 @@ impl Pond {
             size: file.size,
             etag: String::new(),
             modified_ms: 0,
-            details: None,
         };
         (outcome.files.into_iter().enumerate().map(file).collect(), outcome.rows_quarantined)
     }

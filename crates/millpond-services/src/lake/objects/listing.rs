@@ -158,7 +158,6 @@ impl FileRow<'_> {
             size: self.size,
             etag: self.row.get(3)?,
             modified_ms: self.row.get(4)?,
-            details: None,
         })
     }
 }

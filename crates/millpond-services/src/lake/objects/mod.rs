@@ -112,7 +112,6 @@ impl Object {
             size: self.size,
             etag: self.etag.clone(),
             modified_ms: self.modified_ms,
-            details: None,
         }
     }
 }

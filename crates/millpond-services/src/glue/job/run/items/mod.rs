@@ -145,7 +145,7 @@ pub(super) async fn run(
 /// Parquet files of a run, which only messages name.
 fn data_file(run: &JobRun, at: usize, file: &StagedFile) -> DataFile {
     let uri = format!("rows of job run {}, file {at}", run.id);
-    DataFile { blob: file.blob.as_str().into(), uri, size: file.size, etag: String::new(), modified_ms: 0, details: None }
+    DataFile { blob: file.blob.as_str().into(), uri, size: file.size, etag: String::new(), modified_ms: 0 }
 }
 
 /// Selects, converts and stages. What is new may be nothing: then nothing is staged.
