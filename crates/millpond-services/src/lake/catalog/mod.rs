@@ -7,7 +7,8 @@
 //! - [`databases`], [`tables`]: small rows, each one JSON text.
 //! - [`partitions`]: built for millions in one table. Rows are kept in the order of their typed values, so that a filter becomes a few ranges
 //!   of one b-tree ([`filter`] says the rest in SQL), and share what their storage descriptors have in common.
-//! - [`LakeTables`]: the catalog as the engine sees it, with the files of a table as one snapshot.
+//! - [`LakeTables`]: the catalog as the engine sees it, with the files of a table as one snapshot. Partitions are registered, or follow from the
+//!   table's properties ([`projection`]).
 //! - [`Sweeper`]: deletes what is left of dropped tables.
 
 mod databases;
@@ -16,6 +17,7 @@ mod events;
 mod files;
 mod filter;
 mod partitions;
+mod projection;
 mod source;
 mod sweep;
 mod tables;

@@ -4,6 +4,7 @@
 //! prefix is far away, the walk seeks to it. So neither a folder of many files nor a table of many partitions costs a query for each.
 
 use super::partitions::{Shapes, StoredPartition, visit};
+use super::projection::{Projected, Projection, is_projected};
 use super::tables::{TableRow, found};
 use super::{CatalogError, FileRules, PartitionQuery, databases, table, table_names};
 use crate::lake::iceberg::Snapshot;
@@ -58,13 +59,15 @@ impl TableSource for LakeTables {
     }
 
     async fn scan(&self, table: &Table, request: &ScanRequest) -> Result<Vec<FileGroup>, SourceError> {
-        let (database, name, filter) = (table.database.clone(), table.name.clone(), request.filter.clone());
-        self.lake.store.read(move |connection| files(connection, &database, &name, filter.as_ref())).await.map_err(source_error)
+        let (database, name, request) = (table.database.clone(), table.name.clone(), request.clone());
+        let found = self.lake.store.read(move |connection| scan(connection, &database, &name, &request)).await;
+        found.map_err(SourceError::from)
     }
 
     async fn partitions(&self, table: &Table, request: &ScanRequest) -> Result<Vec<Vec<String>>, SourceError> {
-        let (database, name, filter) = (table.database.clone(), table.name.clone(), request.filter.clone());
-        self.lake.store.read(move |connection| values(connection, &database, &name, filter.as_ref())).await.map_err(source_error)
+        let (database, name, request) = (table.database.clone(), table.name.clone(), request.clone());
+        let found = self.lake.store.read(move |connection| values(connection, &database, &name, &request)).await;
+        found.map_err(SourceError::from)
     }
 
     async fn look(&self, look: Look) -> Result<(), SourceError> {
@@ -74,6 +77,29 @@ impl TableSource for LakeTables {
             Ok::<_, CatalogError>(())
         });
         looked.await.map_err(source_error)
+    }
+}
+
+/// Why a scan could not be answered.
+#[derive(Debug)]
+pub(super) enum ScanError {
+    Catalog(CatalogError),
+    /// With a name of Athena's.
+    Named(SourceError),
+}
+
+impl<E: Into<CatalogError>> From<E> for ScanError {
+    fn from(error: E) -> Self {
+        Self::Catalog(error.into())
+    }
+}
+
+impl From<ScanError> for SourceError {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::Catalog(error) => source_error(error),
+            ScanError::Named(error) => error,
+        }
     }
 }
 
@@ -93,11 +119,14 @@ fn values(
     connection: &Connection,
     database_name: &str,
     name: &str,
-    filter: Option<&PartitionExpr>,
-) -> Result<Vec<Vec<String>>, CatalogError> {
+    request: &ScanRequest,
+) -> Result<Vec<Vec<String>>, ScanError> {
     let row = found(connection, database_name, name)?;
+    if is_projected(&row.table) {
+        return Ok(projected(&row.table, request)?.into_iter().map(|partition| partition.values).collect());
+    }
     let mut values = Vec::new();
-    visit(connection, &row, &partition_query(&row.table, filter)?, |own| {
+    visit(connection, &row, &partition_query(&row.table, request.filter.as_ref())?, |own| {
         values.push(own.values);
         Ok(true)
     })?;
@@ -109,13 +138,18 @@ fn partition_query(table: &Table, filter: Option<&PartitionExpr>) -> Result<Part
     Ok(PartitionQuery { filter: bound.map_err(|error| CatalogError::Invalid(error.to_string()))?, ..PartitionQuery::default() })
 }
 
-/// The files of a table, by partition; those of the partitions that `filter` holds for.
-pub(super) fn files(
+fn projected(table: &Table, request: &ScanRequest) -> Result<Vec<Projected>, ScanError> {
+    let projection = Projection::of(table, request.now_ms).map_err(ScanError::Named)?;
+    projection.partitions(request.filter.as_ref(), &table.partition_keys).map_err(ScanError::Named)
+}
+
+/// The files of a table, by partition; those of the partitions that the request's filter holds for.
+pub(super) fn scan(
     connection: &Connection,
     database_name: &str,
     name: &str,
-    filter: Option<&PartitionExpr>,
-) -> Result<Vec<FileGroup>, CatalogError> {
+    request: &ScanRequest,
+) -> Result<Vec<FileGroup>, ScanError> {
     let row = found(connection, database_name, name)?;
     let rules = FileRules::of(&row.table);
     let mut buckets: BTreeMap<String, Vec<Place>> = BTreeMap::new();
@@ -123,8 +157,14 @@ pub(super) fn files(
         let storage = Arc::new(row.table.storage.clone());
         let (bucket, place) = place(&row.table, storage.location.as_deref(), Vec::new(), storage.clone())?;
         buckets.entry(bucket).or_default().push(place);
+    } else if is_projected(&row.table) {
+        let storage = Arc::new(row.table.storage.clone());
+        for partition in projected(&row.table, request)? {
+            let (bucket, place) = place(&row.table, Some(&partition.location), partition.values, storage.clone())?;
+            buckets.entry(bucket).or_default().push(place);
+        }
     } else {
-        partition_places(connection, &row, filter, &mut buckets)?;
+        partition_places(connection, &row, request.filter.as_ref(), &mut buckets)?;
     }
     let mut groups = Vec::new();
     let mut room = FILES_MAX;

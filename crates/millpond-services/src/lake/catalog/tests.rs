@@ -1,4 +1,4 @@
-use super::source::files;
+use super::source::{ScanError, scan};
 use super::*;
 use crate::lake::{Lake, objects};
 use millpond_core::arn::Place;
@@ -6,6 +6,7 @@ use millpond_core::catalog::{Column, Database, NULL_PARTITION, Partition, Storag
 use millpond_core::env::SystemEnv;
 use millpond_core::event::Event;
 use millpond_core::partition_expr::PartitionExpr;
+use millpond_engine::table::{FileGroup, ScanRequest, SourceError};
 use millpond_store::blobs::NewBlob;
 use millpond_store::{Store, StoreError, Tx};
 use std::sync::Arc;
@@ -337,9 +338,15 @@ async fn put_objects(lake: &Lake, keys: Vec<String>) {
     put.await.unwrap();
 }
 
+async fn scanned(lake: &Lake, filter: Option<&'static str>) -> Result<Vec<FileGroup>, SourceError> {
+    let filter = filter.map(|filter| filter.parse().unwrap());
+    let request = ScanRequest { filter, now_ms: 1_704_164_645_000 };
+    let found = lake.store.read(move |c| scan(c, "raw", "trips", &request)).await;
+    found.map_err(|error: ScanError| error.into())
+}
+
 async fn found_files(lake: &Lake, filter: Option<&'static str>) -> Vec<String> {
-    let groups =
-        lake.store.read(move |c| files(c, "raw", "trips", filter.map(|filter| filter.parse().unwrap()).as_ref())).await.unwrap();
+    let groups = scanned(lake, filter).await.unwrap();
     let mut found: Vec<String> = groups
         .iter()
         .flat_map(|group| {
@@ -402,10 +409,10 @@ async fn a_location_that_cannot_be_read_is_named() {
     let mut local = trip("1", "a");
     local.storage.location = Some("file:///tmp/x".into());
     write(&lake, move |tx, place| put_partitions(tx, place, "raw", "trips", &[local])).await.unwrap();
-    let error = lake.store.read(|c| files(c, "raw", "trips", None)).await.unwrap_err();
+    let error = scanned(&lake, None).await.unwrap_err();
     assert!(error.to_string().contains("the partition [\"1\", \"a\"] of the table raw.trips is 'file:///tmp/x'"), "{error}");
     write(&lake, |tx, place| put_partitions(tx, place, "raw", "trips", &[trip("1", "a")])).await.unwrap();
-    let error = lake.store.read(|c| files(c, "raw", "trips", None)).await.unwrap_err();
+    let error = scanned(&lake, None).await.unwrap_err();
     assert!(error.to_string().contains("The bucket 'raw'"), "{error}");
 }
 
@@ -478,4 +485,27 @@ async fn many_partitions_stay_usable() {
     if std::env::var_os("MILLPOND_PARTITIONS").is_some() {
         eprintln!("{told}");
     }
+}
+
+#[tokio::test]
+async fn projected_partitions_are_found_without_being_registered() {
+    let (_directory, lake) = with_table().await;
+    let keys = ["y=2022/Rome/a", "y=2023/Oslo/b", "y=2023/Rome/c", "y=2031/Rome/d", "year=2023/city=Rome/registered"];
+    put_objects(&lake, keys.iter().map(|key| format!("trips/{key}")).collect()).await;
+    write(&lake, |tx, place| put_partitions(tx, place, "raw", "trips", &[trip("2023", "Rome")])).await.unwrap();
+    let mut table = trips();
+    for (key, value) in [
+        ("projection.enabled", "TRUE"),
+        ("projection.year.type", "integer"),
+        ("projection.year.range", "2000, 2030"),
+        ("projection.city.type", "enum"),
+        ("projection.city.values", "Rome,Oslo"),
+        ("storage.location.template", "s3://raw/trips/y=${year}/${city}/"),
+    ] {
+        table.parameters.insert(key.into(), value.into());
+    }
+    write(&lake, move |tx, place| update_table(tx, place, table, Archive::Skip, None)).await.unwrap();
+    let all = ["2022/Rome: trips/y=2022/Rome/a", "2023/Oslo: trips/y=2023/Oslo/b", "2023/Rome: trips/y=2023/Rome/c"];
+    assert_eq!(found_files(&lake, None).await, all);
+    assert_eq!(found_files(&lake, Some("city = 'Rome' and year > 2022")).await, all[2..]);
 }
