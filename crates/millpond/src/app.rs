@@ -19,6 +19,8 @@ use millpond_api::sessions::LakeKeys;
 use millpond_core::arn::Place;
 use millpond_core::env::{SharedEnv, SystemEnv};
 use millpond_engine::query::{Engine, EngineConfig};
+use millpond_engine::table::TableSource;
+use millpond_pg::{Keys as PostgresKeys, Listener as PostgresListener, Settings as PostgresSettings};
 use millpond_scripts::Scripts;
 use millpond_services::athena::{self, Athena};
 use millpond_services::dynamodb::{self, DynamoDb};
@@ -39,6 +41,7 @@ use millpond_services::sns::{self, Sns};
 use millpond_services::sqs::{self, Sqs};
 use millpond_services::sts::Sts;
 use millpond_store::{Component, Store};
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -82,6 +85,7 @@ pub struct App {
     flows: FlowManager,
     stop: CancellationToken,
     serving: JoinHandle<()>,
+    postgres: Option<JoinHandle<()>>,
     collecting: JoinHandle<()>,
     dispatcher: Dispatcher,
     workers: Workers,
@@ -109,6 +113,7 @@ pub fn components() -> Vec<Component> {
         glue::job::ITEMS_COMPONENT,
         glue::trigger::COMPONENT,
         athena::COMPONENT,
+        athena::DIRECT_COMPONENT,
         events::COMPONENT,
         sns::COMPONENT,
         sqs::COMPONENT,
@@ -128,6 +133,7 @@ struct Services {
     sns: Sns,
     sqs: Sqs,
     engine: Arc<Engine>,
+    tables: Arc<dyn TableSource>,
     logs: Logs,
     lambda: Lambda,
     scripts: Scripts,
@@ -146,6 +152,11 @@ impl App {
         let listener = TcpListener::bind(&listen).await.with_context(|| {
             format!("{listen} cannot be listened at; choose another address with --listen (port 0 takes a free one)")
         })?;
+        // Only a lake that serves: a command that opens the directory for a moment needs no SQL clients.
+        let postgres = match config.postgres.as_ref().filter(|_| announce) {
+            Some(settings) => Some(listen_for_postgres(settings).await?),
+            None => None,
+        };
         let env: SharedEnv = Arc::new(SystemEnv);
         let store = open(data.clone(), env.clone()).await?;
         let credentials = Credentials::read_or_create(&data, env.as_ref())?;
@@ -156,11 +167,14 @@ impl App {
             region: place.region.clone(),
             account: place.account.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            postgres: postgres.as_ref().map(|listener| address(listener).map(|address| address.to_string())).transpose()?,
         };
         let lake = Lake { store, place: place.clone() };
         let identity = Identity::open(&lake, &credentials.secret_access_key).await?;
         let (door, visitors) = mpsc::channel(VISITORS_WAITING);
         let services = Services::over(&lake, &config, &endpoint.url, door, identity)?;
+        services.athena.end_lost_direct().await?;
+        let postgres = postgres.map(|listener| services.postgres(&config, listener, &credentials)).transpose()?;
         let router = services.router();
         let flows =
             FlowManager::new(lake.clone(), router.clone(), services.s3.clone(), services.sns.clone(), config.zones.clone());
@@ -197,6 +211,7 @@ impl App {
         let (dispatcher, workers) = services.start(&lake);
         let stop = CancellationToken::new();
         let serving = tokio::spawn(Arc::new(server).serve(listener, visitors, stop.clone()));
+        let postgres = postgres.map(|listener| tokio::spawn(listener.serve(stop.clone())));
         let collecting = tokio::spawn(collect(lake.store.clone(), stop.clone()));
         if announce {
             endpoint.write(&data)?;
@@ -210,6 +225,7 @@ impl App {
             flows,
             stop,
             serving,
+            postgres,
             collecting,
             dispatcher,
             workers,
@@ -225,6 +241,11 @@ impl App {
     /// Where it answers.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// The root's access key.
+    pub fn access_key_id(&self) -> &str {
+        &self.credentials.access_key_id
     }
 
     /// A client of it.
@@ -250,6 +271,9 @@ impl App {
         // Receives that wait for messages are answered now.
         self.sqs.close();
         let _ = self.serving.await;
+        if let Some(postgres) = self.postgres {
+            let _ = postgres.await;
+        }
         self.dispatcher.stop().await;
         tokio::join!(self.workers.stop(TASK_PATIENCE), self.pollers.stop(TASK_PATIENCE));
         tokio::join!(self.functions.stop(), self.scripts.stop());
@@ -280,8 +304,20 @@ fn place(config: &Config) -> Place {
     }
 }
 
-/// How clients on this machine reach what listens here: an address that means "all of them" is reached by the loopback.
+async fn listen_for_postgres(settings: &config::Postgres) -> Result<TcpListener> {
+    let listen = &settings.listen;
+    TcpListener::bind(listen).await.with_context(|| {
+        format!("{listen} cannot be listened at; choose another address as postgres.listen (port 0 takes a free one)")
+    })
+}
+
+/// The URL by which clients on this machine reach what listens here.
 fn url(listener: &TcpListener) -> Result<String> {
+    Ok(format!("http://{}", address(listener)?))
+}
+
+/// How clients on this machine reach what listens here: an address that means "all of them" is reached by the loopback.
+fn address(listener: &TcpListener) -> Result<SocketAddr> {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
     let mut address = listener.local_addr().context("the address is not known")?;
     match address.ip() {
@@ -289,7 +325,7 @@ fn url(listener: &TcpListener) -> Result<String> {
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
-    Ok(format!("http://{address}"))
+    Ok(address)
 }
 
 /// The engine's bounds: what the configuration says, else what suits a machine that does other things too.
@@ -314,7 +350,7 @@ impl Services {
         let engine = Arc::new(Engine::new(engine_config(config, directory, lake.store.env().clone()), blobs));
         let logs = Logs::open(directory, lake.place.clone(), lake.store.env().clone())?;
         let glue = Glue::new(lake.clone());
-        let tables = Arc::new(LakeTables::new(lake.clone()));
+        let tables: Arc<dyn TableSource> = Arc::new(LakeTables::new(lake.clone()));
         let (targets, sources) = (Targets::default(), Sources::default());
         let (iam, sts) = (Iam::new(lake.clone(), identity.clone()), Sts::new(lake.clone(), identity.clone()));
         let lambda = crate::functions::over(lake, config, endpoint, logs.sink(), identity.clone(), &targets, &sources)?;
@@ -333,13 +369,14 @@ impl Services {
         glue.loaders().install(Arc::new(dynamodb::ItemLoads::new(dynamodb.clone(), engine.clone())));
         Ok(Self {
             s3: S3::new(lake.clone(), targets.clone()),
-            athena: Athena::new(lake.clone(), engine.clone(), tables),
+            athena: Athena::new(lake.clone(), engine.clone(), tables.clone()),
             dynamodb,
             events: Events::new(lake.clone(), targets),
             glue,
             sns,
             sqs,
             engine,
+            tables,
             logs,
             lambda,
             scripts,
@@ -347,6 +384,21 @@ impl Services {
             iam,
             sts,
         })
+    }
+
+    /// The listener of PostgreSQL's protocol over these services.
+    fn postgres(&self, config: &Config, listener: TcpListener, credentials: &Credentials) -> Result<PostgresListener> {
+        let settings = config.postgres.as_ref().expect("its listener was made from them");
+        let settings =
+            PostgresSettings { connections_max: settings.connections_max, idle: settings.idle, tls: settings.tls.clone() };
+        let keys = PostgresKeys {
+            root_access_key: credentials.access_key_id.clone(),
+            root_secret: credentials.secret_access_key.clone(),
+            identity: self.identity.clone(),
+        };
+        let file = config.file.as_deref().unwrap_or(Path::new(config::FILE)).display();
+        PostgresListener::new(listener, settings, self.athena.clone(), self.engine.clone(), self.tables.clone(), keys)
+            .map_err(|error| anyhow!("{file}: [postgres] cannot be used: {error}"))
     }
 
     /// All JSON and Query operations that are implemented.

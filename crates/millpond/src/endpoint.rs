@@ -22,6 +22,9 @@ pub struct Endpoint {
     pub account: String,
     /// Of the program.
     pub version: String,
+    /// Where SQL clients connect by PostgreSQL's protocol: `host:port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<String>,
 }
 
 impl Endpoint {

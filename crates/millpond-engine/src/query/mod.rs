@@ -20,6 +20,7 @@ mod plan;
 mod reword;
 mod rewrite;
 mod semantics;
+mod schema;
 mod session;
 mod sites;
 pub mod stream;

@@ -5,6 +5,7 @@
 //! that was accepted is run, whatever happens to the process; and a result is there exactly when its execution says `SUCCEEDED`.
 
 mod catalogs;
+mod direct;
 mod error;
 mod error_types;
 mod execute;
@@ -16,6 +17,7 @@ mod sql;
 mod tags;
 mod workgroups;
 
+pub use direct::{COMPONENT as DIRECT_COMPONENT, DirectAnswer, DirectError, DirectQuery, DirectRows};
 pub use error::AthenaError;
 pub use executions::{Results, StartQuery};
 pub use model::{

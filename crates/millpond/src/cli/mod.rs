@@ -14,6 +14,7 @@ mod rules;
 mod runs;
 mod sql;
 mod table;
+mod token;
 mod up;
 
 use crate::config::{self, Config};
@@ -91,6 +92,8 @@ enum Command {
     Logs(logs::Logs),
     /// Messages that were kept because no SMTP server is configured
     Mail(mail::Mail),
+    /// A short-lived user and password for SQL clients ([postgres])
+    Token(token::Token),
     /// Check the lake's directory and say what is wrong
     Doctor(doctor::Doctor),
 }
@@ -133,6 +136,7 @@ async fn run(cli: Cli) -> Result<u8> {
         Command::Rules(command) => command.run(&global).await,
         Command::Logs(command) => command.run(&global).await,
         Command::Mail(command) => command.run(&global).await,
+        Command::Token(command) => command.run(&global).await,
         Command::Doctor(command) => return command.run(&global).await,
     };
     done.map(|()| 0)

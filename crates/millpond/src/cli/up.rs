@@ -57,6 +57,13 @@ impl Up {
             }
         };
         out::line(format!("Millpond {} serves {} at {}", env!("CARGO_PKG_VERSION"), data.display(), app.endpoint().url));
+        if let Some(postgres) = &app.endpoint().postgres {
+            let (host, port) = postgres.rsplit_once(':').unwrap_or((postgres, "5432"));
+            out::line(format!(
+                "  SQL clients connect by PostgreSQL's protocol:  psql -h {host} -p {port} -U {}",
+                app.access_key_id()
+            ));
+        }
         for flow in app.flows().await? {
             out::line(format!("  flow {}: {} -> {}", flow.name, flow.source(), flow.target()));
         }

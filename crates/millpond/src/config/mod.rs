@@ -7,12 +7,14 @@
 mod check;
 mod functions;
 mod jobs;
+mod postgres;
 mod problem;
 mod raw;
 
 pub use check::{bucket_name, listen_address};
 pub use functions::Functions;
 pub use jobs::{ENVIRONMENTS, Jobs, Network};
+pub use postgres::Postgres;
 pub use problem::ConfigError;
 
 use millpond_services::glue::job::QUARANTINE;
@@ -52,6 +54,8 @@ pub struct Config {
     pub functions: Functions,
     /// `[jobs]`
     pub jobs: Jobs,
+    /// `[postgres]`; without it there is no such listener.
+    pub postgres: Option<Postgres>,
 }
 
 /// `[server]`: where the lake is, and as whom it answers.
@@ -196,6 +200,7 @@ impl Config {
         let mut config = check::check(raw, &environment).map_err(|problems| ConfigError::of(path, text, problems))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         config.server.data = config.server.data.map(|data| folder.join(data));
+        config.postgres = config.postgres.map(|postgres| postgres.below(folder));
         config.file = Some(path.to_owned());
         Ok(config)
     }

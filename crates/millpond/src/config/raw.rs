@@ -14,6 +14,7 @@ pub(super) struct RawConfig {
     pub smtp: Option<Spanned<RawSmtp>>,
     pub functions: RawFunctions,
     pub jobs: RawJobs,
+    pub postgres: Option<Spanned<RawPostgres>>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -105,4 +106,14 @@ pub(super) struct RawJobs {
     pub disk: Option<Spanned<Size>>,
     pub spark_jars: Option<Spanned<String>>,
     pub network: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawPostgres {
+    pub listen: Option<Spanned<String>>,
+    pub certificate: Option<Spanned<String>>,
+    pub key: Option<Spanned<String>>,
+    pub connections: Option<Spanned<u32>>,
+    pub idle_s: Option<Spanned<u32>>,
 }
