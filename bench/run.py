@@ -3,6 +3,7 @@
 
     python3 bench/run.py                      everything (about 20 minutes on two cores)
     python3 bench/run.py convert whole        some of it: convert whole latency many footprint functions uploads items scripts
+                                              athena-tpch athena-latency athena-partitions athena-small-files
     python3 bench/run.py --files 1000 many    smaller
 
 It makes a virtual environment in bench/.venv with the peers, generates TPC-H lineitem at scale 1 into bench/data (tpchgen-cli), and builds
@@ -24,6 +25,10 @@ import time
 import urllib.request
 from pathlib import Path
 
+import athena_latency
+import athena_partitions
+import athena_small_files
+import athena_tpch
 import items
 import links
 import scripts
@@ -31,6 +36,8 @@ from common import BENCH, DATA, REPO, TARGET, VENV, Report, new_lake
 
 ROWS = 6_001_215
 PEERS = ("duckdb", "polars", "chdb")
+PARTS = ["convert", "whole", "latency", "many", "footprint", "functions", "uploads", "items", "scripts"]
+PARTS += ["athena-tpch", "athena-latency", "athena-partitions", "athena-small-files"]
 
 
 def prepare(build):
@@ -250,12 +257,14 @@ def footprint(report, rounds=20):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="convert whole latency many footprint functions uploads items scripts (all)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of convert")
-    parser.add_argument("--files", type=int, default=None, help="files of latency and many")
+    parser.add_argument("parts", nargs="*", help=f"{' '.join(PARTS)} (all)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of convert and athena-tpch")
+    parser.add_argument("--files", type=int, default=None, help="files of latency, many and athena-small-files")
     parser.add_argument("--no-build", action="store_true", help="measure the binaries that are there")
     arguments = parser.parse_args()
-    parts = arguments.parts or ["convert", "whole", "latency", "many", "footprint", "functions", "uploads", "items", "scripts"]
+    parts = arguments.parts or PARTS
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(unknown)}")
     prepare(not arguments.no_build)
     cores = len(os.sched_getaffinity(0))
     names = json.loads(subprocess.run([VENV / "bin" / "pip", "list", "--format", "json"], capture_output=True, text=True, check=True).stdout)
@@ -280,6 +289,14 @@ def main():
         items.items(report, lineitem(), ROWS)
     if "scripts" in parts:
         scripts.scripts(report, lineitem(), ROWS)
+    if "athena-tpch" in parts:
+        athena_tpch.tpch(report, cores, arguments.rounds)
+    if "athena-latency" in parts:
+        athena_latency.latency(report)
+    if "athena-partitions" in parts:
+        athena_partitions.partitions(report)
+    if "athena-small-files" in parts:
+        athena_small_files.small_files(report, cores, arguments.files or 10_000)
     print(f"\n{report.markdown()}")
 
 
