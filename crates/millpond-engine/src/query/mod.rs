@@ -19,6 +19,7 @@ mod parse;
 mod plan;
 mod reword;
 mod rewrite;
+mod runtime_filter;
 mod semantics;
 mod schema;
 mod session;

@@ -5,6 +5,7 @@ use super::engine::EngineConfig;
 use super::error::{Position, QueryError};
 use super::functions;
 use super::meter::MeteredStore;
+use super::runtime_filter::RuntimeFilters;
 use crate::scan::store_url;
 use crate::types::TrinoType;
 use chrono::DateTime;
@@ -56,6 +57,7 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
         .with_config(session)
         .with_runtime_env(environment)
         .with_type_planner(Arc::new(TrinoTypes))
+        .with_physical_optimizer_rule(Arc::new(RuntimeFilters))
         .with_physical_optimizer_rule(Arc::new(YieldAfterJoins))
         // No function may read what is not in the catalog.
         .with_table_functions(std::collections::HashMap::new())
