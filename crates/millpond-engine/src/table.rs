@@ -108,6 +108,16 @@ pub trait TableSource: Send + Sync + std::fmt::Debug {
     /// The names of a database's tables and views, sorted; `None` where there is no such database.
     async fn table_names(&self, database: &str) -> Result<Option<Vec<String>>, SourceError>;
 
+    /// All tables and views of a database, by name; nothing where there is no such database.
+    async fn tables(&self, database: &str) -> Result<Vec<Table>, SourceError> {
+        let mut tables = Vec::new();
+        for name in self.table_names(database).await?.unwrap_or_default() {
+            // One that was dropped since its name was read is left out.
+            tables.extend(self.table(database, &name).await?);
+        }
+        Ok(tables)
+    }
+
     /// The files of a table, in one consistent snapshot.
     async fn scan(&self, table: &Table, request: &ScanRequest) -> Result<Vec<FileGroup>, SourceError>;
 

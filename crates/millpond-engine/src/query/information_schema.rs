@@ -6,6 +6,7 @@ use super::error::QueryError;
 use super::view;
 use crate::result::columns::trino_type;
 use crate::table::TableSource;
+use crate::types::TrinoType;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -15,7 +16,7 @@ use datafusion::datasource::TableType;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
-use millpond_core::catalog::Table;
+use millpond_core::catalog::{Column, Table};
 use std::sync::Arc;
 
 /// The name of the schema, which every catalog has.
@@ -145,14 +146,18 @@ impl InformationTable {
         };
         let wanted_tables = wanted(filters, "table_name");
         for database in databases {
-            let names = self.catalog.table_names(&database).await.map_err(source)?.unwrap_or_default();
-            for name in names {
-                if wanted_tables.as_ref().is_some_and(|wanted| !wanted.contains(&name)) {
-                    continue;
+            match &wanted_tables {
+                Some(names) => {
+                    for name in names {
+                        if let Some(table) = self.catalog.table(&database, name).await.map_err(source)? {
+                            self.describe(rows, &table);
+                        }
+                    }
                 }
-                // A table that was dropped since its name was read is left out.
-                if let Some(table) = self.catalog.table(&database, &name).await.map_err(source)? {
-                    self.describe(rows, &table);
+                None => {
+                    for table in self.catalog.tables(&database).await.map_err(source)? {
+                        self.describe(rows, &table);
+                    }
                 }
             }
         }
@@ -177,24 +182,59 @@ impl InformationTable {
                 }
             }
             Kind::Columns => {
-                let keys = table.partition_keys.iter().map(|column| (column, true));
-                for (index, (column, key)) in table.storage.columns.iter().map(|column| (column, false)).chain(keys).enumerate() {
-                    let data_type =
-                        crate::types::arrow_type(&column.data_type).map_or_else(|_| column.data_type.clone(), |t| trino_type(&t));
+                for (index, column) in shown_columns(table).into_iter().enumerate() {
                     let mut row = head();
                     row.extend([
-                        Some(column.name.clone()),
+                        Some(column.name),
                         Some((index + 1).to_string()),
                         None,
                         Some("YES".to_owned()),
-                        Some(data_type),
-                        column.comment.clone(),
-                        key.then(|| "partition key".to_owned()),
+                        Some(column.data_type),
+                        column.comment,
+                        column.key.then(|| "partition key".to_owned()),
                     ]);
                     rows.push(row);
                 }
             }
         }
+    }
+}
+
+/// A column as a query sees it.
+struct Shown {
+    name: String,
+    /// Trino's.
+    data_type: String,
+    comment: Option<String>,
+    key: bool,
+}
+
+fn shown_columns(table: &Table) -> Vec<Shown> {
+    if view::is_view(table)
+        && let Ok(text) = view::read(table)
+        && !text.columns.is_empty()
+    {
+        let shown =
+            |column: view::ViewColumn| Shown { name: column.name, data_type: column.data_type, comment: None, key: false };
+        return text.columns.into_iter().map(shown).collect();
+    }
+    let iceberg = crate::iceberg::is_iceberg(table);
+    let columns = table.storage.columns.iter().filter(|column| !iceberg || crate::iceberg::schema::is_current(column));
+    let shown = |column: &Column, key: bool| Shown {
+        name: column.name.clone(),
+        data_type: type_text(&column.data_type),
+        comment: column.comment.clone(),
+        key,
+    };
+    columns.map(|column| shown(column, false)).chain(table.partition_keys.iter().map(|column| shown(column, true))).collect()
+}
+
+/// The catalog's type in Trino's words: `varchar(10)` keeps its length.
+fn type_text(data_type: &str) -> String {
+    match (TrinoType::parse(data_type), crate::types::arrow_type(data_type)) {
+        (Ok(simple), _) => simple.to_string(),
+        (Err(_), Ok(nested)) => trino_type(&nested),
+        (Err(_), Err(_)) => data_type.to_owned(),
     }
 }
 

@@ -14,7 +14,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, displayable};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, PhysicalExpr, displayable};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -246,15 +246,14 @@ fn aggregate(aggregate: &AggregateExec) -> Node {
     node
 }
 
+/// Expressions of both sides that must be equal.
+type On = (Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>);
+
 fn join(plan: &Arc<dyn ExecutionPlan>) -> Option<Node> {
-    let criteria =
-        |on: &[(Arc<dyn datafusion::physical_plan::PhysicalExpr>, Arc<dyn datafusion::physical_plan::PhysicalExpr>)]| {
-            let one = |(left, right): &(Arc<dyn datafusion::physical_plan::PhysicalExpr>, _)| -> String {
-                let right: &Arc<dyn datafusion::physical_plan::PhysicalExpr> = right;
-                format!("({} = {})", expr::physical(left.as_ref()), expr::physical(right.as_ref()))
-            };
-            on.iter().map(one).collect::<Vec<_>>().join(" AND ")
-        };
+    let criteria = |on: &[On]| {
+        let one = |(left, right): &On| format!("({} = {})", expr::physical(left.as_ref()), expr::physical(right.as_ref()));
+        on.iter().map(one).collect::<Vec<_>>().join(" AND ")
+    };
     if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
         let distribution = if *join.partition_mode() == PartitionMode::CollectLeft { "REPLICATED" } else { "PARTITIONED" };
         let node = Node::new(join_name(*join.join_type(), false)).with("criteria", criteria(join.on()));

@@ -58,6 +58,15 @@ impl TableSource for LakeTables {
         self.lake.store.read(move |connection| table_names(connection, &database)).await.map_err(source_error)
     }
 
+    async fn tables(&self, database: &str) -> Result<Vec<Table>, SourceError> {
+        let name = database.to_owned();
+        let read = self.lake.store.read(move |connection| super::tables::tables(connection, &name, "", usize::MAX)).await;
+        match read {
+            Err(CatalogError::NotFound(_)) => Ok(Vec::new()),
+            read => read.map_err(source_error),
+        }
+    }
+
     async fn scan(&self, table: &Table, request: &ScanRequest) -> Result<Vec<FileGroup>, SourceError> {
         let (database, name, request) = (table.database.clone(), table.name.clone(), request.clone());
         let found = self.lake.store.read(move |connection| scan(connection, &database, &name, &request)).await;
