@@ -7,9 +7,12 @@
 mod alter;
 mod ddl;
 mod explain;
+mod files;
 mod repair;
 mod select;
 mod show;
+mod unload;
+mod write;
 
 use super::model::{Execution, Statistics};
 use super::{Athena, AthenaError};
@@ -191,7 +194,7 @@ pub(super) async fn run(cx: &Context<'_>, statement: &Statement) -> Result<Outco
         Statement::Explain(explain) => explain::run(cx, explain).await?,
         Statement::Ddl(ddl) => ddl::run(cx, ddl).await?,
         Statement::Show(show) => show::run(cx, show).await?,
-        Statement::Write(_) => return Err(QueryError::NotSupported(format!("{} statements", statement.sub_kind())).into()),
+        Statement::Write(statement) => write::run(cx, statement).await?,
     };
     let elapsed_ms = started.elapsed().as_millis() as i64;
     let statistics = &mut outcome.statistics;
