@@ -1,11 +1,15 @@
 //! Calls of Trino's functions as the planner knows them: other names, other expressions, other clauses.
 
 use super::error::{Position, QueryError};
+use super::operators;
 use super::parse::{parse_expression, position};
+use super::rewrite;
+use super::template::instantiate;
 use datafusion::sql::sqlparser::ast::{
     self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident,
     ObjectName, ObjectNamePart, Value, VisitMut, VisitorMut,
 };
+use datafusion::sql::sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
 
 /// Trino's scalar functions as expressions that the planner knows. `$1` is the first argument.
@@ -44,6 +48,12 @@ pub(super) fn function_call(function: &mut Function) -> Option<Result<Expr, Quer
         }
         return None;
     }
+    // DataFusion's is an integer, and must stay the aggregate that it is.
+    if name == "grouping" {
+        let call = Expr::Function(function.clone());
+        let data_type = ast::DataType::BigInt(None);
+        return Some(Ok(Expr::Cast { kind: ast::CastKind::Cast, expr: Box::new(call), data_type, array: false, format: None }));
+    }
     if let Err(error) = aggregate(&name, function) {
         return Some(Err(error));
     }
@@ -53,14 +63,39 @@ pub(super) fn function_call(function: &mut Function) -> Option<Result<Expr, Quer
     if !plain {
         return None;
     }
-    let arguments: Vec<String> = list.args.iter().map(ToString::to_string).collect();
-    if name == "try"
-        && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_slice()
+    let span = name_span(function);
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let arguments: Option<Vec<Expr>> = list
+        .args
+        .iter()
+        .map(|argument| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+            _ => None,
+        })
+        .collect();
+    let arguments = arguments?;
+    if name == "row" {
+        function.name = ObjectName::from(vec![Ident::with_span(span, operators::ROW)]);
+        return None;
+    }
+    // Hours and minutes decide the type, and must stay constants: `bigint`, as its signature has them, and not brought to it by casts.
+    if name == "from_unixtime"
+        && let FunctionArguments::List(list) = &mut function.args
     {
-        return Some(attempt(argument));
+        for argument in list.args.iter_mut().skip(1) {
+            if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = argument {
+                rewrite::expressions::widen(expr);
+            }
+        }
+        return None;
     }
     let (_, _, text) = TEMPLATES.iter().find(|(candidate, arity, _)| *candidate == name && *arity == arguments.len())?;
-    Some(template(text, &arguments))
+    Some(instantiate(text, &arguments, span))
+}
+
+/// Where a function's name stands.
+fn name_span(function: &Function) -> Span {
+    function.name.0.first().and_then(ObjectNamePart::as_ident).map_or_else(Span::empty, |ident| ident.span)
 }
 
 /// Prepares the lambdas of a call: parameters' fields (`r.name`) are taken by a function, since the planner looks for a table of that name; and all
@@ -77,24 +112,26 @@ fn lambdas(function: &mut Function) -> bool {
             let placeholder = Expr::value(Value::Null);
             let body = std::mem::replace(lambda.body.as_mut(), placeholder);
             let all = std::iter::once(body).chain(parameters.into_iter().map(Expr::Identifier));
-            *lambda.body = call("lambda_body", all.collect());
+            *lambda.body = call("lambda_body", all.collect(), Span::empty());
         }
     }
     any
 }
 
-fn call(name: &str, expressions: Vec<Expr>) -> Expr {
-    let args = expressions.into_iter().map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))).collect();
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(name)]),
+/// A call of one of our functions.
+pub(super) fn call(name: &str, arguments: Vec<Expr>, span: Span) -> Expr {
+    let mut function = Function {
+        name: ObjectName::from(vec![Ident::with_span(span, name)]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        args: FunctionArguments::None,
         filter: None,
         null_treatment: None,
         over: None,
         within_group: Vec::new(),
-    })
+    };
+    set_arguments(&mut function, arguments, Vec::new());
+    Expr::Function(function)
 }
 
 /// Fields of a lambda's parameters.
@@ -111,7 +148,9 @@ impl VisitorMut for Fields<'_> {
             && self.parameters.iter().any(|parameter| parameter.value == first.value)
         {
             let field = |name: &Ident| Expr::value(Value::SingleQuotedString(name.value.clone()));
-            *expr = rest.iter().fold(Expr::Identifier(first.clone()), |row, name| call("get_field", vec![row, field(name)]));
+            *expr = rest
+                .iter()
+                .fold(Expr::Identifier(first.clone()), |row, name| call("get_field", vec![row, field(name)], first.span));
         }
         ControlFlow::Continue(())
     }
@@ -120,60 +159,12 @@ impl VisitorMut for Fields<'_> {
 /// `reduce_agg(x, state, step, combine)` as `reduce` of all values: DataFusion's aggregates take no lambdas.
 fn reduce_agg(function: &mut Function) -> Result<Expr, QueryError> {
     let [value, state, step, _] = arguments::<4>("reduce_agg", function)?;
-    add_filter(function, format!("({value}) IS NOT NULL"))?;
+    add_filter(function, "$1 IS NOT NULL", value.clone())?;
     set_arguments(function, vec![value], Vec::new());
     rename(function, "array_agg");
     let given = parse_expression("state -> state")?;
-    Ok(call("reduce", vec![Expr::Function(function.clone()), state, step, given]))
-}
-
-/// `x AT TIME ZONE z`
-pub(super) fn at_time_zone(timestamp: &Expr, zone: &Expr) -> Result<Expr, QueryError> {
-    parse_expression(&format!("at_timezone({timestamp}, {zone})"))
-}
-
-/// `try(x)`: NULL instead of an error, for what fails most.
-fn attempt(argument: &Expr) -> Result<Expr, QueryError> {
-    match argument {
-        Expr::Cast { expr, data_type, .. } => parse_expression(&format!("TRY_CAST({expr} AS {data_type})")),
-        Expr::Nested(inner) => attempt(inner),
-        Expr::BinaryOp { left, op: ast::BinaryOperator::Divide | ast::BinaryOperator::Modulo, right } => {
-            parse_expression(&format!("CASE WHEN ({right}) = 0 THEN NULL ELSE {left} {} ({right}) END", operator(argument)))
-        }
-        Expr::Function(function) => {
-            let name = function.name.to_string();
-            if LENIENT.contains(&name.as_str()) {
-                let mut function = function.clone();
-                rename(&mut function, &format!("try_{name}"));
-                return Ok(Expr::Function(function));
-            }
-            Err(QueryError::NotSupported(format!("try({name}(…)); try takes casts, quotients, {}", LENIENT.join(", "))))
-        }
-        _ => Err(QueryError::NotSupported(format!("try of this expression; try takes casts, quotients, {}", LENIENT.join(", ")))),
-    }
-}
-
-fn operator(expr: &Expr) -> &'static str {
-    match expr {
-        Expr::BinaryOp { op: ast::BinaryOperator::Modulo, .. } => "%",
-        _ => "/",
-    }
-}
-
-/// Functions that have a form which gives NULL.
-const LENIENT: &[&str] = &["date_parse", "from_iso8601_timestamp", "from_iso8601_date", "json_parse"];
-
-pub(super) fn template(text: &str, arguments: &[String]) -> Result<Expr, QueryError> {
-    let mut sql = String::with_capacity(text.len() + arguments.iter().map(String::len).sum::<usize>());
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        sql.push_str(&rest[..at]);
-        let index = usize::from(rest.as_bytes()[at + 1] - b'1');
-        sql.push_str(&arguments[index]);
-        rest = &rest[at + 2..];
-    }
-    sql.push_str(rest);
-    parse_expression(&sql)
+    let span = name_span(function);
+    Ok(call("reduce", vec![Expr::Function(function.clone()), state, step, given], span))
 }
 
 pub(super) fn extract_field(field: &str) -> String {
@@ -188,7 +179,7 @@ pub(super) fn extract_field(field: &str) -> String {
 }
 
 fn rename(function: &mut Function, name: &str) {
-    function.name = ObjectName::from(vec![Ident::new(name)]);
+    function.name = ObjectName::from(vec![Ident::with_span(name_span(function), name)]);
 }
 
 /// Trino's aggregates as the planner's.
@@ -201,11 +192,12 @@ fn aggregate(name: &str, function: &mut Function) -> Result<(), QueryError> {
         "count_if" => {
             let [condition] = arguments::<1>(name, function)?;
             rename(function, "count");
-            set_arguments(function, vec![parse_expression(&format!("CASE WHEN {condition} THEN 1 END"))?], Vec::new());
+            let counted = instantiate("CASE WHEN $1 THEN 1 END", &[condition], name_span(function))?;
+            set_arguments(function, vec![counted], Vec::new());
         }
         "arbitrary" | "any_value" => {
             let [value] = arguments::<1>(name, function)?;
-            add_filter(function, format!("({value}) IS NOT NULL"))?;
+            add_filter(function, "$1 IS NOT NULL", value.clone())?;
             rename(function, "first_value");
         }
         "listagg" => {
@@ -257,11 +249,12 @@ fn set_arguments(function: &mut Function, expressions: Vec<Expr>, clauses: Vec<F
     function.args = FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses });
 }
 
-fn add_filter(function: &mut Function, condition: String) -> Result<(), QueryError> {
+fn add_filter(function: &mut Function, pattern: &str, argument: Expr) -> Result<(), QueryError> {
+    let condition = instantiate(pattern, &[argument], name_span(function))?;
     let condition = match function.filter.take() {
-        Some(filter) => format!("({filter}) AND {condition}"),
+        Some(filter) => Expr::BinaryOp { left: filter, op: ast::BinaryOperator::And, right: Box::new(condition) },
         None => condition,
     };
-    function.filter = Some(Box::new(parse_expression(&condition)?));
+    function.filter = Some(Box::new(condition));
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! `FROM t CROSS JOIN UNNEST(t.items) AS u(item)`: the planner makes a join with a subquery out of it that refers to the left side, and can't run
-//! that. Here it becomes what it means: the left side's rows, each as often as its list has items.
+//! `FROM t CROSS JOIN UNNEST(t.items) AS u(item)`, `FROM t CROSS JOIN LATERAL (SELECT t.a * 2 AS b)`: the planner makes a join with a subquery out of
+//! it that refers to the left side, and can't run that. Where the subquery reads no table of its own, it becomes what it means: the left side's
+//! rows go through its steps, with columns added and lists taken apart.
 
 use super::rewrite::MARK;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -10,85 +11,143 @@ use std::sync::Arc;
 
 /// Rewrites all such joins of a plan.
 pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
-    plan.transform_up_with_subqueries(|node| match unnested(&node)? {
+    let mut made = 0;
+    plan.transform_up_with_subqueries(|node| match joined(&node, &mut made)? {
         Some(rewritten) => Ok(Transformed::yes(rewritten)),
         None => Ok(Transformed::no(node)),
     })
     .map(|transformed| transformed.data)
 }
 
-fn unnested(node: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+fn joined(node: &LogicalPlan, made: &mut usize) -> Result<Option<LogicalPlan>> {
     let LogicalPlan::Join(join) = node else { return Ok(None) };
     let keeps = match join.join_type {
         JoinType::Inner => false,
         JoinType::Left => true,
         _ => return Ok(None),
     };
-    let always = join.filter.as_ref().is_none_or(|filter| *filter == lit(true));
-    if !join.on.is_empty() || !always {
-        return Ok(None);
-    }
-    let Some(lists) = lists(&join.right) else { return Ok(None) };
-    let right = join.right.schema();
-    if lists.len() != right.fields().len() {
+    let filter = join.filter.as_ref().filter(|filter| **filter != lit(true));
+    if !join.on.is_empty() || (keeps && filter.is_some()) || !is_lateral(&join.right) {
         return Ok(None);
     }
     let left: Vec<Expr> = columns(join.left.schema()).map(Expr::Column).collect();
-    let (mut before, mut after) = (left.clone(), left);
-    let mut unnest = Vec::with_capacity(lists.len());
-    for (index, (list, column)) in lists.into_iter().zip(columns(right)).enumerate() {
-        // An outer join keeps the rows of empty lists too, which only those of NULL would be.
-        let list = if keeps { when(cardinality(list.clone()).gt(lit(0u64)), list).end()? } else { list };
-        // Taking apart loses the table's name; until it is put back, the column must not be taken for one of the left side.
-        let item = format!("{MARK}item{index}");
-        before.push(list.alias(&item));
-        after.push(Expr::Column(Column::from_name(&item)).alias_qualified(column.relation, column.name));
-        unnest.push(Column::from_name(item));
+    let mut steps = Steps { left: &left, keeps, made };
+    let Some((plan, outputs)) = steps.through(&join.right, &join.left)? else { return Ok(None) };
+    let mut all = left.clone();
+    for (output, column) in outputs.into_iter().zip(columns(join.right.schema())) {
+        all.push(output.alias_qualified(column.relation, column.name));
     }
-    let options = UnnestOptions::new().with_preserve_nulls(keeps);
-    let plan = LogicalPlanBuilder::new_from_arc(Arc::clone(&join.left))
-        .project(before)?
-        .unnest_columns_with_options(unnest, options)?
-        .project(after)?
-        .build()?;
-    Ok(Some(plan))
+    let mut builder = LogicalPlanBuilder::from(plan).project(all)?;
+    if let Some(filter) = filter {
+        builder = builder.filter(filter.clone())?;
+    }
+    builder.build().map(Some)
+}
+
+/// Whether it is a subquery that refers to the other side.
+fn is_lateral(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::SubqueryAlias(alias) => is_lateral(&alias.input),
+        LogicalPlan::Subquery(_) => true,
+        _ => false,
+    }
 }
 
 fn columns(schema: &DFSchema) -> impl Iterator<Item = Column> + '_ {
     schema.iter().map(Column::from)
 }
 
-/// The lists that a lateral `UNNEST` takes apart, in terms of the left side's columns; `None` for any other plan.
-fn lists(plan: &LogicalPlan) -> Option<Vec<Expr>> {
-    let mut plan = match plan {
-        LogicalPlan::SubqueryAlias(alias) => alias.input.as_ref(),
-        other => other,
-    };
-    let LogicalPlan::Subquery(subquery) = plan else { return None };
-    plan = &subquery.subquery;
-    // The names of the result are on top, the lists below.
-    while let LogicalPlan::Projection(projection) = plan {
-        plan = &projection.input;
-    }
-    if let LogicalPlan::SubqueryAlias(alias) = plan {
-        plan = &alias.input;
-        while let LogicalPlan::Projection(projection) = plan {
-            plan = &projection.input;
-        }
-    }
-    let LogicalPlan::Unnest(unnest) = plan else { return None };
-    let LogicalPlan::Projection(projection) = unnest.input.as_ref() else { return None };
-    if !matches!(projection.input.as_ref(), LogicalPlan::EmptyRelation(_)) {
-        return None;
-    }
-    projection.expr.iter().map(|expr| inner(expr.clone().unalias_nested().data)).collect()
+struct Steps<'a> {
+    /// The columns of the left side, which go through all steps.
+    left: &'a [Expr],
+    /// Whether rows of the left side stay that nothing comes of.
+    keeps: bool,
+    /// Names of columns are made of it, so that none is taken for another.
+    made: &'a mut usize,
 }
 
-/// What refers to the outer query refers to the left side.
-fn inner(expr: Expr) -> Option<Expr> {
+impl Steps<'_> {
+    /// The left side's rows through the steps of a plan, and what its columns are then. `None` where it does something else.
+    fn through(&mut self, plan: &LogicalPlan, left: &Arc<LogicalPlan>) -> Result<Option<(LogicalPlan, Vec<Expr>)>> {
+        match plan {
+            LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => {
+                Ok(Some((left.as_ref().clone(), vec![Expr::Column(Column::from_name("")); empty.schema.fields().len()])))
+            }
+            LogicalPlan::SubqueryAlias(alias) => self.through(&alias.input, left),
+            LogicalPlan::Subquery(subquery) => self.through(&subquery.subquery, left),
+            LogicalPlan::Projection(projection) => {
+                let Some((input, known)) = self.through(&projection.input, left)? else { return Ok(None) };
+                let schema = projection.input.schema();
+                let exprs: Option<Vec<Expr>> = projection.expr.iter().map(|expr| inner(expr.clone(), schema, &known)).collect();
+                let Some(exprs) = exprs else { return Ok(None) };
+                self.project(input, exprs).map(Some)
+            }
+            LogicalPlan::Filter(filter) if !self.keeps => {
+                let Some((input, known)) = self.through(&filter.input, left)? else { return Ok(None) };
+                let Some(predicate) = inner(filter.predicate.clone(), filter.input.schema(), &known) else { return Ok(None) };
+                Ok(Some((LogicalPlanBuilder::from(input).filter(predicate)?.build()?, known)))
+            }
+            LogicalPlan::Unnest(unnest) if unnest.struct_type_columns.is_empty() => {
+                let Some((input, known)) = self.through(&unnest.input, left)? else { return Ok(None) };
+                if unnest.list_type_columns.iter().any(|(_, list)| list.depth != 1) || unnest.schema.fields().len() != known.len()
+                {
+                    return Ok(None);
+                }
+                let lists: Vec<usize> = unnest.list_type_columns.iter().map(|(index, _)| *index).collect();
+                // An outer join keeps the rows of empty lists too, which only those of NULL would be.
+                let of = |(index, expr): (usize, &Expr)| match (lists.contains(&index), self.keeps) {
+                    (true, true) => when(cardinality(expr.clone()).gt(lit(0u64)), expr.clone()).end(),
+                    _ => Ok(expr.clone()),
+                };
+                let exprs = known.iter().enumerate().map(of).collect::<Result<Vec<_>>>()?;
+                let (input, known) = self.project(input, exprs)?;
+                let taken = lists.iter().filter_map(|index| known.get(*index)).filter_map(|expr| match expr {
+                    Expr::Column(column) => Some(column.clone()),
+                    _ => None,
+                });
+                let options = UnnestOptions::new().with_preserve_nulls(self.keeps);
+                let plan = LogicalPlanBuilder::from(input).unnest_columns_with_options(taken.collect(), options)?.build()?;
+                Ok(Some((plan, known)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The left side's columns and these.
+    fn project(&mut self, input: LogicalPlan, exprs: Vec<Expr>) -> Result<(LogicalPlan, Vec<Expr>)> {
+        let mut all = self.left.to_vec();
+        let mut known = Vec::with_capacity(exprs.len());
+        for expr in exprs {
+            *self.made += 1;
+            let name = format!("{MARK}step{}", self.made);
+            all.push(expr.alias(&name));
+            known.push(Expr::Column(Column::from_name(name)));
+        }
+        Ok((LogicalPlanBuilder::from(input).project(all)?.build()?, known))
+    }
+}
+
+/// What refers to the outer query refers to the left side; columns of the step below are what they have become.
+fn inner(expr: Expr, schema: &DFSchema, known: &[Expr]) -> Option<Expr> {
+    let mut missing = false;
     let rewritten = expr.transform_up(|expr| match expr {
         Expr::OuterReferenceColumn(_, column) => Ok(Transformed::yes(Expr::Column(column))),
+        Expr::Column(column) => match schema.maybe_index_of_column(&column).and_then(|index| known.get(index)) {
+            Some(known) => Ok(Transformed::yes(known.clone())),
+            None => {
+                missing = true;
+                Ok(Transformed::no(Expr::Column(column)))
+            }
+        },
+        Expr::AggregateFunction(_)
+        | Expr::WindowFunction(_)
+        | Expr::ScalarSubquery(_)
+        | Expr::Exists(_)
+        | Expr::InSubquery(_) => {
+            missing = true;
+            Ok(Transformed::no(expr))
+        }
         other => Ok(Transformed::no(other)),
     });
-    rewritten.ok().map(|transformed| transformed.data)
+    rewritten.ok().map(|transformed| transformed.data).filter(|_| !missing)
 }

@@ -308,8 +308,8 @@ mod tests {
             ("VALUES ARRAY[1, 2] UNION ALL VALUES 3 ORDER BY 1", "VALUES (ARRAY[1, 2]) UNION ALL VALUES (3) ORDER BY 1"),
             ("TABLE a.b", "SELECT * FROM a.b"),
             ("WITH x AS (VALUES 1) TABLE x", "WITH x AS (VALUES (1)) SELECT * FROM x"),
-            ("SELECT 1 < ALL (VALUES 1, 2)", "SELECT 1 < ALL((SELECT * FROM (VALUES (1), (2))))"),
-            ("SELECT x FROM t FOR VERSION AS OF 5 AS u", "SELECT x FROM t VERSION AS OF 5 AS u"),
+            ("SELECT 1 < ALL (VALUES 1, 2)", "SELECT 1 < ALL(SELECT * FROM (VALUES (1), (2)))"),
+            ("SELECT x FROM t FOR VERSION AS OF 5", "SELECT x FROM t VERSION AS OF 5"),
             (
                 "SELECT CAST(x AS ARRAY(ROW(a INT, \"B c\" decimal(3, 1))))",
                 "SELECT CAST(x AS array(row(a integer, \"b c\" decimal(3,1))))",

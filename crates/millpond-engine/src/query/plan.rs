@@ -6,7 +6,7 @@ use super::engine::QueryRequest;
 use super::error::{Position, QueryError, nearest};
 use super::parse::{self, Names, Parsed};
 use super::sites::Sites;
-use super::{information_schema, rewrite, semantics, view};
+use super::{information_schema, operators, rewrite, semantics, view};
 use crate::iceberg;
 use crate::scan::{Hidden, LakeTable, PartitionsTable};
 use crate::table::TableSource;
@@ -162,11 +162,13 @@ pub(crate) async fn plan_parsed(
 pub(crate) async fn physical(state: &SessionState, logical: Logical) -> Result<Planned, QueryError> {
     let locate = |name: &str| logical.text.locate(name);
     let worded = |error| QueryError::from_planning(error, &locate, &logical.sites);
+    let types = operators::result_types(&logical.plan);
     let optimized = state.optimize(&logical.plan).map_err(worded)?;
     let physical = state.query_planner().create_physical_plan(&optimized, state).await.map_err(worded)?;
-    let fields = physical.schema();
-    let fields = fields.fields().iter().zip(&logical.names);
-    let fields: Vec<Field> = fields.map(|(field, name)| field.as_ref().clone().with_name(name).with_nullable(true)).collect();
+    let schema = physical.schema();
+    let fields = schema.fields().iter().zip(&logical.names).zip(types);
+    let fields: Vec<Field> =
+        fields.map(|((field, name), found)| found.mark(field.as_ref().clone()).with_name(name).with_nullable(true)).collect();
     Ok(Planned { context: state.task_ctx(), schema: Arc::new(Schema::new(fields)), physical, logical: optimized })
 }
 

@@ -1,13 +1,18 @@
 //! Rewrites of the syntax tree: Trino's functions in terms of those that the planner knows, parameters, and result names.
 
-use super::calls::{at_time_zone, extract_field, function_call, template};
+pub(super) mod expressions;
+mod marks;
+mod relations;
+mod subqueries;
+
+use super::calls::function_call;
 use super::error::{Position, QueryError};
 use super::parse::{Names, parse_expression};
 use crate::scan::Hidden;
 use datafusion::common::DFSchema;
 use datafusion::sql::sqlparser::ast::{
-    self, ExcludeSelectItem, Expr, Ident, LimitClause, ObjectName, ObjectNamePart, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
+    self, ExcludeSelectItem, Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
+    SetExpr, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -159,10 +164,12 @@ fn shown(name: &str) -> &str {
 pub(crate) fn rewrite(query: &mut Query, names: &Names, hidden: &Hidden) -> Result<Outputs, QueryError> {
     let outputs = outputs(query, names);
     let ctes = cte_names(query);
-    match VisitMut::visit(query, &mut Rewriter { hidden, ctes }) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(outputs),
+    let rewriter = &mut Rewriter { hidden, ctes };
+    if let ControlFlow::Break(error) = VisitMut::visit(query, rewriter) {
+        return Err(error);
     }
+    marks::place_operators(query, names);
+    Ok(outputs)
 }
 
 fn outputs(query: &Query, names: &Names) -> Outputs {
@@ -232,26 +239,21 @@ impl VisitorMut for Rewriter<'_> {
     type Break = QueryError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
-        // FETCH FIRST n ROWS ONLY is LIMIT n.
-        if let Some(fetch) = query.fetch.take() {
-            if fetch.with_ties || fetch.percent {
-                return ControlFlow::Break(QueryError::NotSupported(
-                    "FETCH FIRST … WITH TIES; use LIMIT, or a rank() over the order".into(),
-                ));
-            }
-            let one = || Expr::value(Value::Number("1".into(), false));
-            let limit = Some(fetch.quantity.unwrap_or_else(one));
-            query.limit_clause = Some(match query.limit_clause.take() {
-                Some(LimitClause::LimitOffset { offset, limit_by, .. }) => LimitClause::LimitOffset { limit, offset, limit_by },
-                _ => LimitClause::LimitOffset { limit, offset: None, limit_by: Vec::new() },
-            });
+        match relations::query(query) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
         }
-        ControlFlow::Continue(())
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<QueryError> {
         if !select.lateral_views.is_empty() {
             return ControlFlow::Break(QueryError::NotSupported("LATERAL VIEW; use CROSS JOIN UNNEST(column) AS t(name)".into()));
+        }
+        if let Err(error) = relations::grouping(select) {
+            return ControlFlow::Break(error);
+        }
+        if let Err(error) = subqueries::in_list(select) {
+            return ControlFlow::Break(error);
         }
         self.hide(select);
         name_items(select);
@@ -259,43 +261,28 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<QueryError> {
-        match factor {
-            // Not said to be unknown by the planner, which would leave it out.
-            TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
-                ControlFlow::Break(QueryError::NotSupported("TABLESAMPLE; use WHERE random() < fraction".into()))
-            }
-            TableFactor::Table { version: Some(_), .. } => {
-                ControlFlow::Break(QueryError::NotSupported("FOR TIMESTAMP AS OF and FOR VERSION AS OF (Iceberg tables)".into()))
-            }
-            _ => ControlFlow::Continue(()),
+        match relations::table(factor) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
         }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<QueryError> {
+        if let Expr::InSubquery { expr, subquery, .. } = expr {
+            match subqueries::rowed(expr, subquery) {
+                Ok(Some(rowed)) => **subquery = rowed,
+                Ok(None) => {}
+                Err(error) => return ControlFlow::Break(error),
+            }
+        }
+        expressions::before(expr);
+        ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<QueryError> {
         let rewritten = match expr {
-            Expr::AtTimeZone { timestamp, time_zone } => Some(at_time_zone(timestamp, time_zone)),
             Expr::Function(function) => function_call(function),
-            // A number with an exponent is a double in Trino, without one a decimal.
-            Expr::Value(value) => match &value.value {
-                Value::Number(digits, _) if digits.contains(['e', 'E']) => {
-                    Some(template("CAST('$1' AS DOUBLE)", std::slice::from_ref(digits)))
-                }
-                _ => None,
-            },
-            // A text that is longer than its type is cut.
-            Expr::Cast { kind: ast::CastKind::Cast, expr: input, data_type: ast::DataType::Varchar(Some(length)), .. } => {
-                match length {
-                    ast::CharacterLength::IntegerLength { length, .. } => {
-                        Some(template("substr(CAST($1 AS VARCHAR), 1, $2)", &[input.to_string(), length.to_string()]))
-                    }
-                    ast::CharacterLength::Max => None,
-                }
-            }
-            // Trino's fields are bigint.
-            Expr::Extract { field, expr: input, .. } => {
-                Some(template("CAST(date_part('$1', $2) AS BIGINT)", &[extract_field(&field.to_string()), input.to_string()]))
-            }
-            _ => return ControlFlow::Continue(()),
+            _ => expressions::after(expr),
         };
         match rewritten {
             None => ControlFlow::Continue(()),

@@ -1,22 +1,20 @@
-//! Corrections of meaning, on the logical plan before it is optimized: casts as Trino makes them.
+//! Corrections of meaning, on the logical plan before it is optimized. Operators and casts are right by then (see [`operators`]).
 //!
 //! - A text is not compared with a number.
 //! - The average of decimals keeps their scale.
-//! - A quotient of decimals has the scale of its operands, where DataFusion adds four digits.
 //! - The month of a `date` is a `date`, where DataFusion's `date_trunc` gives a time.
-//! - A `double` becomes an integer by rounding, where Arrow cuts.
-//! - Numbers and times become text as Trino prints them (`1.0E10`, `2024-05-01 10:00:00.000`).
+//! - A sum of decimals has all digits that there are.
+//! - `typeof` is known.
 
 use super::error::{Position, QueryError};
-use super::functions::to_varchar;
-use super::lateral;
-use crate::result::columns::trino_type;
+use super::{lateral, operators};
+use crate::types::TrinoType;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, lit};
 
 /// Where a name stands in the statement.
 pub(crate) type Locate<'a> = &'a dyn Fn(&str) -> Option<Position>;
@@ -38,21 +36,60 @@ pub(crate) fn apply(plan: LogicalPlan, locate: Locate<'_>) -> Result<LogicalPlan
             let rewritten = expr.transform_up(|expr| correct(expr, &schema, locate))?;
             Ok(rewritten.update_data(|expr| name.restore(expr)))
         })?;
-        rewritten.map_data(|node| averages(node.recompute_schema()?))
+        rewritten.map_data(|node| {
+            columns_fit(&node)?;
+            averages(node.recompute_schema()?)
+        })
     })?;
     plain_types(corrected.data)
 }
 
-/// The average of decimals is a decimal of the same scale, where DataFusion adds four digits.
+/// Columns of a set operation have a common type, and what is ordered by has an order.
+fn columns_fit(node: &LogicalPlan) -> Result<()> {
+    let mismatch = |message: String| Err(QueryError::TypeMismatch { position: Position::START, message }.into());
+    match node {
+        LogicalPlan::Union(union) => {
+            let mut inputs = union.inputs.iter().map(|input| operators::result_types(input));
+            let Some(mut common) = inputs.next() else { return Ok(()) };
+            for types in inputs {
+                for (index, (known, found)) in common.iter_mut().zip(types).enumerate() {
+                    match TrinoType::common(known, &found) {
+                        Some(both) => *known = both,
+                        None => {
+                            let place = index + 1;
+                            return mismatch(format!("column {place} in UNION query has incompatible types: {known}, {found}"));
+                        }
+                    }
+                }
+            }
+            Ok(())
+        }
+        LogicalPlan::Sort(sort) => {
+            let schema = sort.input.schema();
+            for key in &sort.expr {
+                if let Ok(found @ (TrinoType::Map(..) | TrinoType::Json)) = operators::type_of(&key.expr, schema.as_ref()) {
+                    return mismatch(format!("Type {found} is not orderable, and therefore cannot be used in ORDER BY"));
+                }
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The average of decimals is a decimal of the same scale, where DataFusion adds four digits; their sum has 38 digits.
 fn averages(node: LogicalPlan) -> Result<LogicalPlan> {
     let LogicalPlan::Aggregate(aggregate) = &node else { return Ok(node) };
     let input = aggregate.input.schema();
     let groups = node.schema().fields().len() - aggregate.aggr_expr.len();
     let target = |index: usize| {
         let Expr::AggregateFunction(call) = aggregate.aggr_expr.get(index.checked_sub(groups)?)? else { return None };
-        let average = call.func.name() == "avg";
-        let data_type = call.params.args.first().filter(|_| average)?.get_type(input).ok()?;
-        matches!(data_type, DataType::Decimal128(_, _)).then_some(data_type)
+        let data_type = call.params.args.first()?.get_type(input).ok()?;
+        match (call.func.name(), &data_type) {
+            ("avg", DataType::Decimal128(_, _)) => Some(data_type),
+            ("sum", DataType::Decimal128(_, scale)) => Some(DataType::Decimal128(38, *scale)),
+            _ => None,
+        }
     };
     let targets: Vec<Option<DataType>> = (0..node.schema().fields().len()).map(target).collect();
     retyped(node, &targets)
@@ -97,7 +134,7 @@ const COUNTING: &[&str] =
 
 fn correct(expr: Expr, schema: &DFSchema, locate: Locate<'_>) -> Result<Transformed<Expr>> {
     match &expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
+        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::IsDistinctFrom | Operator::IsNotDistinctFrom), right }) => {
             comparable(left, &op.to_string(), right, schema, locate)?;
             Ok(Transformed::no(expr))
         }
@@ -112,19 +149,26 @@ fn correct(expr: Expr, schema: &DFSchema, locate: Locate<'_>) -> Result<Transfor
             comparable(&between.expr, "BETWEEN", &between.high, schema, locate)?;
             Ok(Transformed::no(expr))
         }
+        Expr::AggregateFunction(call) => {
+            if let Some(filter) = &call.params.filter
+                && let Ok(found) = operators::type_of(filter, schema)
+                && !matches!(found, TrinoType::Boolean | TrinoType::Unknown)
+            {
+                let message = format!("FILTER expression must evaluate to a boolean (actual: {found})");
+                return Err(QueryError::TypeMismatch { position: Position::START, message }.into());
+            }
+            Ok(Transformed::no(expr))
+        }
         // A whole number that is rounded to its fraction's digits stays what it is.
         Expr::ScalarFunction(call) if call.func.name() == "round" && is_whole(&call.args, schema) => {
             Ok(Transformed::yes(call.args[0].clone()))
         }
-        Expr::Cast(_) | Expr::TryCast(_) => cast(expr, schema),
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Divide, right }) => {
-            let decimal = |expr: &Expr| expr.get_type(schema).ok().and_then(|data_type| as_decimal(&data_type));
-            let both = decimal(left).zip(decimal(right)).filter(|(left, right)| left.2 || right.2);
-            let Some(((p1, s1, _), (_, s2, _))) = both else { return Ok(Transformed::no(expr)) };
-            let precision = (p1 + s2 + (s2 - s1).max(0)).clamp(1, 38);
-            let scale = s1.max(s2).min(precision);
-            let target = DataType::Decimal128(u8::try_from(precision).unwrap_or(38), i8::try_from(scale).unwrap_or(0));
-            Ok(Transformed::yes(datafusion::logical_expr::cast(expr, target)))
+        Expr::ScalarFunction(call) if call.func.name() == operators::TRY => {
+            Ok(Transformed::yes(operators::evaluated(call.args[0].clone(), schema)?))
+        }
+        Expr::ScalarFunction(call) if call.func.name() == "typeof" && call.args.len() == 1 => {
+            let found = operators::type_of(&call.args[0], schema)?;
+            Ok(Transformed::yes(lit(found.to_string())))
         }
         Expr::ScalarFunction(call) if call.func.name() == "date_trunc" => {
             match call.args.get(1).map(|arg| arg.get_type(schema)) {
@@ -151,63 +195,14 @@ fn is_whole(arguments: &[Expr], schema: &DFSchema) -> bool {
 
 /// Trino does not compare texts with numbers: DataFusion would, by turning texts into numbers, and fail at the first that is none.
 fn comparable(left: &Expr, op: &str, right: &Expr, schema: &DFSchema, locate: Locate<'_>) -> Result<()> {
-    let (Ok(a), Ok(b)) = (left.get_type(schema), right.get_type(schema)) else { return Ok(()) };
-    let text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-    let number = |data_type: &DataType| data_type.is_numeric() || *data_type == DataType::Boolean;
-    if !(text(&a) && number(&b) || number(&a) && text(&b)) {
+    let (Ok(a), Ok(b)) = (operators::type_of(left, schema), operators::type_of(right, schema)) else { return Ok(()) };
+    if TrinoType::common(&a, &b).is_some() {
         return Ok(());
     }
     let column = |expr: &Expr| expr.column_refs().into_iter().next().and_then(|column| locate(&column.name));
     Err(QueryError::TypeMismatch {
         position: column(left).or_else(|| column(right)).unwrap_or(Position::START),
-        message: format!("Cannot apply operator: {} {op} {}", trino_type(&a), trino_type(&b)),
+        message: format!("Cannot apply operator: {a} {op} {b}"),
     }
     .into())
-}
-
-/// Precision and scale of an exact number in Trino, and whether it is a decimal.
-fn as_decimal(data_type: &DataType) -> Option<(i32, i32, bool)> {
-    Some(match data_type {
-        DataType::Decimal128(p, s) => (i32::from(*p), i32::from(*s), true),
-        DataType::Int8 => (3, 0, false),
-        DataType::Int16 => (5, 0, false),
-        DataType::Int32 => (10, 0, false),
-        DataType::Int64 => (19, 0, false),
-        _ => return None,
-    })
-}
-
-fn cast(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let (input, target) = match &expr {
-        Expr::Cast(cast) => (cast.expr.as_ref(), cast.field.data_type()),
-        Expr::TryCast(cast) => (cast.expr.as_ref(), cast.field.data_type()),
-        _ => return Ok(Transformed::no(expr)),
-    };
-    // An operand whose type is not known yet (a lambda's argument) is left to the planner.
-    let Ok(source) = input.get_type(schema) else { return Ok(Transformed::no(expr)) };
-    if target.is_integer() && matches!(source, DataType::Float32 | DataType::Float64) {
-        let rounded = datafusion::functions::math::round().call(vec![input.clone()]);
-        let rewritten = match expr {
-            Expr::Cast(mut cast) => {
-                *cast.expr = rounded;
-                Expr::Cast(cast)
-            }
-            Expr::TryCast(mut cast) => {
-                *cast.expr = rounded;
-                Expr::TryCast(cast)
-            }
-            other => other,
-        };
-        return Ok(Transformed::yes(rewritten));
-    }
-    let printed = matches!(source, DataType::Float32 | DataType::Float64 | DataType::Timestamp(_, _));
-    if printed && *target == DataType::Utf8 {
-        return Ok(Transformed::yes(to_varchar().call(vec![input.clone()])));
-    }
-    Ok(Transformed::no(expr))
-}
-
-fn is_comparison(op: Operator) -> bool {
-    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
-    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }

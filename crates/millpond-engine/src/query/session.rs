@@ -5,6 +5,7 @@ use super::engine::EngineConfig;
 use super::error::{Position, QueryError};
 use super::functions;
 use super::meter::MeteredStore;
+use super::operators::{self, TrinoOperators, TrinoRelations};
 use super::runtime_filter::RuntimeFilters;
 use crate::scan::store_url;
 use crate::types::TrinoType;
@@ -17,7 +18,7 @@ use datafusion::execution::SessionState;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::logical_expr::planner::{ExprPlanner, TypePlanner};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
@@ -38,7 +39,8 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
     let options = session.options_mut();
     options.sql_parser.default_null_ordering = "nulls_last".into();
     options.sql_parser.map_string_types_to_utf8view = false;
-    options.sql_parser.parse_float_as_decimal = true;
+    // A number with a point is a double on Athena, where Trino itself has a decimal.
+    options.sql_parser.parse_float_as_decimal = false;
     options.sql_parser.support_varchar_with_length = true;
     options.sql_parser.collect_spans = true;
     // Whole columns are decoded faster than the rows that a condition leaves, unless these are few; row groups and pages are left out either way.
@@ -52,8 +54,10 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
     options.optimizer.hash_join_single_partition_threshold_rows = 700_000;
     options.execution.time_zone = Some("UTC".into());
     let mut builder = SessionStateBuilder::new_with_default_features();
-    builder.expr_planners().get_or_insert_default().insert(0, Arc::new(functions::planner::Calls));
+    let planners = builder.expr_planners().get_or_insert_default();
+    planners.splice(0..0, [Arc::new(TrinoOperators) as Arc<dyn ExprPlanner>, Arc::new(functions::planner::Calls)]);
     let mut state = builder
+        .with_relation_planners(vec![Arc::new(TrinoRelations)])
         .with_config(session)
         .with_runtime_env(environment)
         .with_type_planner(Arc::new(TrinoTypes))
@@ -63,6 +67,7 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
         .with_table_functions(std::collections::HashMap::new())
         .build();
     functions::register(&mut state).expect("the functions have distinct names");
+    operators::register(&mut state).expect("the functions have distinct names");
     state
 }
 
@@ -81,6 +86,7 @@ pub(crate) fn state_for_statement(
     let mut state = SessionStateBuilder::new_from_existing(base.clone()).with_runtime_env(environment).build();
     // Again: a state that is made from another registers its functions in any order, and some of DataFusion's have our names as aliases.
     functions::register(&mut state).map_err(QueryError::from_execution)?;
+    operators::register(&mut state).map_err(QueryError::from_execution)?;
     state.mark_start_execution();
     state.execution_props_mut().query_execution_start_time = DateTime::from_timestamp_millis(env.now_ms());
     Ok(state)

@@ -6,7 +6,7 @@ pub mod columns;
 pub mod csv;
 pub mod metadata;
 pub mod page;
-mod times;
+pub(crate) mod times;
 pub mod value;
 
 pub use columns::ResultColumn;

@@ -36,7 +36,7 @@ async fn common_statements_mean_what_trino_means() {
         ("SELECT json_extract_scalar('{\"a\":{\"b\":[1,\"x\"]}}', '$.a.b[1]'), json_extract('{\"a\":[1]}', '$.a')", "x|[1]"),
         (
             "SELECT try_cast('x' AS bigint), typeof(1), typeof('a'), typeof(CAST(1 AS decimal(5,2)))",
-            "∅|bigint|varchar|decimal(5,2)",
+            "∅|integer|varchar(1)|decimal(5,2)",
         ),
         ("SELECT carrier, count(*) c FROM flights GROUP BY carrier HAVING count(*) > 1 ORDER BY c DESC, carrier", "AA|2; UA|2"),
         ("SELECT delay FROM flights ORDER BY delay DESC", "10; 0; -5; ∅; ∅"),
@@ -74,7 +74,10 @@ async fn common_statements_mean_what_trino_means() {
         ),
         ("SELECT try(CAST('x' AS bigint)), try(1 / 0), try(date_parse('x', '%Y')), try(7 % 4)", "∅|∅|∅|3"),
         ("SELECT listagg(carrier, '+') WITHIN GROUP (ORDER BY distance) FROM flights WHERE year = 2013", "AA+UA+AA"),
-        ("SELECT 100.0 * 2 / 3, 1.0 / 3, CAST(1 AS decimal(10,2)) / 3, round(5, 2), round(5)", "66.7|0.3|0.33|5|5"),
+        (
+            "SELECT DECIMAL '100.0' * 2 / 3, DECIMAL '1.0' / 3, CAST(1 AS decimal(10,2)) / 3, round(5, 2), round(5)",
+            "66.7|0.3|0.33|5|5",
+        ),
         ("SELECT sum(distance) * 1.0e0 / count(*) FROM flights", "360.0"),
         ("SELECT * FROM flights WHERE carrier IN (SELECT carrier FROM flights WHERE distance = 1000)", "DL|∅|1000|120.5|2014"),
         ("SELECT distance FROM flights WHERE distance = (SELECT max(distance) FROM flights)", "1000"),
@@ -127,7 +130,11 @@ async fn errors_are_worded_as_athena_words_them() {
         ("SELECT * FROM flights WHERE year IN ('2013')", "TYPE_MISMATCH: line 1:29: Cannot apply operator: integer IN varchar"),
         ("SELECT sum(carrier) FROM flights", "TYPE_MISMATCH: line 1:8: Unexpected parameters (varchar) for function sum"),
         ("SELECT upper(1)", "TYPE_MISMATCH: line 1:8: Unexpected parameters (integer) for function upper"),
-        ("SELECT * FROM flights TABLESAMPLE BERNOULLI (50)", "NOT_SUPPORTED: TABLESAMPLE"),
+        (
+            "SELECT * FROM flights TABLESAMPLE BERNOULLI (500)",
+            "NUMERIC_VALUE_OUT_OF_RANGE: line 1:46: Sample percentage must be between 0 and 100",
+        ),
+        ("SELECT now() AT TIME ZONE 'Nowhere/Land'", "INVALID_FUNCTION_ARGUMENT: Time zone not supported: Nowhere/Land"),
         ("SELECT count(*) FROM flights WHERE CAST(carrier AS bigint) > 5", "INVALID_CAST_ARGUMENT: Cannot cast 'AA' to BIGINT"),
         ("SELECT * FROM \"/etc/passwd\"", "TABLE_NOT_FOUND"),
     ] {

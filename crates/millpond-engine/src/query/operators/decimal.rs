@@ -1,0 +1,155 @@
+//! Products, quotients and sums of decimals, with the precision and scale that Trino gives them (Trino documentation, "Decimal functions and
+//! operators"): nothing is lost without an error.
+
+use super::arithmetic::Operation;
+use super::evaluate;
+use crate::query::error::QueryError;
+use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array};
+use arrow::compute::{binary, try_binary};
+use arrow::datatypes::{DataType, Decimal128Type, DecimalType, i256};
+use arrow::error::ArrowError;
+use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use std::sync::Arc;
+
+/// The greatest precision.
+const MAX: u8 = 38;
+
+/// Precision and scale of a result, and whether values of it may need more digits than that.
+pub(super) fn result(operation: Operation, (p1, s1): (u8, u8), (p2, s2): (u8, u8)) -> Option<(u8, u8, bool)> {
+    let (whole1, whole2) = (p1 - s1, p2 - s2);
+    let scale = s1.max(s2);
+    let (precision, scale) = match operation {
+        Operation::Add | Operation::Subtract => (whole1.max(whole2) + scale + 1, scale),
+        Operation::Multiply => (p1 + p2, s1 + s2),
+        Operation::Divide => (p1 + s2 + s2.saturating_sub(s1), scale),
+        Operation::Modulo => (whole1.min(whole2) + scale, scale),
+        Operation::Negate => (p1, s1),
+    };
+    (scale <= MAX).then_some((precision.clamp(1, MAX), scale, precision > MAX))
+}
+
+/// Of two decimals; what it gives follows from their types.
+pub(super) fn function(operation: Operation) -> ScalarUDF {
+    ScalarUDF::new_from_impl(DecimalOperation { operation, signature: Signature::variadic_any(Volatility::Immutable) })
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct DecimalOperation {
+    operation: Operation,
+    signature: Signature,
+}
+
+fn digits(data_type: &DataType) -> Result<(u8, u8)> {
+    match data_type {
+        DataType::Decimal128(precision, scale) => Ok((*precision, u8::try_from(*scale).unwrap_or(0))),
+        other => internal_err!("arithmetic of decimals with {other}"),
+    }
+}
+
+impl ScalarUDFImpl for DecimalOperation {
+    fn name(&self) -> &str {
+        match self.operation {
+            Operation::Add => "decimal_add",
+            Operation::Subtract => "decimal_subtract",
+            Operation::Multiply => "decimal_multiply",
+            Operation::Divide => "decimal_divide",
+            Operation::Modulo => "decimal_modulo",
+            Operation::Negate => "decimal_negate",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        let [a, b] = arguments else { return internal_err!("{} takes two operands", self.name()) };
+        let Some((precision, scale, _)) = result(self.operation, digits(a)?, digits(b)?) else {
+            return Err(out_of_range(self.operation).into());
+        };
+        Ok(DataType::Decimal128(precision, scale.cast_signed()))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let operation = self.operation;
+        let target = args.return_field.data_type().clone();
+        evaluate(args, |arrays| {
+            let [a, b] = arrays else { return internal_err!("a decimal operation takes two operands") };
+            apply(operation, a, b, &target).map_err(DataFusionError::from)
+        })
+    }
+}
+
+fn out_of_range(operation: Operation) -> QueryError {
+    let word = match operation {
+        Operation::Add => "addition",
+        Operation::Subtract => "subtraction",
+        Operation::Multiply => "multiplication",
+        Operation::Divide => "division",
+        Operation::Modulo => "modulo",
+        Operation::Negate => "negation",
+    };
+    QueryError::OutOfRange(format!("Decimal overflow in {word}"))
+}
+
+fn external(error: QueryError) -> ArrowError {
+    ArrowError::ExternalError(Box::new(error))
+}
+
+fn apply(operation: Operation, a: &ArrayRef, b: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowError> {
+    let wrong = |_| ArrowError::ComputeError("not decimals".into());
+    let ((p1, s1), (p2, s2)) = (digits(a.data_type()).map_err(wrong)?, digits(b.data_type()).map_err(wrong)?);
+    let (precision, scale) = digits(target).map_err(wrong)?;
+    let (x, y) = (a.as_primitive::<Decimal128Type>(), b.as_primitive::<Decimal128Type>());
+    let done: Decimal128Array = match operation {
+        // Neither the digits nor the machine's integers can be too few.
+        Operation::Multiply if p1 + p2 <= MAX => binary(x, y, i128::wrapping_mul)?,
+        _ => {
+            let limit = power(precision.min(MAX));
+            let (up1, up2) = match operation {
+                Operation::Divide => (u32::from(scale + s2 - s1), 0),
+                Operation::Multiply => (0, 0),
+                _ => (u32::from(scale - s1), u32::from(scale - s2)),
+            };
+            let (up1, up2) = (power256(up1), power256(up2));
+            try_binary(x, y, |x, y| {
+                let (x, y) = (i256::from_i128(x).wrapping_mul(up1), i256::from_i128(y).wrapping_mul(up2));
+                let done = match operation {
+                    Operation::Add => x.checked_add(y),
+                    Operation::Subtract => x.checked_sub(y),
+                    Operation::Multiply => x.checked_mul(y),
+                    Operation::Divide | Operation::Modulo if y == i256::ZERO => return Err(external(QueryError::DivisionByZero)),
+                    Operation::Divide => Some(rounded_quotient(x, y)),
+                    Operation::Modulo => x.checked_rem(y),
+                    Operation::Negate => x.checked_neg(),
+                };
+                let done = done.and_then(i256::to_i128).filter(|done| done.unsigned_abs() < limit.unsigned_abs());
+                done.ok_or_else(|| external(out_of_range(operation)))
+            })?
+        }
+    };
+    Ok(Arc::new(done.with_data_type(target.clone())))
+}
+
+/// Rounded half away from zero.
+fn rounded_quotient(x: i256, y: i256) -> i256 {
+    let quotient = x.wrapping_div(y);
+    let remainder = x.wrapping_rem(y);
+    let twice = remainder.wrapping_abs().wrapping_mul(i256::from_i128(2));
+    if twice < y.wrapping_abs() {
+        return quotient;
+    }
+    let one = i256::from_i128(1);
+    if (x < i256::ZERO) == (y < i256::ZERO) { quotient.wrapping_add(one) } else { quotient.wrapping_sub(one) }
+}
+
+/// 10 to that power, at most 38.
+fn power(digits: u8) -> i128 {
+    debug_assert!(digits <= Decimal128Type::MAX_PRECISION);
+    10i128.pow(u32::from(digits.min(MAX)))
+}
+
+fn power256(digits: u32) -> i256 {
+    i256::from_i128(10).wrapping_pow(digits)
+}
