@@ -84,10 +84,7 @@ const MISSING: &[(&str, &[&str])] = &[
     ("Aggregate", &["approx_set"]),
     ("Color", &["bar", "color", "render", "rgb"]),
     ("Date and time", &["current_time", "localtime", "localtimestamp"]),
-    (
-        "JSON",
-        &["json_array", "json_exists", "json_object", "json_query", "json_scalar", "json_serialize", "json_table", "json_value"],
-    ),
+    ("JSON", &["json_scalar", "json_serialize", "json_table"]),
     ("String", &["normalize", "word_stem"]),
     (
         "Sketches",
@@ -238,8 +235,16 @@ const MISSING: &[(&str, &[&str])] = &[
 ];
 
 /// Entries that are other functions' insides.
-const INTERNAL: &[&str] =
-    &["btrim", "subscript", "try_date_parse", "try_from_iso8601_date", "try_from_iso8601_timestamp", "try_json_parse"];
+const INTERNAL: &[&str] = &[
+    "btrim",
+    "subscript",
+    "try_date_parse",
+    "try_from_iso8601_date",
+    "try_from_iso8601_timestamp",
+    "try_json_parse",
+    "json_item",
+    "json_format_item",
+];
 
 /// The name by which users call it.
 fn shown(name: &str) -> &str {
@@ -248,6 +253,11 @@ fn shown(name: &str) -> &str {
         "regexp_replace_by" => "regexp_replace",
         "max_n" => "max",
         "min_n" => "min",
+        "json_exists_by" => "json_exists",
+        "json_value_by" => "json_value",
+        "json_query_by" => "json_query",
+        "json_object_of" => "json_object",
+        "json_array_of" => "json_array",
         other => other,
     }
 }
@@ -260,6 +270,9 @@ fn present() -> Catalog {
     let mut add = |group: &'static str, name: &str, forms: &[&str]| {
         if !INTERNAL.contains(&name) {
             let entry = catalog.entry(group).or_default().entry(shown(name).to_owned()).or_default();
+            // Clauses follow what stands in the forms.
+            let clauses = name.starts_with("json_") && (name.ends_with("_by") || name.ends_with("_of"));
+            let forms = if clauses { &["(…) with the clauses of SQL/JSON"][..] } else { forms };
             entry.extend(forms.iter().map(|form| (*form).to_owned()));
         }
     };

@@ -15,7 +15,7 @@ mod catalog;
 mod comparison;
 mod datetime;
 mod format;
-mod json;
+pub(crate) mod json;
 mod lambda;
 mod map;
 mod math;
