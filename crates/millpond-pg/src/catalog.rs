@@ -3,8 +3,10 @@
 //! Such a statement reads no data of the lake, and is no execution of Athena's: `\d` would fill the history. It runs on the engine's
 //! threads, within its memory. Only `SELECT`s get here, and all that they can name is in the catalog.
 
+use crate::portal::named;
 use crate::settings::{CATALOG, Session};
-use arrow::array::{ArrayRef, ListArray, RecordBatch, StringArray};
+use crate::text::tokens;
+use arrow::array::{ArrayRef, Int32Array, ListArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
@@ -30,8 +32,8 @@ use millpond_engine::table::TableSource;
 use millpond_engine::types::arrow_type;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::{Arc, OnceLock, RwLock};
-use tokio::sync::mpsc;
+use std::sync::{Arc, RwLock};
+use tokio::sync::{OnceCell, mpsc};
 
 /// Functions of PostgreSQL's about the server, which clients call without a table.
 const FUNCTIONS: &[&str] = &[
@@ -53,10 +55,17 @@ const FUNCTIONS: &[&str] = &[
     "version",
 ];
 
+/// Longer statements are none that a client asks the catalog.
+const TOKENS_MAX: usize = 4000;
+
 /// Whether a statement is about PostgreSQL's catalog, and not about the lake's data.
 pub(crate) fn concerns(sql: &str) -> bool {
     let lower = sql.to_ascii_lowercase();
     if !lower.contains("pg_") && !FUNCTIONS.iter().any(|name| lower.contains(name)) {
+        return false;
+    }
+    // The tree is as deep as a chain of operators is long. The engine's own parser says what is wrong with such a statement.
+    if tokens(sql).len() > TOKENS_MAX {
         return false;
     }
     let Ok(statements) = Parser::parse_sql(&PostgreSqlDialect {}, sql) else { return false };
@@ -112,7 +121,7 @@ impl Visitor for Names {
 pub(crate) struct Catalog {
     engine: Arc<Engine>,
     tables: Arc<dyn TableSource>,
-    made: OnceLock<Result<Made, String>>,
+    made: OnceCell<Arc<Made>>,
 }
 
 struct Made {
@@ -144,7 +153,7 @@ impl Drop for CatalogRows {
 
 impl Catalog {
     pub(crate) fn new(engine: Arc<Engine>, tables: Arc<dyn TableSource>) -> Self {
-        Self { engine, tables, made: OnceLock::new() }
+        Self { engine, tables, made: OnceCell::new() }
     }
 
     /// Runs a statement that [`concerns`] the catalog.
@@ -153,21 +162,20 @@ impl Catalog {
     /// What is wrong with it.
     pub(crate) async fn query(&self, sql: &str, session: &Session) -> Result<CatalogRows, String> {
         let databases = self.databases().await?;
-        let engine = Arc::clone(&self.engine);
-        let made = self.made.get_or_init(|| Made::new(&engine).map_err(|error| error.strip_backtrace())).as_ref();
-        let made = made.map_err(Clone::clone)?;
+        let made = Arc::clone(self.made.get_or_try_init(|| self.make()).await?);
         *made.databases.lake.write().expect("nothing panics while it holds the databases") = databases;
-        let mut statements = made.parser.parse(sql).map_err(|error| error.to_string())?;
-        let statement = match (statements.pop(), statements.is_empty()) {
-            (Some(statement @ Statement::Query(_)), true) => statement,
-            _ => return Err("only one SELECT at a time can ask the catalog".to_owned()),
-        };
         let state = SessionStateBuilder::new_from_existing(made.context.state()).build();
         let context = SessionContext::new_with_state(state);
         for function in about(session) {
             context.register_udf(function);
         }
+        let sql = sql.to_owned();
         let planned = self.engine.handle().spawn(async move {
+            let mut statements = made.parser.parse(&sql).map_err(|error| DataFusionError::Plan(error.to_string()))?;
+            let statement = match (statements.pop(), statements.is_empty()) {
+                (Some(statement @ Statement::Query(_)), true) => statement,
+                _ => return Err(DataFusionError::Plan("only one SELECT at a time can ask the catalog".to_owned())),
+            };
             let state = context.state();
             let logical = state.statement_to_plan(DfStatement::Statement(Box::new(statement))).await?;
             let physical = state.create_physical_plan(&logical).await?;
@@ -187,6 +195,14 @@ impl Catalog {
             }
         });
         Ok(CatalogRows { schema, batches, task })
+    }
+
+    /// Reads what is always in PostgreSQL's catalog: some work, and not of the threads that serve.
+    async fn make(&self) -> Result<Arc<Made>, String> {
+        let engine = Arc::clone(&self.engine);
+        let made = self.engine.handle().spawn_blocking(move || Made::new(&engine));
+        let made = made.await.map_err(|_| "the catalog could not be made; the reason is in the server's log".to_owned())?;
+        made.map(Arc::new).map_err(|error| error.strip_backtrace())
     }
 
     /// The lake's databases as they are now, with their tables' names.
@@ -238,7 +254,20 @@ fn about(session: &Session) -> Vec<ScalarUDF> {
         constant("version", format!("PostgreSQL {version}")),
         create_udf("current_schemas", vec![DataType::Boolean], list, Volatility::Stable, Arc::new(schemas)),
         current_setting(session.clone()),
+        to_regtype(),
     ]
+}
+
+/// `to_regtype('name')`: the type's number; NULL where there is none, which is how clients ask for extensions.
+fn to_regtype() -> ScalarUDF {
+    let answer = |arguments: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(arguments)?;
+        let names = datafusion::common::cast::as_string_array(&arrays[0])?;
+        let oid = |name: &str| named(name).map(|kind| kind.oid().cast_signed());
+        let oids: Int32Array = names.iter().map(|name| name.and_then(oid)).collect();
+        Ok(ColumnarValue::Array(Arc::new(oids) as ArrayRef))
+    };
+    create_udf("to_regtype", vec![DataType::Utf8], DataType::Int32, Volatility::Stable, Arc::new(answer))
 }
 
 /// `current_setting('name')`
@@ -343,5 +372,7 @@ mod tests {
         check("SELECT count(*) FROM pg_shop.orders", false);
         check("DROP TABLE pg_class", false);
         check("SELECT 1; SELECT * FROM pg_class", false);
+        check(&format!("SELECT * FROM pg_class WHERE {}", vec!["oid = 1"; 900].join(" OR ")), true);
+        check(&format!("SELECT * FROM pg_class WHERE {}", vec!["oid = 1"; 100_000].join(" OR ")), false);
     }
 }

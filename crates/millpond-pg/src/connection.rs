@@ -5,13 +5,19 @@ use crate::frontend::{Message, ReadError, read_message};
 use bytes::BytesMut;
 use pgwire::error::ErrorInfo;
 use pgwire::messages::PgWireBackendMessage;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 /// What is written at once.
 const FLUSH_BYTES: usize = 64 << 10;
+
+/// What a client sends ahead is kept up to here; the rest waits in its own buffers.
+const AHEAD_BYTES: usize = 64 << 10;
 
 /// A reader that takes nothing for so long is given up, with the query that it holds.
 const STALL: Duration = Duration::from_secs(300);
@@ -22,14 +28,40 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync> Io for T {}
 
 /// A connection after its TLS handshake, where it has one.
 pub(crate) struct Connection {
-    io: BufReader<Box<dyn Io>>,
+    io: Ahead,
     out: BytesMut,
+}
+
+/// Bytes that were read before they were wanted, and those that follow.
+struct Ahead {
+    io: Box<dyn Io>,
+    bytes: BytesMut,
+}
+
+impl AsyncRead for Ahead {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.bytes.is_empty() && into.remaining() < AHEAD_BYTES {
+            let ahead = &mut *self;
+            ahead.bytes.reserve(8192);
+            let read = std::pin::pin!(ahead.io.read_buf(&mut ahead.bytes)).poll(context);
+            match read {
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        } else if self.bytes.is_empty() {
+            return Pin::new(&mut self.io).poll_read(context, into);
+        }
+        let count = self.bytes.len().min(into.remaining());
+        into.put_slice(&self.bytes.split_to(count));
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl Connection {
     /// Over bytes that were not read yet.
     pub(crate) fn new(io: Box<dyn Io>) -> Self {
-        Self { io: BufReader::new(io), out: BytesMut::new() }
+        Self { io: Ahead { io, bytes: BytesMut::new() }, out: BytesMut::new() }
     }
 
     /// The next message; `None` at the end.
@@ -37,10 +69,14 @@ impl Connection {
         read_message(&mut self.io).await
     }
 
-    /// Waits until the client has closed the connection. While it sends messages ahead, this is not known, and never ends.
+    /// Waits until the client has closed the connection. Of one that sends too much ahead this is not known, and it never ends.
     pub(crate) async fn hung_up(&mut self) {
-        if self.io.buffer().is_empty() && !matches!(self.io.fill_buf().await, Ok(bytes) if !bytes.is_empty()) {
-            return;
+        let Ahead { io, bytes } = &mut self.io;
+        while bytes.len() < AHEAD_BYTES {
+            bytes.reserve(4096);
+            if !matches!(io.read_buf(bytes).await, Ok(1..)) {
+                return;
+            }
         }
         std::future::pending().await
     }
@@ -71,8 +107,8 @@ impl Connection {
             return Ok(());
         }
         let written = timeout(STALL, async {
-            self.io.write_all(&self.out).await?;
-            self.io.flush().await
+            self.io.io.write_all(&self.out).await?;
+            self.io.io.flush().await
         });
         written.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         self.out.clear();
@@ -81,6 +117,6 @@ impl Connection {
 
     /// Tells the other side that nothing comes any more.
     pub(crate) async fn close(mut self) {
-        let _ = timeout(Duration::from_secs(1), self.io.shutdown()).await;
+        let _ = timeout(Duration::from_secs(1), self.io.io.shutdown()).await;
     }
 }

@@ -126,7 +126,7 @@ impl Prepared {
 }
 
 /// PostgreSQL's and Trino's names of types, as they stand after `::`.
-fn named(name: &str) -> Option<Type> {
+pub(crate) fn named(name: &str) -> Option<Type> {
     Some(match name {
         "bool" | "boolean" => Type::BOOL,
         "int2" | "smallint" | "tinyint" => Type::INT2,

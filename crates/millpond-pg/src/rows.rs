@@ -151,6 +151,7 @@ fn by_arrow(kind: &TrinoType, data_type: &DataType) -> bool {
         | TrinoType::Double
         | TrinoType::Varbinary
         | TrinoType::Date => true,
+        TrinoType::Varchar(_) | TrinoType::Json => matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
         // Unsigned ones of 64 bits only come from the catalog's own tables, and are small.
         TrinoType::BigInt => !matches!(data_type, DataType::UInt64),
         TrinoType::Time(_) => matches!(data_type, DataType::Time64(TimeUnit::Microsecond)),
@@ -161,7 +162,6 @@ fn by_arrow(kind: &TrinoType, data_type: &DataType) -> bool {
             DataType::List(field) => {
                 !matches!(**item, TrinoType::Array(_) | TrinoType::Map(_, _) | TrinoType::Row(_) | TrinoType::Unknown)
                     && by_arrow(item, field.data_type())
-                    || matches!(field.data_type(), DataType::Utf8)
             }
             _ => false,
         },

@@ -215,7 +215,7 @@ impl Session {
         let cancel = self.entry.begin();
         match &prepared.subject {
             Subject::Nothing => Ok(Answer::Done(String::new())),
-            Subject::Session(command) => self.command(command.clone()).await,
+            Subject::Session(command) => self.command(command.clone(), literals).await,
             Subject::Catalog => {
                 let sql = prepared.catalog_sql(&literals);
                 let work = answer::of_catalog(&self.server, &self.settings, &sql);

@@ -32,7 +32,9 @@ pub(crate) async fn open(server: &Server, stream: TcpStream, peer: SocketAddr) -
             Ok(Some(opening)) => opening,
             Ok(None) => return Ok(None),
             Err(error) => {
-                Connection::new(reader.into_inner()).send_error(errors::of_read(&error)).await?;
+                let mut connection = Connection::new(reader.into_inner());
+                connection.send_error(errors::of_read(&error)).await?;
+                connection.flush().await?;
                 return Ok(None);
             }
         };

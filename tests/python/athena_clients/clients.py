@@ -30,8 +30,11 @@ def checks_of(program):
 
 
 def client_environment(lake):
-    """What a client finds in its environment."""
-    return {**lake.env, "STAGING": f"s3://{BUCKET}/", "PYTHONDONTWRITEBYTECODE": "1"}
+    """What a client finds in its environment: AWS's variables, PostgreSQL's, and where its files go."""
+    host, port = json.loads((lake.data / "endpoint.json").read_text())["postgres"].rsplit(":", 1)
+    keys = lake.credentials
+    postgres = {"PGHOST": host, "PGPORT": port, "PGUSER": keys["access_key_id"], "PGPASSWORD": keys["secret_access_key"]}
+    return {**lake.env, **postgres, "STAGING": f"s3://{BUCKET}/", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def run_program(program, lake, environment="athena", more=None, timeout_s=280):

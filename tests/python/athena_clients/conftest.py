@@ -8,7 +8,7 @@ import harness
 
 @pytest.fixture(scope="session")
 def clients_lake():
-    lake = harness.new_lake()
+    lake = harness.new_lake('[postgres]\nlisten = "127.0.0.1:0"\n')
     lake.bucket(clients.BUCKET)
     yield lake
     harness.discard(lake)

