@@ -197,7 +197,7 @@ fn aggregate(name: &str, function: &mut Function) -> Result<(), QueryError> {
         }
         "arbitrary" | "any_value" => {
             let [value] = arguments::<1>(name, function)?;
-            add_filter(function, "$1 IS NOT NULL", value.clone())?;
+            add_filter(function, "$1 IS NOT NULL", value)?;
             rename(function, "first_value");
         }
         "listagg" => {

@@ -208,7 +208,7 @@ fn tokens(sql: &str) -> Result<(Vec<TokenWithSpan>, Names), QueryError> {
         }
         tokens.push(TokenWithSpan { token: Token::Word(Word { value: lower, ..word }), span });
     }
-    let tokens = super::functions::json::clauses::rewrite(tokens)?;
+    let tokens = super::functions::syntax::rewrite(tokens)?;
     let tokens = literals::adapt(tokens)?;
     let tokens = types::adapt(tokens)?;
     Ok((adapt::adapt(tokens), names))

@@ -293,7 +293,7 @@ fn scientific(value: f64, places: usize) -> String {
 fn number(specifier: &Specifier, sign: &str, whole: &str, rest: &str) -> String {
     let mut digits = String::new();
     for (index, digit) in whole.chars().enumerate() {
-        if specifier.group && index > 0 && (whole.len() - index) % 3 == 0 {
+        if specifier.group && index > 0 && (whole.len() - index).is_multiple_of(3) {
             digits.push(',');
         }
         digits.push(digit);

@@ -24,6 +24,7 @@ pub(crate) mod planner;
 mod regexp;
 mod signature;
 mod string;
+pub(crate) mod syntax;
 mod types;
 mod url;
 
@@ -39,7 +40,7 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{
     AggregateUDF, ColumnarValue, HigherOrderUDF, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature as DfSignature, Volatility,
+    Signature as DfSignature, TypeSignature, Volatility,
 };
 use signature::Signature;
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -155,6 +156,7 @@ impl std::hash::Hash for Scalar {
 
 impl Scalar {
     fn udf(function: Function) -> ScalarUDF {
+        let nullary = function.forms.iter().filter(|form| form.starts_with("()")).count();
         let volatility = if function.volatile { Volatility::Volatile } else { Volatility::Immutable };
         ScalarUDF::new_from_impl(Self {
             name: function.name,
@@ -162,10 +164,11 @@ impl Scalar {
             shown: function.forms,
             body: function.body,
             returns: function.returns,
-            // Functions without arguments have none to convert.
-            signature: match function.forms.iter().all(|form| form.starts_with("()")) {
-                true => DfSignature::nullary(volatility),
-                false => DfSignature::user_defined(volatility),
+            // Without arguments there is nothing to convert.
+            signature: match nullary {
+                0 => DfSignature::user_defined(volatility),
+                all if all == function.forms.len() => DfSignature::nullary(volatility),
+                _ => DfSignature::one_of(vec![TypeSignature::Nullary, TypeSignature::UserDefined], volatility),
             },
         })
     }

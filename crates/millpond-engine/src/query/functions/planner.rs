@@ -33,7 +33,14 @@ impl ExprPlanner for Calls {
     }
 
     fn plan_field_access(&self, access: RawFieldAccessExpr, schema: &DFSchema) -> Result<PlannerResult<RawFieldAccessExpr>> {
-        let GetFieldAccess::ListIndex { key } = &access.field_access else { return Ok(PlannerResult::Original(access)) };
+        let key = match &access.field_access {
+            GetFieldAccess::ListIndex { key } => key.clone(),
+            // A text in brackets.
+            GetFieldAccess::NamedStructField { name } if matches!(access.expr.get_type(schema)?, DataType::Map(_, _)) => {
+                Box::new(Expr::Literal(name.clone(), None))
+            }
+            _ => return Ok(PlannerResult::Original(access)),
+        };
         match access.expr.get_type(schema)? {
             DataType::Struct(fields) => {
                 let place = match key.as_ref() {

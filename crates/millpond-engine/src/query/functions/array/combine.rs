@@ -17,8 +17,11 @@ pub(super) fn functions() -> Vec<Function> {
 const COMBINATION_MAX: usize = 5;
 const COMBINATIONS_MAX: usize = 100_000;
 
-/// Lists of lists: `split` gives the places of each inner list for a list of so many items.
-fn parts(call: &Call<'_>, split: fn(usize, i64, &mut dyn FnMut(&[usize]) -> Result<()>) -> Result<()>) -> Result<ArrayRef> {
+/// Gives the places of each inner list, of a list of so many items.
+type Split = fn(usize, i64, &mut dyn FnMut(&[usize]) -> Result<()>) -> Result<()>;
+
+/// Lists of lists.
+fn parts(call: &Call<'_>, split: Split) -> Result<ArrayRef> {
     let (lists, sizes) = (call.list(0), call.int(1));
     let mut inner = Picks::with_rows(0);
     let (mut offsets, mut valid, mut made) = (vec![0i32], Vec::with_capacity(call.rows), 0i32);

@@ -58,10 +58,10 @@ pub(super) fn functions() -> Vec<Function> {
 const HASH: &[&str] = &["(varbinary) -> varbinary"];
 const KEYED: &[&str] = &["(varbinary, varbinary) -> varbinary"];
 
-fn keyed(
-    call: &Call<'_>,
-    code: fn(&[u8], &[u8]) -> std::result::Result<Vec<u8>, hmac::digest::InvalidLength>,
-) -> Result<ArrayRef> {
+/// A code by a key, of bytes.
+type Keyed = fn(&[u8], &[u8]) -> std::result::Result<Vec<u8>, hmac::digest::InvalidLength>;
+
+fn keyed(call: &Call<'_>, code: Keyed) -> Result<ArrayRef> {
     each!(call, BytesOut, |bytes: 0 bytes, key: 1 bytes| Some(code(key, bytes).expect("HMAC takes keys of any length")))
 }
 

@@ -120,11 +120,11 @@ fn mix(block: &[u8], s: &mut [u64; WORDS]) {
 }
 
 fn end_part(h: &mut [u64; WORDS]) {
-    for index in 0..WORDS {
+    for (index, by) in END.into_iter().enumerate() {
         let at = |offset: usize| (index + offset) % WORDS;
         h[at(11)] = h[at(11)].wrapping_add(h[at(1)]);
         h[at(2)] ^= h[at(11)];
-        h[at(1)] = h[at(1)].rotate_left(END[index]);
+        h[at(1)] = h[at(1)].rotate_left(by);
     }
 }
 

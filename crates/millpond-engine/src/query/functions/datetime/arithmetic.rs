@@ -46,9 +46,13 @@ fn last_day(day: i32) -> Option<i32> {
 
 /// Whole units from the first time to the second.
 fn date_diff(call: &Call<'_>) -> Result<ArrayRef> {
-    let arguments = call.arrays;
     let units = call.text(0);
-    let (from, to) = (local(&arguments[1])?, local(&arguments[2])?);
+    // Both by the clock of the first one's zone.
+    let second = match call.arrays[1].data_type() {
+        zoned @ DataType::Timestamp(_, Some(_)) => cast(&call.arrays[2], zoned)?,
+        _ => Arc::clone(&call.arrays[2]),
+    };
+    let (from, to) = (local(&call.arrays[1])?, local(&second)?);
     let (from, to) = (from.as_primitive::<TimestampMicrosecondType>(), to.as_primitive::<TimestampMicrosecondType>());
     let mut out = Int64Builder::with_capacity(from.len());
     for row in 0..from.len() {

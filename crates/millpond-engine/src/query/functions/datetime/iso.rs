@@ -1,17 +1,19 @@
 //! ISO 8601 (Trino documentation, `from_iso8601_timestamp`, `from_iso8601_date`, `to_iso8601`).
 
-use super::zones::{ahead, clocks, parse, zone_of};
+use super::zones::{ahead, clocks, in_zone, parse, zone_of};
 use super::{DAY_US, civil, micros};
 use crate::query::functions::call::{Call, TextOut, TimeOut, bad, each};
-use crate::query::functions::{Function, function};
-use arrow::array::{Array, ArrayRef};
+use crate::query::functions::{Function, function, typed};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{FieldRef, TimestampMicrosecondType};
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Weekday};
-use datafusion::common::Result;
+use datafusion::common::{Result, ScalarValue};
+use std::sync::Arc;
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
-        function("from_iso8601_timestamp", TIMESTAMP, from_timestamp::<false>),
-        function("try_from_iso8601_timestamp", TIMESTAMP, from_timestamp::<true>),
+        typed("from_iso8601_timestamp", TIMESTAMP, zone_of_constant, from_timestamp::<false>),
+        typed("try_from_iso8601_timestamp", TIMESTAMP, zone_of_constant, from_timestamp::<true>),
         function("from_iso8601_timestamp_nanos", &["(varchar) -> timestamp(9) with time zone"], from_timestamp::<false>),
         function(
             "from_iso8601_date",
@@ -82,7 +84,17 @@ fn timestamp(text: &str) -> Option<(i64, i64)> {
     Some((micros(NaiveDateTime::new(date(day)?, clock)), ahead))
 }
 
-/// The zone of a column's times is one for all: moments are in UTC.
+/// The zone of a column's times is one for all: that of a constant, else UTC.
+fn zone_of_constant(_: &[FieldRef], constants: &[Option<&ScalarValue>]) -> Result<FieldRef> {
+    let text = match constants.first().copied().flatten() {
+        Some(ScalarValue::Utf8(text) | ScalarValue::LargeUtf8(text) | ScalarValue::Utf8View(text)) => text.as_deref(),
+        _ => None,
+    };
+    let ahead = text.and_then(timestamp).map_or(0, |(_, ahead)| ahead);
+    let sign = if ahead < 0 { '-' } else { '+' };
+    in_zone(&format!("{sign}{:02}:{:02}", ahead.abs() / 3600, ahead.abs() / 60 % 60))
+}
+
 fn from_timestamp<const LENIENT: bool>(call: &Call<'_>) -> Result<ArrayRef> {
     let texts = call.text(0);
     let mut out = TimeOut::with_rows(call.rows);
@@ -97,7 +109,9 @@ fn from_timestamp<const LENIENT: bool>(call: &Call<'_>) -> Result<ArrayRef> {
             None => return Err(bad(format!("Invalid format: \"{}\" is not an ISO 8601 time", texts.value(row)))),
         }
     }
-    Ok(out.finish())
+    let moments = out.finish();
+    let moments = moments.as_primitive::<TimestampMicrosecondType>().clone().with_timezone_opt(zone_of(call.returns));
+    Ok(Arc::new(moments))
 }
 
 fn to_iso8601(call: &Call<'_>) -> Result<ArrayRef> {

@@ -10,11 +10,12 @@ mod mysql;
 mod zones;
 
 use super::Function;
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, AsArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use chrono::{DateTime, NaiveDateTime};
 use datafusion::common::Result;
+use std::sync::Arc;
 
 const MICROS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 const DAY_US: i64 = 86_400_000_000;
@@ -36,7 +37,12 @@ pub(super) fn functions() -> Vec<Function> {
 
 /// Dates and times as microseconds of the clock in their zone.
 fn local(array: &ArrayRef) -> Result<ArrayRef> {
-    Ok(cast(array, &MICROS)?)
+    let times = cast(array, &MICROS)?;
+    let Some(zone) = zones::zone_of(array.data_type()) else { return Ok(times) };
+    let zone = zones::parse(zone)?;
+    // Arrow drops the zone, and keeps the moment.
+    let clock = |moment: i64| moment.saturating_add(zones::ahead(moment, &zone).saturating_mul(1_000_000));
+    Ok(Arc::new(times.as_primitive::<TimestampMicrosecondType>().unary::<_, TimestampMicrosecondType>(clock)))
 }
 
 fn civil(micros: i64) -> Option<NaiveDateTime> {

@@ -75,7 +75,7 @@ pub(super) fn parse(name: &str) -> Result<Tz> {
     name.parse().map_err(|_| bad(format!("'{name}' is not a valid time zone")))
 }
 
-fn in_zone(name: &str) -> Result<FieldRef> {
+pub(super) fn in_zone(name: &str) -> Result<FieldRef> {
     parse(name)?;
     let name = if matches!(name, "Z" | "GMT" | "+00:00") { "UTC" } else { name };
     Ok(Arc::new(Field::new("time", DataType::Timestamp(TimeUnit::Microsecond, Some(name.into())), true)))

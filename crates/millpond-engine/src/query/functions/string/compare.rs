@@ -101,7 +101,7 @@ fn luhn(text: &str) -> Result<bool> {
             (_, doubled) => doubled / 10 + doubled % 10,
         })
         .sum();
-    Ok(sum % 10 == 0)
+    Ok(sum.is_multiple_of(10))
 }
 
 /// American Soundex: `h` and `w` do not part letters of one code, vowels do.

@@ -180,7 +180,6 @@ fn pad_size(size: i64, unit_empty: bool) -> Result<usize> {
 fn pad(call: &Call<'_>, left: bool) -> Result<ArrayRef> {
     if *call.arrays[0].data_type() == DataType::Binary {
         return each!(call, BytesOut, |bytes: 0 bytes, size: 1 int, fill: 2 bytes| {
-            let size = i64::from(size);
             let target = pad_size(size, fill.is_empty())?;
             let missing = fill.iter().copied().cycle().take(target.saturating_sub(bytes.len()));
             let kept = bytes.iter().copied().take(target);
