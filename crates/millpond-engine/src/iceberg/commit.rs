@@ -4,6 +4,7 @@
 //! added are put on top of that one ([`prepare`] again, without running the statement), and replaced files are checked against it. The result
 //! ([`Prepared`]) says on top of which metadata file it lies; whoever commits it sees in the transaction that this is still the table's.
 
+use super::create;
 use super::metadata::{self, Version};
 use super::prune::Pruner;
 use super::schema::catalog_columns;
@@ -35,6 +36,11 @@ const MANIFEST_BYTES: i64 = 8 << 20;
 pub(crate) enum Guard {
     /// Nothing: rows are added, whatever others did.
     Nothing,
+    /// That others put deletes on the files; rows that they added do not matter. Delete files that no data file is left for may go.
+    Files {
+        /// Whether no data file is left that the delete files of the version concern.
+        drop_deletes: bool,
+    },
     /// Files that others added since: any of them.
     Anything,
     /// Files that others added since and that may have rows which the statement would have looked at.
@@ -99,6 +105,7 @@ impl Prepared {
             Some(base) => parameters.insert(PREVIOUS_METADATA_LOCATION.into(), base.clone()),
             None => parameters.remove(PREVIOUS_METADATA_LOCATION),
         };
+        create::describe(&self.metadata, parameters);
         table.table_type = Some("EXTERNAL_TABLE".into());
         table.partition_keys = Vec::new();
         table.storage.columns = catalog_columns(&self.metadata);
@@ -142,7 +149,7 @@ pub fn update(
     apply(current, location, updates, Vec::new())
 }
 
-fn apply(
+pub(super) fn apply(
     current: TableMetadata,
     location: &str,
     updates: Vec<TableUpdate>,
@@ -226,6 +233,7 @@ fn validate(
         let files: Vec<&DataFile> = added.iter().map(|entry| entry.data_file()).collect();
         let missed = match (&change.guard, manifest.content, current.partition_spec_by_id(manifest.partition_spec_id)) {
             (Guard::Matching(pruner), ManifestContentType::Data, Some(spec)) => pruner.keeps(&files, spec)?.contains(&true),
+            (Guard::Files { .. }, ManifestContentType::Data, _) => false,
             _ => true,
         };
         if missed {
@@ -270,7 +278,12 @@ impl<'a> Building<'a> {
         self.added()?;
         let mut missing = self.change.removed.clone();
         let mut kept = Vec::new();
+        let drop_deletes = matches!(self.change.guard, Guard::Files { drop_deletes: true });
         for manifest in former {
+            if drop_deletes && manifest.content == ManifestContentType::Deletes {
+                self.dropped(&manifest)?;
+                continue;
+            }
             if missing.is_empty() || manifest.content == ManifestContentType::Deletes {
                 kept.push(manifest);
                 continue;
@@ -341,6 +354,15 @@ impl<'a> Building<'a> {
                 }
             })
         })
+    }
+
+    /// Counts delete files that go.
+    fn dropped(&mut self, manifest: &ManifestFile) -> Result<(), QueryError> {
+        let spec = self.spec(manifest.partition_spec_id)?;
+        for entry in metadata::entries(self.objects, manifest)?.iter().filter(|entry| entry.is_alive()) {
+            self.summary.remove_file(entry.data_file(), self.current.current_schema().clone(), spec.clone());
+        }
+        Ok(())
     }
 
     /// Small manifests as one, where there are many.

@@ -10,9 +10,14 @@
 //! - [`commit`]: a change on top of a version of the table, as new metadata; whoever commits it sees that the version is still the table's.
 
 mod barrier;
+pub mod change;
 pub mod commit;
+pub mod create;
 mod deletes;
+pub mod evolve;
 mod inspect;
+pub mod maintain;
+pub mod merge;
 pub mod metadata;
 mod objects;
 pub mod plan;
@@ -22,6 +27,9 @@ mod read;
 pub mod schema;
 mod stats;
 pub mod write;
+
+#[cfg(test)]
+mod tests;
 
 pub use iceberg::spec::TableMetadata;
 pub use iceberg::{TableRequirement, TableUpdate};

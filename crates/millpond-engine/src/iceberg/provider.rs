@@ -46,22 +46,33 @@ fn split(name: &str) -> Option<(&str, &str)> {
     name.split_once('$').filter(|(base, asked)| !base.is_empty() && !asked.is_empty())
 }
 
+/// The version that a statement asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// This one.
+    At(TimeTravel),
+    /// The one that was current so many microseconds before the statement's time.
+    Ago(i64),
+}
+
 /// The suffix of a name for a version of a table: what [`travel`] reads.
-pub(crate) fn suffix(at: &TimeTravel) -> String {
-    match at {
-        TimeTravel::Snapshot(id) => format!("$at-snapshot-{id}"),
-        TimeTravel::Reference(name) => format!("$at-reference-{name}"),
-        TimeTravel::Timestamp(micros) => format!("$at-time-{micros}"),
+pub(crate) fn suffix(asked: &Asked) -> String {
+    match asked {
+        Asked::At(TimeTravel::Snapshot(id)) => format!("$at-snapshot-{id}"),
+        Asked::At(TimeTravel::Reference(name)) => format!("$at-reference-{name}"),
+        Asked::At(TimeTravel::Timestamp(micros)) => format!("$at-time-{micros}"),
+        Asked::Ago(micros) => format!("$at-ago-{micros}"),
     }
 }
 
-fn travel(asked: &str) -> Option<TimeTravel> {
+fn travel(asked: &str) -> Option<Asked> {
     let asked = asked.strip_prefix("at-")?;
     let (kind, value) = asked.split_once('-')?;
     match kind {
-        "snapshot" => value.parse().ok().map(TimeTravel::Snapshot),
-        "reference" => Some(TimeTravel::Reference(value.to_owned())),
-        "time" => value.parse().ok().map(TimeTravel::Timestamp),
+        "snapshot" => value.parse().ok().map(|id| Asked::At(TimeTravel::Snapshot(id))),
+        "reference" => Some(Asked::At(TimeTravel::Reference(value.to_owned()))),
+        "time" => value.parse().ok().map(|micros| Asked::At(TimeTravel::Timestamp(micros))),
+        "ago" => value.parse().ok().map(Asked::Ago),
         _ => None,
     }
 }
@@ -80,12 +91,17 @@ pub(crate) async fn provider(
     name: &str,
     source: &Arc<dyn TableSource>,
     hidden: &Hidden,
+    now_ms: i64,
 ) -> std::result::Result<Option<Arc<dyn TableProvider>>, QueryError> {
     let asked = if name == table.name { None } else { split(name).map(|(_, asked)| asked.to_owned()) };
     let version = match asked.as_deref() {
         None => load(table, source, None).await?,
         Some(asked) => match travel(asked) {
-            Some(at) => load(table, source, Some(at)).await?,
+            Some(Asked::At(at)) => load(table, source, Some(at)).await?,
+            Some(Asked::Ago(micros)) => {
+                let at = now_ms.saturating_mul(1000).saturating_sub(micros);
+                load(table, source, Some(TimeTravel::Timestamp(at))).await?
+            }
             None => return inspect::provider(table, asked, source).await,
         },
     };

@@ -10,6 +10,7 @@ use super::session;
 use super::stream::{QueryStatistics, QueryStream};
 use super::view;
 use crate::table::TableSource;
+use arrow::datatypes::DataType;
 use datafusion::execution::SessionState;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
@@ -186,6 +187,15 @@ impl Engine {
         let state = self.state_for(metered)?;
         let cancel = request.cancel.clone();
         self.on_runtime(&cancel, async move { plan::describe(&state, &request).await }).await
+    }
+
+    /// The columns of a table that a query's result becomes: each has a name, and a name of its own.
+    pub(crate) async fn named_columns(&self, request: QueryRequest) -> Result<Vec<(String, DataType)>, QueryError> {
+        let statistics = Arc::new(QueryStatistics::default());
+        let metered = Arc::new(MeteredStore::new(Arc::clone(&self.store), statistics, None));
+        let state = self.state_for(metered)?;
+        let cancel = request.cancel.clone();
+        self.on_runtime(&cancel, async move { plan::named_columns(&state, &request).await }).await
     }
 
     /// The catalog entry of `CREATE VIEW database.name AS request.sql`.

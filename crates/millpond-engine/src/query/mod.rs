@@ -17,7 +17,7 @@ mod lateral;
 mod meter;
 mod operators;
 mod parse;
-mod plan;
+pub(crate) mod plan;
 mod reword;
 mod rewrite;
 mod runtime_filter;
@@ -28,6 +28,7 @@ mod sites;
 pub mod stream;
 mod template;
 pub mod transform;
+mod travel;
 pub mod view;
 mod words;
 

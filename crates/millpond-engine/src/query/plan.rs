@@ -218,7 +218,7 @@ async fn provider(
         && let Some(base) = iceberg::provider::base_name(name)
         && let Some(table) = lake.catalog.table(database, base).await?
         && iceberg::is_iceberg(&table)
-        && let Some(provider) = iceberg::provider::provider(&table, name, &lake.catalog, hidden).await?
+        && let Some(provider) = iceberg::provider::provider(&table, name, &lake.catalog, hidden, now_ms(state)).await?
     {
         return Ok(provider);
     }
@@ -241,7 +241,7 @@ async fn provider(
         });
     };
     if iceberg::is_iceberg(&table)
-        && let Some(provider) = iceberg::provider::provider(&table, name, &lake.catalog, hidden).await?
+        && let Some(provider) = iceberg::provider::provider(&table, name, &lake.catalog, hidden, now_ms(state)).await?
     {
         return Ok(provider);
     }
@@ -249,6 +249,11 @@ async fn provider(
         return view_provider(state, lake, &table, position, depth).await;
     }
     Ok(Arc::new(LakeTable::new(table, Arc::clone(&lake.catalog), hidden.clone())?))
+}
+
+/// The statement's time.
+fn now_ms(state: &SessionState) -> i64 {
+    state.execution_props().query_execution_start_time.map_or(0, |now| now.timestamp_millis())
 }
 
 async fn view_provider(

@@ -6,6 +6,7 @@
 
 mod ddl;
 mod explain;
+mod iceberg;
 pub mod render;
 mod show;
 mod table;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use ddl::{AlterTable, ColumnPlace, Ddl, PartitionCondition};
 pub use explain::Explain;
+pub use iceberg::{CreateIceberg, Iceberg};
 pub use show::Show;
 pub use token::quote_identifier;
 pub use write::{CreateTableAs, Insert, Properties, PropertyValue, Unload, Write};
@@ -66,6 +68,8 @@ pub enum Statement {
     Show(Show),
     /// Writes what a query reads.
     Write(Write),
+    /// What only Iceberg tables know.
+    Iceberg(Iceberg),
 }
 
 /// How the objects are called that hold an execution's result, below its result location (Athena user guide, "Query output files").
@@ -89,6 +93,7 @@ impl Statement {
             Self::Ddl(_) => "DDL",
             Self::Show(_) => "UTILITY",
             Self::Write(write) => write.kind(),
+            Self::Iceberg(iceberg) => iceberg.kind(),
         }
     }
 
@@ -100,6 +105,7 @@ impl Statement {
             Self::Ddl(ddl) => ddl.sub_kind(),
             Self::Show(show) => show.sub_kind(),
             Self::Write(write) => write.sub_kind(),
+            Self::Iceberg(iceberg) => iceberg.sub_kind(),
         }
     }
 
@@ -109,6 +115,7 @@ impl Statement {
             Self::Query { .. } => ResultName::Csv,
             Self::Explain(_) | Self::Ddl(_) | Self::Show(_) => ResultName::Text,
             Self::Write(write) => write.result_name(),
+            Self::Iceberg(iceberg) => iceberg.result_name(),
         }
     }
 
@@ -117,7 +124,7 @@ impl Statement {
         match self {
             Self::Query { sql } | Self::Explain(Explain { sql, .. }) => Some(sql),
             Self::Write(write) => Some(write.query()),
-            Self::Ddl(_) | Self::Show(_) => None,
+            Self::Ddl(_) | Self::Show(_) | Self::Iceberg(_) => None,
         }
     }
 }
@@ -128,11 +135,6 @@ const BEGINNINGS: &[&str] =
 
 /// Statements that Athena has and Millpond does not yet.
 const LATER: &[(&str, &str)] = &[
-    ("DELETE", "DELETE"),
-    ("UPDATE", "UPDATE"),
-    ("MERGE", "MERGE INTO"),
-    ("OPTIMIZE", "OPTIMIZE"),
-    ("VACUUM", "VACUUM"),
     ("PREPARE", "PREPARE"),
     ("EXECUTE", "EXECUTE"),
     ("DEALLOCATE", "DEALLOCATE PREPARE"),
@@ -175,6 +177,9 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
 pub fn parse(sql: &str) -> Result<Statement, QueryError> {
     if let Some(write) = write::parse(sql)? {
         return Ok(Statement::Write(write));
+    }
+    if let Some(iceberg) = iceberg::parse(sql)? {
+        return Ok(Statement::Iceberg(iceberg));
     }
     let mut cursor = Cursor::new(sql);
     statement(&mut cursor)

@@ -2,7 +2,7 @@
 
 mod parse;
 
-pub(super) use parse::parse;
+pub(super) use parse::{Reader, parse};
 
 use super::{ResultName, TableName};
 

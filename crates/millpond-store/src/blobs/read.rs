@@ -114,12 +114,15 @@ impl BlobStore {
         Ok(Opened::Concat { parts: Arc::new(parts), size })
     }
 
-    /// All bytes of a blob. Blocks.
+    /// All bytes of a blob, as `connection` sees it (which may be a transaction that has just adopted it). Blocks.
     ///
     /// # Errors
     /// There is no such blob; reading fails.
-    pub fn read_whole(&self, id: &BlobId) -> Result<Bytes, StoreError> {
-        let opened = self.open_blob(id)?;
+    pub fn read_whole(&self, connection: &Connection, id: &BlobId) -> Result<Bytes, StoreError> {
+        let opened = match id.origin() {
+            Origin::File => self.open_file(id)?,
+            _ => self.open_row(connection, id)?,
+        };
         opened.read(0..opened.size())
     }
 

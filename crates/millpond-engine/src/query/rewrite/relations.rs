@@ -5,6 +5,7 @@ use super::super::error::{Position, QueryError};
 use super::super::parse::adapt::DISTINCT_SETS;
 use super::super::parse::{parse_query, position};
 use super::super::template::instantiate;
+use super::super::travel;
 use super::MARK;
 use datafusion::sql::sqlparser::ast::{
     Expr, Fetch, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, LimitClause, Offset, OrderBy, OrderByKind,
@@ -210,6 +211,7 @@ fn alike(values: &Values) -> Result<(), QueryError> {
 
 /// A table, or what stands in the place of one.
 pub(super) fn table(factor: &mut TableFactor) -> Result<(), QueryError> {
+    travel::rename(factor)?;
     if let TableFactor::Table { sample, .. } | TableFactor::Derived { sample, .. } = factor
         && let Some(taken) = sample.take()
     {

@@ -53,12 +53,6 @@ pub(in crate::sql) fn create(cursor: &mut Cursor<'_>) -> Result<Ddl, QueryError>
     if cursor.takes(&["EXTERNAL", "TABLE"]) {
         return table::create_external(cursor);
     }
-    if cursor.sees(&["TABLE"]) {
-        return Err(QueryError::NotSupported(
-            "CREATE TABLE without EXTERNAL (CREATE TABLE AS and Iceberg tables) is not supported yet; use CREATE EXTERNAL TABLE"
-                .into(),
-        ));
-    }
     Err(cursor.unexpected(&["'DATABASE'", "'EXTERNAL'", "'OR'", "'SCHEMA'", "'TABLE'", "'VIEW'"]))
 }
 

@@ -13,13 +13,8 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 /// # Errors
 /// [`QueryError::Syntax`] with the place.
 pub(in crate::sql) fn parse(sql: &str) -> Result<Option<Write>, QueryError> {
-    let read = Tokenizer::new(&AthenaDialect, sql).tokenize_with_location();
-    let Ok(tokens) = read else {
-        // A query's text has a message of its own for this, and Hive's statements have other rules for texts.
-        return Ok(None);
-    };
-    let tokens = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
-    let mut reader = Reader { sql, tokens, at: 0 };
+    // A query's text has a message of its own for wrong tokens, and Hive's statements have other rules for texts.
+    let Some(mut reader) = Reader::new(sql) else { return Ok(None) };
     if reader.takes(&["INSERT"]) {
         return reader.insert().map(|insert| Some(Write::Insert(insert)));
     }
@@ -32,22 +27,30 @@ pub(in crate::sql) fn parse(sql: &str) -> Result<Option<Write>, QueryError> {
     Ok(None)
 }
 
-struct Reader<'a> {
+/// Reads tokens of Trino's one after another.
+pub(in crate::sql) struct Reader<'a> {
     sql: &'a str,
     tokens: Vec<TokenWithSpan>,
-    at: usize,
+    pub(in crate::sql) at: usize,
 }
 
 impl<'a> Reader<'a> {
-    fn token(&self, ahead: usize) -> &Token {
+    /// `None`: the text does not consist of tokens.
+    pub(in crate::sql) fn new(sql: &'a str) -> Option<Self> {
+        let tokens = Tokenizer::new(&AthenaDialect, sql).tokenize_with_location().ok()?;
+        let tokens = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
+        Some(Self { sql, tokens, at: 0 })
+    }
+
+    pub(in crate::sql) fn token(&self, ahead: usize) -> &Token {
         self.tokens.get(self.at + ahead).map_or(&Token::EOF, |token| &token.token)
     }
 
-    fn sees_word(&self, ahead: usize, word: &str) -> bool {
+    pub(in crate::sql) fn sees_word(&self, ahead: usize, word: &str) -> bool {
         matches!(self.token(ahead), Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
     }
 
-    fn takes(&mut self, words: &[&str]) -> bool {
+    pub(in crate::sql) fn takes(&mut self, words: &[&str]) -> bool {
         let seen = words.iter().enumerate().all(|(ahead, word)| self.sees_word(ahead, word));
         if seen {
             self.at += words.len();
@@ -55,7 +58,7 @@ impl<'a> Reader<'a> {
         seen
     }
 
-    fn takes_token(&mut self, token: &Token) -> bool {
+    pub(in crate::sql) fn takes_token(&mut self, token: &Token) -> bool {
         let seen = self.token(0) == token;
         if seen {
             self.at += 1;
@@ -63,15 +66,15 @@ impl<'a> Reader<'a> {
         seen
     }
 
-    fn expect(&mut self, word: &str) -> Result<(), QueryError> {
+    pub(in crate::sql) fn expect(&mut self, word: &str) -> Result<(), QueryError> {
         if self.takes(&[word]) { Ok(()) } else { Err(self.unexpected(&format!("'{word}'"))) }
     }
 
-    fn expect_token(&mut self, token: &Token) -> Result<(), QueryError> {
+    pub(in crate::sql) fn expect_token(&mut self, token: &Token) -> Result<(), QueryError> {
         if self.takes_token(token) { Ok(()) } else { Err(self.unexpected(&format!("'{token}'"))) }
     }
 
-    fn position(&self) -> Position {
+    pub(in crate::sql) fn position(&self) -> Position {
         match self.tokens.get(self.at) {
             Some(token) => Position { line: token.span.start.line.max(1), column: token.span.start.column.max(1) },
             None => {
@@ -84,7 +87,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn unexpected(&self, expecting: &str) -> QueryError {
+    pub(in crate::sql) fn unexpected(&self, expecting: &str) -> QueryError {
         let found = match self.token(0) {
             Token::EOF => "<EOF>".to_owned(),
             token => token.to_string(),
@@ -98,7 +101,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The text from one token up to another, at its place.
-    fn text(&self, from: usize, to: usize) -> String {
+    pub(in crate::sql) fn text(&self, from: usize, to: usize) -> String {
         let (start, end) = (self.offset(from), self.offset(to));
         let blanks = self.sql[..start].chars().map(|c| if c == '\n' { c } else { ' ' });
         let mut text: String = blanks.collect();
@@ -107,18 +110,18 @@ impl<'a> Reader<'a> {
     }
 
     /// The end of the statement, without semicolons.
-    fn end(&self) -> usize {
+    pub(in crate::sql) fn end(&self) -> usize {
         let ends = self.tokens.iter().rposition(|token| !matches!(token.token, Token::SemiColon | Token::EOF));
         ends.map_or(0, |last| last + 1)
     }
 
-    fn expect_end(&mut self) -> Result<(), QueryError> {
+    pub(in crate::sql) fn expect_end(&mut self) -> Result<(), QueryError> {
         while self.takes_token(&Token::SemiColon) {}
         if *self.token(0) == Token::EOF { Ok(()) } else { Err(self.unexpected("<EOF>")) }
     }
 
     /// In lower case.
-    fn name(&mut self) -> Result<String, QueryError> {
+    pub(in crate::sql) fn name(&mut self) -> Result<String, QueryError> {
         match self.token(0) {
             Token::Word(word) => {
                 let name = word.value.to_lowercase();
@@ -129,7 +132,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn table_name(&mut self) -> Result<TableName, QueryError> {
+    pub(in crate::sql) fn table_name(&mut self) -> Result<TableName, QueryError> {
         let position = self.position();
         let mut parts: Vec<String> = self.name()?.split('.').map(str::to_owned).collect();
         while self.takes_token(&Token::Period) {

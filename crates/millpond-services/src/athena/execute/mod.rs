@@ -8,6 +8,7 @@ mod alter;
 mod ddl;
 mod explain;
 mod files;
+mod iceberg;
 mod repair;
 mod select;
 mod show;
@@ -190,10 +191,12 @@ impl ResultFile {
 pub(super) async fn run(cx: &Context<'_>, statement: &Statement) -> Result<Outcome, RunError> {
     let started = Instant::now();
     let mut outcome = match statement {
+        _ if iceberg::takes(cx, statement).await? => iceberg::run(cx, statement).await?,
         Statement::Query { sql } => select::run(cx, sql).await?,
         Statement::Explain(explain) => explain::run(cx, explain).await?,
         Statement::Ddl(ddl) => ddl::run(cx, ddl).await?,
         Statement::Show(show) => show::run(cx, show).await?,
+        Statement::Iceberg(_) => iceberg::run(cx, statement).await?,
         Statement::Write(statement) => write::run(cx, statement).await?,
     };
     let elapsed_ms = started.elapsed().as_millis() as i64;

@@ -11,7 +11,6 @@ use crate::lake::catalog::{self, CatalogError};
 use millpond_core::arn::Place;
 use millpond_core::catalog::{Column, Partition, StorageDescriptor, Table};
 use millpond_core::error::ErrorKind;
-use millpond_engine::iceberg;
 use millpond_engine::output::{self, Compression, OutputFormat, OutputProperties, Target, Written};
 use millpond_engine::query::{Position, QueryError, view};
 use millpond_engine::sql::{CreateTableAs, Insert, Write};
@@ -50,9 +49,6 @@ async fn create_table_as(cx: &Context<'_>, create: &CreateTableAs) -> Result<Out
     if create.columns.is_some() {
         let message = format!("{}: Column name not specified at position 1", Position::START);
         return Err(refused(ErrorKind::Input, "MISSING_COLUMN_NAME", message));
-    }
-    if output::is_iceberg(&create.properties) {
-        return Err(QueryError::NotSupported("CREATE TABLE AS with table_type = 'ICEBERG'".into()).into());
     }
     let properties = OutputProperties::of_table(&create.properties)?;
     let location = table_location(cx, &properties).await?;
@@ -286,9 +282,6 @@ async fn insert_into(cx: &Context<'_>, insert: &Insert) -> Result<Outcome, RunEr
     let (in_database, table_name) = (database.clone(), name.clone());
     let found = cx.athena.lake.store.read(move |connection| insert_target(connection, &in_database, &table_name, position));
     let table = found.await?;
-    if iceberg::is_iceberg(&table) {
-        return Err(QueryError::NotSupported("INSERT INTO Iceberg tables".into()).into());
-    }
     let stream = cx.athena.engine.query(cx.limited(&insert.sql).await).await?;
     let target = Target::insert(&table, insert.columns.as_deref(), stream.schema())?;
     let format = (target.format.clone(), target.compression);

@@ -58,7 +58,7 @@ impl Objects for Snapshot<'_> {
             let message = format!("{} has {} bytes; {bytes_max} are the limit", file.uri, file.size);
             return Err(SourceError::named("ICEBERG_INVALID_METADATA", message));
         }
-        let read = file.blob.as_ref().parse().and_then(|id| self.blobs.read_whole(&id));
+        let read = file.blob.as_ref().parse().and_then(|id| self.blobs.read_whole(self.connection, &id));
         read.map_err(|error| SourceError::named("ICEBERG_FILESYSTEM_ERROR", format!("{}: {error}", file.uri)))
     }
 }
