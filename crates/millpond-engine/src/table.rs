@@ -125,10 +125,7 @@ pub trait TableSource: Send + Sync + std::fmt::Debug {
     async fn partitions(&self, table: &Table, request: &ScanRequest) -> Result<Vec<Vec<String>>, SourceError>;
 
     /// Runs `look` over the objects of the lake as they all are at one moment: for tables whose metadata are objects (Iceberg).
-    async fn look(&self, look: Look) -> Result<(), SourceError> {
-        drop(look);
-        Err(SourceError::metastore("this catalog has no objects, and so no tables whose metadata are objects"))
-    }
+    async fn look(&self, look: Look) -> Result<(), SourceError>;
 }
 
 /// The file formats that the engine reads. Found from a storage descriptor by [`Format::of`].

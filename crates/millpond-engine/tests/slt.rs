@@ -8,6 +8,7 @@
 
 use async_trait::async_trait;
 use millpond_core::catalog::{Database, Table};
+use millpond_engine::iceberg::Look;
 use millpond_engine::query::{Engine, EngineConfig, QueryError, QueryRequest};
 use millpond_engine::result::csv::write_csv;
 use millpond_engine::result::page::read_page;
@@ -45,6 +46,10 @@ impl TableSource for Empty {
 
     async fn scan(&self, _: &Table, _: &ScanRequest) -> Result<Vec<FileGroup>, SourceError> {
         Ok(Vec::new())
+    }
+
+    async fn look(&self, _: Look) -> Result<(), SourceError> {
+        Err(SourceError::metastore("there are no objects here"))
     }
 
     async fn partitions(&self, _: &Table, _: &ScanRequest) -> Result<Vec<Vec<String>>, SourceError> {
