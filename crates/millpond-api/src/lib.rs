@@ -12,6 +12,7 @@ pub mod caller;
 pub mod dynamodb;
 pub mod events;
 pub mod glue;
+pub mod iceberg_rest;
 pub mod iam;
 pub mod lambda;
 pub mod logs;

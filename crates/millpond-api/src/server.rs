@@ -7,6 +7,7 @@
 use crate::answer;
 use crate::authorize::{OWN_ACTION, RUN_ACTION};
 use crate::caller::{Caller, KeyOf, Keys};
+use crate::iceberg_rest::{self, IcebergRest, RestRequest};
 use crate::router::{Call, Context, LARGE_BYTES, Origin, Router, Visit};
 use crate::s3::S3Endpoint;
 use crate::s3::drain::{Drained, Leave};
@@ -83,6 +84,9 @@ const SEND_PATIENCE: Duration = Duration::from_secs(120);
 /// Requests under way are waited for this long when the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
+/// The service name that requests to Glue are signed for.
+const GLUE: &str = "glue";
+
 /// The service name that requests to Millpond's own operations are signed for.
 pub const OWN_SERVICE: &str = "millpond";
 
@@ -106,6 +110,8 @@ pub struct Server {
     pub own: Arc<dyn Own>,
     /// The operations of job runs on themselves, below `/_glue/run/`.
     pub runs: Arc<dyn Own>,
+    /// The catalog by Iceberg's REST protocol.
+    pub iceberg: IcebergRest,
     /// Who may call.
     pub keys: Arc<dyn Keys>,
     /// The account and region.
@@ -223,6 +229,13 @@ impl Server {
         }
         let own = Internal::of(path);
         let (parts, body) = request.into_parts();
+        if is_rest(&parts) {
+            let answered = self.answer_rest(parts, body, &origin).await;
+            return with_id(
+                answered.unwrap_or_else(|error| iceberg_rest::refused(&error)).map(s3s::Body::from),
+                &origin.request_id,
+            );
+        }
         if own.is_none() && !target::is_small(&parts) {
             let mut request = Request::from_parts(parts, body);
             request.extensions_mut().insert(origin);
@@ -270,6 +283,20 @@ impl Server {
         self.router.authorizer().authorize(&context, action, "*")?;
         let answer = operations.call(context, path, body).await?;
         Ok(small(StatusCode::OK, "application/json", answer))
+    }
+
+    async fn answer_rest(&self, parts: Parts, body: Body, origin: &Origin) -> Result<Response<Bytes>, WireError> {
+        let (signed, key) = self.signed(&parts, GLUE, false, None)?;
+        let (body, _share) = self.read_whole(&parts, body, BODY_MAX).await?;
+        self.verify(&signed, &parts, &body, &key, None)?;
+        let request = RestRequest {
+            method: parts.method.clone(),
+            path: parts.uri.path().strip_prefix(iceberg_rest::PREFIX).unwrap_or_default().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            body,
+        };
+        let context = self.context(key.caller, &parts, origin);
+        Ok(self.iceberg.answer(&context, self.router.authorizer().as_ref(), request).await)
     }
 
     async fn answer_small(
@@ -438,9 +465,14 @@ impl Internal {
     fn signing_name(self) -> &'static str {
         match self {
             Self::Lake => OWN_SERVICE,
-            Self::Run => "glue",
+            Self::Run => GLUE,
         }
     }
+}
+
+/// Whether a request speaks Iceberg's REST protocol: one for the bucket `iceberg` is signed for S3.
+fn is_rest(parts: &Parts) -> bool {
+    parts.uri.path().starts_with(iceberg_rest::PREFIX) && target::scope(parts).as_deref() == Some(GLUE)
 }
 
 /// How large the body of a request may be: by its operation, where its path tells that.

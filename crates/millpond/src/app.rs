@@ -197,6 +197,7 @@ impl App {
             router,
             own: Arc::new(own),
             runs: Arc::new(millpond_api::glue::OwnRuns::new(services.glue.clone())),
+            iceberg: millpond_api::iceberg_rest::IcebergRest::new(services.glue.clone()),
             keys,
             place,
             env,

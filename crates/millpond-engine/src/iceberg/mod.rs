@@ -24,6 +24,7 @@ pub mod plan;
 pub mod provider;
 mod prune;
 mod read;
+pub mod rest;
 pub mod schema;
 mod stats;
 pub mod write;

@@ -7,6 +7,7 @@ pub mod classifier;
 pub mod crawler;
 mod databases;
 mod error;
+pub mod iceberg;
 pub mod job;
 pub mod partitions;
 mod schedule;

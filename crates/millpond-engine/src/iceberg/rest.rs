@@ -1,0 +1,121 @@
+//! What Iceberg's REST protocol says of tables, as JSON: for a catalog that serves it (Apache Iceberg, "REST catalog specification").
+
+use super::commit::Prepared;
+use super::{TableMetadata, TableRequirement, TableUpdate, invalid};
+use crate::query::QueryError;
+use iceberg::TableCreation;
+use iceberg::spec::{FormatVersion, Schema, SortOrder, TableMetadataBuilder, UnboundPartitionSpec};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// A table that a client wants to have.
+#[derive(Debug, Clone)]
+pub struct Creation {
+    /// Without its database.
+    pub name: String,
+    /// `s3://bucket/prefix`
+    pub location: String,
+    /// The specification's `Schema`.
+    pub schema: Value,
+    /// `PartitionSpec`; `None`: not partitioned.
+    pub partition_spec: Option<Value>,
+    /// `SortOrder`; `None`: not sorted.
+    pub write_order: Option<Value>,
+    /// The table's own. `format-version` is one of them.
+    pub properties: HashMap<String, String>,
+}
+
+fn read<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, QueryError> {
+    serde_json::from_value(value).map_err(|error| invalid(format!("{what}: {error}")))
+}
+
+/// The first version of a new table.
+///
+/// # Errors
+/// The descriptions are not those of a table; a format version other than 2, which is the one that Athena writes.
+pub fn create(creation: Creation) -> Result<Prepared, QueryError> {
+    let mut properties = creation.properties;
+    version(properties.remove("format-version"))?;
+    let creation = TableCreation {
+        name: creation.name,
+        location: Some(creation.location),
+        schema: read("schema", creation.schema)?,
+        partition_spec: creation.partition_spec.map(|spec| read("partition-spec", spec)).transpose()?,
+        sort_order: creation.write_order.map(|order| read("write-order", order)).transpose()?,
+        properties,
+        format_version: FormatVersion::V2,
+    };
+    let builder = TableMetadataBuilder::from_table_creation(creation).map_err(invalid)?;
+    Prepared::new(None, builder.build().map_err(invalid)?.metadata, Vec::new())
+}
+
+fn version(asked: Option<String>) -> Result<(), QueryError> {
+    match asked.as_deref() {
+        None | Some("2") => Ok(()),
+        Some(other) => Err(QueryError::NotSupported(format!("Iceberg tables of format version {other}: 2 is supported"))),
+    }
+}
+
+/// The requirements of a commit.
+///
+/// # Errors
+/// One that the specification does not know.
+pub fn requirements(values: Vec<Value>) -> Result<Vec<TableRequirement>, QueryError> {
+    values.into_iter().map(|value| read("requirements", value)).collect()
+}
+
+/// The updates of a commit.
+///
+/// # Errors
+/// One that the specification does not know.
+pub fn updates(values: Vec<Value>) -> Result<Vec<TableUpdate>, QueryError> {
+    values.into_iter().map(|value| read("updates", value)).collect()
+}
+
+/// Whether a commit is to make the table: it was staged before.
+pub fn creates(requirements: &[TableRequirement]) -> bool {
+    requirements.contains(&TableRequirement::NotExist)
+}
+
+/// The first version of a table that was staged, from the updates that describe it.
+///
+/// # Errors
+/// The updates describe no table.
+pub fn create_staged(updates: Vec<TableUpdate>) -> Result<Prepared, QueryError> {
+    let (mut schema, mut spec, mut order, mut location) = (None::<Schema>, None::<UnboundPartitionSpec>, None::<SortOrder>, None);
+    let (mut properties, mut rest) = (HashMap::new(), Vec::new());
+    for update in updates {
+        match update {
+            TableUpdate::AddSchema { schema: added } => schema = Some(added),
+            TableUpdate::AddSpec { spec: added } => spec = Some(added),
+            TableUpdate::AddSortOrder { sort_order } => order = Some(sort_order),
+            TableUpdate::SetLocation { location: set } => location = Some(set),
+            TableUpdate::SetProperties { updates } => properties.extend(updates),
+            // The last ones that were added are the current ones.
+            TableUpdate::SetCurrentSchema { .. }
+            | TableUpdate::SetDefaultSpec { .. }
+            | TableUpdate::SetDefaultSortOrder { .. } => {}
+            TableUpdate::UpgradeFormatVersion { format_version } => version(Some((format_version as u8).to_string()))?,
+            other => rest.push(other),
+        }
+    }
+    let schema = schema.ok_or_else(|| invalid("updates: a new table needs add-schema"))?;
+    let location = location.ok_or_else(|| invalid("updates: a new table needs set-location"))?;
+    properties.remove("format-version");
+    let spec = spec.unwrap_or_else(|| UnboundPartitionSpec::builder().build());
+    let order = order.unwrap_or_else(SortOrder::unsorted_order);
+    let mut builder = TableMetadataBuilder::new(schema, spec, order, location, FormatVersion::V2, properties).map_err(invalid)?;
+    for update in rest {
+        builder = update.apply(builder).map_err(invalid)?;
+    }
+    Prepared::new(None, builder.build().map_err(invalid)?.metadata, Vec::new())
+}
+
+/// A table's metadata as JSON.
+///
+/// # Errors
+/// They cannot be encoded.
+pub fn encode(metadata: &TableMetadata) -> Result<Value, QueryError> {
+    serde_json::to_value(metadata).map_err(invalid)
+}
