@@ -8,7 +8,7 @@ use super::{Look, Objects, metadata, metadata_location};
 use crate::query::{Engine, EngineConfig, QueryError, QueryRequest};
 use crate::table::{DataFile, FileGroup, ScanRequest, SourceError, TableSource};
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use arrow::datatypes::{Field, Int64Type, Schema};
 use async_trait::async_trait;
 use bytes::Bytes;
 use iceberg::TableUpdate;
@@ -47,7 +47,6 @@ impl Objects for Now {
             size: bytes.len() as u64,
             etag: String::new(),
             modified_ms: 0,
-            details: None,
         }))
     }
 

@@ -230,6 +230,11 @@ async fn provider(
         return Ok(Arc::new(PartitionsTable::new(table, Arc::clone(&lake.catalog))?));
     }
     let Some(table) = found else {
+        if let Some((base, _)) = name.split_once("$at-")
+            && lake.catalog.table(database, base).await?.is_some()
+        {
+            return Err(QueryError::NotSupported(format!("table {database}.{base} has no versions: only Iceberg tables have")));
+        }
         let names = lake.catalog.table_names(database).await?;
         return Err(match names {
             None => QueryError::SchemaNotFound { position, database: database.into() },

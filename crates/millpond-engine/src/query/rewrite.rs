@@ -3,6 +3,7 @@
 pub(super) mod expressions;
 mod marks;
 mod relations;
+mod sets;
 mod subqueries;
 
 use super::calls::function_call;
@@ -252,7 +253,7 @@ impl VisitorMut for Rewriter<'_> {
         if let Err(error) = relations::grouping(select) {
             return ControlFlow::Break(error);
         }
-        if let Err(error) = subqueries::in_list(select) {
+        if let Err(error) = sets::full_using(select).and_then(|()| subqueries::in_list(select)) {
             return ControlFlow::Break(error);
         }
         self.hide(select);

@@ -2,6 +2,9 @@
 
 use super::TrinoType as T;
 
+/// A row's field.
+type Field = (Option<String>, T);
+
 /// See [`T::common`].
 pub(super) fn common(a: &T, b: &T) -> Option<T> {
     if a == b {
@@ -24,9 +27,7 @@ pub(super) fn common(a: &T, b: &T) -> Option<T> {
         (T::Array(x), T::Array(y)) => T::Array(Box::new(common(x, y)?)),
         (T::Map(k, v), T::Map(k2, v2)) => T::Map(Box::new(common(k, k2)?), Box::new(common(v, v2)?)),
         (T::Row(x), T::Row(y)) if x.len() == y.len() => {
-            let field = |((n, x), (n2, y)): (&(Option<String>, T), &(Option<String>, T))| {
-                Some((if n == n2 { n.clone() } else { None }, common(x, y)?))
-            };
+            let field = |(a, b): (&Field, &Field)| Some((if a.0 == b.0 { a.0.clone() } else { None }, common(&a.1, &b.1)?));
             T::Row(x.iter().zip(y).map(field).collect::<Option<Vec<_>>>()?)
         }
         _ if a.is_number() && b.is_number() => numbers(a, b),

@@ -13,6 +13,7 @@ mod decimal;
 mod interval;
 mod planner;
 mod row;
+mod sum;
 mod types_of;
 mod unnest;
 mod zone;
@@ -30,7 +31,7 @@ use super::error::{Position, QueryError};
 use arrow::array::ArrayRef;
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::execution::{FunctionRegistry, SessionState};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
+use datafusion::logical_expr::{AggregateUDF, ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 use std::sync::{Arc, LazyLock};
 
 /// Adds the functions that are called by name; the others are only made by the planner.
@@ -49,6 +50,8 @@ pub(super) fn register(state: &mut SessionState) -> Result<()> {
     for function in &*OWN {
         state.register_udf(Arc::clone(function))?;
     }
+    static SUM: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(sum::function()));
+    state.register_udaf(Arc::clone(&SUM))?;
     Ok(())
 }
 

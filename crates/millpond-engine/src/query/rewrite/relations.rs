@@ -33,6 +33,7 @@ pub(super) fn query(query: &mut Query) -> Result<(), QueryError> {
     if let SetExpr::Values(values) = query.body.as_ref() {
         alike(values)?;
     }
+    super::sets::numbered(&mut query.body)?;
     match query.fetch.take() {
         Some(fetch) => fetched(query, fetch),
         None => Ok(()),

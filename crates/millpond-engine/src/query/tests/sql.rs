@@ -92,6 +92,23 @@ async fn common_statements_mean_what_trino_means() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
+#[tokio::test]
+async fn duplicates_and_both_sides_are_kept_where_they_are_asked_for() {
+    let lake = Lake::new();
+    for (sql, expected) in [
+        ("SELECT x FROM (VALUES 1, 1, 1, 2) t(x) EXCEPT ALL SELECT y FROM (VALUES 1, 3) u(y) ORDER BY x", "1; 1; 2"),
+        ("SELECT x FROM (VALUES 1, 1, 1, 2) t(x) INTERSECT ALL VALUES 1, 1, 2, 2 ORDER BY x", "1; 1; 2"),
+        ("SELECT x FROM (VALUES NULL, NULL, 1) t(x) EXCEPT ALL SELECT CAST(NULL AS integer) ORDER BY 1", "1; ∅"),
+        (
+            "SELECT x, count(*) FROM (VALUES 1, 2) a(x) FULL JOIN (VALUES 2, 3) b(x) USING (x) WHERE x > 1 GROUP BY x ORDER BY x",
+            "2|1; 3|1",
+        ),
+        ("SELECT x FROM (VALUES 1) a(x) FULL JOIN (VALUES 3) b(x) USING (x) ORDER BY x DESC", "3; 1"),
+    ] {
+        lake.check(sql, expected).await;
+    }
+}
+
 /// `to_char` of DataFusion has the alias `date_format`, and the order of a map decided which it was.
 #[tokio::test]
 async fn functions_of_trino_are_trino_s_in_every_engine() {
@@ -134,6 +151,13 @@ async fn errors_are_worded_as_athena_words_them() {
             "SELECT * FROM flights TABLESAMPLE BERNOULLI (500)",
             "NUMERIC_VALUE_OUT_OF_RANGE: line 1:46: Sample percentage must be between 0 and 100",
         ),
+        ("SELECT * FROM flights FOR VERSION AS OF 5", "NOT_SUPPORTED: table db.flights has no versions"),
+        ("SELECT * FROM flights FOR TIMESTAMP AS OF (current_timestamp - INTERVAL '1' DAY) f", "NOT_SUPPORTED: table db.flights"),
+        ("SELECT * FROM flights FOR TIMESTAMP AS OF 5", "SYNTAX_ERROR: line 1:1: FOR TIMESTAMP AS OF takes a date or timestamp"),
+        ("SELECT year + carrier FROM flights", "TYPE_MISMATCH: line 1:13: Cannot apply operator: integer + varchar"),
+        ("SELECT CAST(carrier AS foo) FROM flights", "TYPE_MISMATCH: line 1:24: Unknown type: foo"),
+        ("SELECT sum(x) FROM (VALUES 9223372036854775807, 1) t(x)", "NUMERIC_VALUE_OUT_OF_RANGE: bigint addition overflow"),
+        ("SELECT 2147483647 + 1", "NUMERIC_VALUE_OUT_OF_RANGE: integer addition overflow: 2147483647 + 1"),
         ("SELECT now() AT TIME ZONE 'Nowhere/Land'", "INVALID_FUNCTION_ARGUMENT: Time zone not supported: Nowhere/Land"),
         ("SELECT count(*) FROM flights WHERE CAST(carrier AS bigint) > 5", "INVALID_CAST_ARGUMENT: Cannot cast 'AA' to BIGINT"),
         ("SELECT * FROM \"/etc/passwd\"", "TABLE_NOT_FOUND"),
