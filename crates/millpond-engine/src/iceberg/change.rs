@@ -249,8 +249,8 @@ pub(super) fn check_types<'t>(
         return Ok(());
     }
     let list = |of: Vec<String>| of.join(", ");
-    let table = list(columns.iter().map(|column| trino_type(column.data_type()).to_string()).collect());
-    let query = list(types.iter().map(|of| trino_type(of).to_string()).collect());
+    let table = list(columns.iter().map(|column| trino_type(column.data_type())).collect());
+    let query = list(types.iter().map(|of| trino_type(of)).collect());
     Err(named("TYPE_MISMATCH", format!("line 1:1: {what}: [{table}], {whose}: [{query}]")))
 }
 

@@ -246,6 +246,9 @@ fn validate(
     Ok(())
 }
 
+/// Objects by their URIs.
+type Files = Vec<(String, Content)>;
+
 /// A snapshot under construction.
 struct Building<'a> {
     objects: &'a dyn Objects,
@@ -257,7 +260,7 @@ struct Building<'a> {
     folder: String,
     summary: SnapshotSummaryCollector,
     manifests: Vec<ManifestFile>,
-    files: Vec<(String, Content)>,
+    files: Files,
 }
 
 impl<'a> Building<'a> {
@@ -423,7 +426,7 @@ impl<'a> Building<'a> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<(Vec<TableUpdate>, Vec<(String, Content)>), QueryError> {
+    fn finish(mut self) -> Result<(Vec<TableUpdate>, Files), QueryError> {
         let parent = self.current.current_snapshot();
         let sequence = self.current.next_sequence_number();
         let location = format!("{}/snap-{}-1-{}.avro", self.folder, self.id, self.env.uuid());

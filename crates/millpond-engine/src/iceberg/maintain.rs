@@ -119,14 +119,14 @@ pub fn expire(metadata: &TableMetadata, now_ms: i64) -> Vec<TableUpdate> {
     let oldest_ms = now_ms.saturating_sub(i64::try_from(age_ms).unwrap_or(i64::MAX));
     let mut keep = HashSet::new();
     let mut next = metadata.snapshot_for_ref(MAIN_BRANCH).cloned();
-    while let Some(snapshot) = next {
+    let mut seen = HashSet::new();
+    while let Some(snapshot) = next.filter(|snapshot| seen.insert(snapshot.snapshot_id())) {
         if (keep.len() as u64) < kept || snapshot.timestamp_ms() >= oldest_ms {
             keep.insert(snapshot.snapshot_id());
         }
         next = snapshot.parent_snapshot_id().and_then(|parent| metadata.snapshot_by_id(parent)).cloned();
     }
-    let named: HashSet<i64> =
-        super::inspect::references(metadata).into_iter().map(|(_, reference)| reference.snapshot_id).collect();
+    let named: HashSet<i64> = super::inspect::references(metadata).into_values().map(|reference| reference.snapshot_id).collect();
     let expired = metadata.snapshots().filter(|snapshot| {
         let id = snapshot.snapshot_id();
         !keep.contains(&id) && !named.contains(&id) && snapshot.timestamp_ms() < oldest_ms

@@ -82,10 +82,7 @@ pub fn manifests(
     let location = snapshot.manifest_list();
     let bytes = read(objects, location)?;
     guarded(location, || {
-        let version = match metadata.format_version() {
-            FormatVersion::V1 => FormatVersion::V1,
-            other => other,
-        };
+        let version = metadata.format_version();
         // A table that was brought from version 1 to 2 keeps lists of version 1.
         let list = ManifestList::parse_with_version(&bytes, version)
             .or_else(|error| ManifestList::parse_with_version(&bytes, FormatVersion::V1).map_err(|_| error));

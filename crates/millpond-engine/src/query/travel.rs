@@ -43,7 +43,7 @@ fn by_id(expr: &Expr) -> Result<TimeTravel, QueryError> {
         Expr::Nested(inner) => by_id(inner),
         Expr::Value(value) => match &value.value {
             Value::Number(digits, _) => {
-                let id = digits.to_string().parse().map_err(|_| wrong(format!("the version {digits} is no snapshot id")))?;
+                let id = digits.parse().map_err(|_| wrong(format!("the version {digits} is no snapshot id")))?;
                 Ok(TimeTravel::Snapshot(id))
             }
             Value::SingleQuotedString(name) => Ok(TimeTravel::Reference(name.clone())),
@@ -131,7 +131,7 @@ fn number(expr: &Expr) -> Result<i64, QueryError> {
             text.trim().parse().map_err(|_| wrong(format!("'{text}' is no number of an interval")))
         }
         Expr::Value(ast::ValueWithSpan { value: Value::Number(digits, _), .. }) => {
-            digits.to_string().parse().map_err(|_| wrong(format!("{digits} is no number of an interval")))
+            digits.parse().map_err(|_| wrong(format!("{digits} is no number of an interval")))
         }
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => Ok(-number(expr)?),
         _ => Err(wrong(TIME)),

@@ -2,10 +2,11 @@
 
 use super::{Commit, Context, Outcome, RunError, alter, repair};
 use crate::lake::catalog::{self, Archive, CatalogError};
-use crate::lake::objects;
+use crate::lake::{iceberg, objects};
 use millpond_core::arn::Place;
 use millpond_core::catalog::{Database, Table};
 use millpond_core::error::ErrorKind;
+use millpond_engine::iceberg::is_iceberg;
 use millpond_engine::query::view;
 use millpond_engine::sql::render::TextResult;
 use millpond_engine::sql::{Ddl, TableName};
@@ -186,6 +187,12 @@ fn drop_database(tx: &Tx<'_>, place: &Place, name: &str, if_exists: bool, cascad
     if !cascade && !tables.is_empty() {
         let message = format!("Database {name} is not empty. One or more tables exist.");
         return Err(refused(ErrorKind::Conflict, "InvalidOperationException", message));
+    }
+    // Their data go along, as with DROP TABLE.
+    for table in tables {
+        if let Some(table) = catalog::table(tx, name, &table)?.filter(is_iceberg) {
+            iceberg::drop_table(tx, place, &table)?;
+        }
     }
     Ok(catalog::delete_database(tx, place, name)?)
 }

@@ -105,10 +105,9 @@ async fn own(cx: &Context<'_>, statement: &Iceberg) -> Result<Outcome, RunError>
         Iceberg::Vacuum { name } => {
             let table = modifiable(cx, name).await?;
             let (lake, place) = (cx.athena.lake.clone(), cx.athena.lake.place.clone());
-            let commit = move |tx: &Tx<'_>| {
-                tables::vacuum(tx, &place, lake.store.blobs(), &table.database, &table.name)?;
-                Ok(())
-            };
+            let cleaning = tables::cleaning(&lake, &table.database, &table.name).await?;
+            let commit =
+                move |tx: &Tx<'_>| Ok(tables::vacuum(tx, &place, lake.store.blobs(), (&table.database, &table.name), cleaning)?);
             Outcome::text(cx, &TextResult::default(), Box::new(commit)).await
         }
     }
@@ -281,7 +280,8 @@ async fn rename(cx: &Context<'_>, table: Table, to: &TableName) -> Result<Outcom
         (moved.database, moved.name) = (database, name.clone());
         match catalog::create_table(tx, &place, moved) {
             Err(CatalogError::AlreadyExists(_)) => Err(failed(ErrorKind::Conflict, format!("Table {name} already exists."))),
-            created => Ok(drop(created?)),
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(()),
         }
     };
     Outcome::text(cx, &TextResult::default(), Box::new(commit)).await

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use md5::{Digest, Md5};
 use millpond_core::arn::Place;
 use millpond_core::catalog::Table;
+use millpond_core::env::SharedEnv;
 use millpond_engine::iceberg::commit::{Change, Content, Prepared};
 use millpond_engine::iceberg::{self, COMMIT_ERROR, TableRequirement, TableUpdate};
 use millpond_engine::query::QueryError;
@@ -37,13 +38,7 @@ pub enum Commit {
 
 impl Commit {
     /// The version that this makes of a table's.
-    fn prepare(
-        &self,
-        snapshot: &Snapshot<'_>,
-        location: &str,
-        env: &millpond_core::env::SharedEnv,
-        name: &str,
-    ) -> Result<Prepared, QueryError> {
+    fn prepare(&self, snapshot: &Snapshot<'_>, location: &str, env: &SharedEnv, name: &str) -> Result<Prepared, QueryError> {
         match self {
             Self::Change(change) => iceberg::commit::prepare(snapshot, location, change, env, name),
             Self::Updates { requirements, updates } => {
@@ -214,7 +209,8 @@ fn carried(bytes: &Bytes) -> NewBlob {
 pub fn drop_table(tx: &Tx<'_>, place: &Place, table: &Table) -> Result<(), QueryError> {
     catalog::delete_table(tx, place, &table.database, &table.name).map_err(from_catalog)?;
     for folder in folders(table) {
-        delete_below(tx, place, &folder, |_, _| true)?;
+        let keys = keys_below(tx, &folder, |_, _| true)?;
+        delete_keys(tx, place, &folder, keys)?;
     }
     Ok(())
 }
@@ -225,52 +221,113 @@ fn folders(table: &Table) -> Vec<String> {
     if location.is_empty() { Vec::new() } else { vec![format!("{location}/metadata/"), format!("{location}/data/")] }
 }
 
-/// Deletes the objects below `folder` for which `doomed` holds (by URI and time of change); answers how many.
-fn delete_below(tx: &Tx<'_>, place: &Place, folder: &str, doomed: impl Fn(&str, i64) -> bool) -> Result<u64, QueryError> {
-    let Some((bucket, prefix)) = objects::split_uri(folder) else { return Ok(0) };
-    let Some(bucket) = objects::bucket(tx, bucket).map_err(internal)? else { return Ok(0) };
+/// The keys of objects below `folder` for which `wanted` holds (by URI and time of change).
+fn keys_below(connection: &Connection, folder: &str, wanted: impl Fn(&str, i64) -> bool) -> Result<Vec<String>, QueryError> {
+    let Some((bucket, prefix)) = objects::split_uri(folder) else { return Ok(Vec::new()) };
+    let Some(bucket) = objects::bucket(connection, bucket).map_err(internal)? else { return Ok(Vec::new()) };
     let mut keys = Vec::new();
-    objects::visit_files(tx, bucket.id, prefix, |file| {
+    objects::visit_files(connection, bucket.id, prefix, |file| {
         if !file.key.starts_with(prefix) {
             return Ok(ControlFlow::Break(()));
         }
         let found = file.data_file(&bucket.name)?;
-        if doomed(&found.uri, found.modified_ms) {
+        if wanted(&found.uri, found.modified_ms) {
             keys.push(file.key.to_owned());
         }
         Ok::<_, StoreError>(ControlFlow::Continue(()))
     })
     .map_err(internal)?;
-    let cause = Cause { reason: "DeleteObject", requester: "athena.amazonaws.com".into(), ..Cause::default() };
-    for key in &keys {
-        objects::delete(tx, place, &bucket, key, &cause).map_err(internal)?;
-    }
-    Ok(keys.len() as u64)
+    Ok(keys)
 }
 
-/// Lets old snapshots of a table expire, and deletes its files that no version knows any more and that are old enough.
+fn delete_keys(tx: &Tx<'_>, place: &Place, folder: &str, keys: impl IntoIterator<Item = String>) -> Result<(), QueryError> {
+    let bucket = objects::split_uri(folder).map(|(bucket, _)| bucket).unwrap_or_default();
+    let Some(bucket) = objects::bucket(tx, bucket).map_err(internal)? else { return Ok(()) };
+    let cause = Cause { reason: "DeleteObject", requester: "athena.amazonaws.com".into(), ..Cause::default() };
+    for key in keys {
+        objects::delete(tx, place, &bucket, &key, &cause).map_err(internal)?;
+    }
+    Ok(())
+}
+
+/// What a VACUUM is about to do.
+#[derive(Debug, Clone)]
+pub struct Cleaning {
+    /// The metadata file that this was found by.
+    location: String,
+    /// Snapshots that expire.
+    updates: Vec<TableUpdate>,
+    /// Keys by folder (`s3://bucket/prefix/`) of files that no version knows any more.
+    doomed: Vec<(String, HashSet<String>)>,
+}
+
+/// Finds what VACUUM removes: snapshots that are too old, and files that then no version knows and that are old enough.
 ///
 /// # Errors
-/// As [`commit`]; metadata that cannot be read (then nothing is deleted).
-pub fn vacuum(tx: &Tx<'_>, place: &Place, blobs: &BlobStore, database: &str, name: &str) -> Result<u64, QueryError> {
-    let row = table(tx, database, name)?;
+/// Metadata that cannot be read: then nothing may be deleted.
+pub async fn cleaning(lake: &Lake, database: &str, name: &str) -> Result<Cleaning, QueryError> {
+    let (blobs, env) = (lake.store.blobs().clone(), lake.store.env().clone());
+    let (database, name) = (database.to_owned(), name.to_owned());
+    let found = lake.store.read(move |connection| {
+        Ok::<_, StoreError>(find_doomed(connection, &Snapshot::new(connection, &blobs), &env, &database, &name))
+    });
+    found.await.map_err(internal)?
+}
+
+fn find_doomed(
+    connection: &Connection,
+    snapshot: &Snapshot<'_>,
+    env: &SharedEnv,
+    database: &str,
+    name: &str,
+) -> Result<Cleaning, QueryError> {
+    let row = table(connection, database, name)?;
     let location = iceberg::metadata_location(&row)?.to_owned();
-    let now_ms = tx.now_ms();
-    let metadata = iceberg::metadata::load(&Snapshot::new(tx, blobs), &location)?;
+    let now_ms = env.now_ms();
+    let metadata = iceberg::metadata::load(snapshot, &location)?;
     let updates = iceberg::maintain::expire(&metadata, now_ms);
-    let (metadata, location) = if updates.is_empty() {
-        (Arc::new(metadata), location)
-    } else {
-        let expired = commit(tx, place, blobs, database, name, Commit::Updates { requirements: Vec::new(), updates }.into())?;
-        (expired.metadata, expired.location)
-    };
-    let known: HashSet<String> = iceberg::maintain::reachable(&Snapshot::new(tx, blobs), &metadata, &location)?;
-    let before_ms = iceberg::maintain::orphans_before_ms(&metadata, now_ms);
-    let mut deleted = 0;
+    let commit = Commit::Updates { requirements: Vec::new(), updates: updates.clone() };
+    let after = if updates.is_empty() { Arc::new(metadata) } else { commit.prepare(snapshot, &location, env, name)?.metadata };
+    let known = iceberg::maintain::reachable(snapshot, &after, &location)?;
+    let before_ms = iceberg::maintain::orphans_before_ms(&after, now_ms);
+    let mut doomed = Vec::new();
     for folder in folders(&row) {
-        deleted += delete_below(tx, place, &folder, |uri, modified_ms| modified_ms <= before_ms && !known.contains(uri))?;
+        let keys = keys_below(connection, &folder, |uri, modified_ms| modified_ms <= before_ms && !known.contains(uri))?;
+        doomed.push((folder, keys.into_iter().collect()));
     }
-    Ok(deleted)
+    Ok(Cleaning { location, updates, doomed })
+}
+
+/// Does what [`cleaning`] found. Where another commit came between, files stay until the next time.
+///
+/// # Errors
+/// As [`commit`].
+pub fn vacuum(
+    tx: &Tx<'_>,
+    place: &Place,
+    blobs: &BlobStore,
+    table_name: (&str, &str),
+    cleaning: Cleaning,
+) -> Result<(), QueryError> {
+    let (database, name) = table_name;
+    let row = table(tx, database, name)?;
+    let unchanged = iceberg::metadata_location(&row)? == cleaning.location;
+    if !cleaning.updates.is_empty() {
+        let updates = match unchanged {
+            true => cleaning.updates,
+            false => iceberg::maintain::expire(
+                &iceberg::metadata::load(&Snapshot::new(tx, blobs), iceberg::metadata_location(&row)?)?,
+                tx.now_ms(),
+            ),
+        };
+        commit(tx, place, blobs, database, name, Commit::Updates { requirements: Vec::new(), updates }.into())?;
+    }
+    if unchanged {
+        for (folder, keys) in cleaning.doomed {
+            delete_keys(tx, place, &folder, keys)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether an error says that a change lost against others, and may be tried again.

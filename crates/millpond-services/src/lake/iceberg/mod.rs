@@ -10,5 +10,5 @@
 mod commit;
 mod objects;
 
-pub use commit::{Commit, Pending, commit, create, drop_table, is_conflict, pending, vacuum};
+pub use commit::{Cleaning, Commit, Pending, cleaning, commit, create, drop_table, is_conflict, pending, vacuum};
 pub use objects::Snapshot;
