@@ -112,24 +112,71 @@ fn apply(operation: Operation, a: &ArrayRef, b: &ArrayRef, target: &DataType) ->
                 Operation::Multiply => (0, 0),
                 _ => (u32::from(scale - s1), u32::from(scale - s2)),
             };
-            let (up1, up2) = (power256(up1), power256(up2));
+            let scaled = Scaled::new(operation, up1, up2);
             try_binary(x, y, |x, y| {
-                let (x, y) = (i256::from_i128(x).wrapping_mul(up1), i256::from_i128(y).wrapping_mul(up2));
-                let done = match operation {
-                    Operation::Add => x.checked_add(y),
-                    Operation::Subtract => x.checked_sub(y),
-                    Operation::Multiply => x.checked_mul(y),
-                    Operation::Divide | Operation::Modulo if y == i256::ZERO => return Err(external(QueryError::DivisionByZero)),
-                    Operation::Divide => Some(rounded_quotient(x, y)),
-                    Operation::Modulo => x.checked_rem(y),
-                    Operation::Negate => x.checked_neg(),
-                };
-                let done = done.and_then(i256::to_i128).filter(|done| done.unsigned_abs() < limit.unsigned_abs());
+                if y == 0 && matches!(operation, Operation::Divide | Operation::Modulo) {
+                    return Err(external(QueryError::DivisionByZero));
+                }
+                // Nearly all numbers fit 128 bits on the way too.
+                let done = scaled.narrow(x, y).or_else(|| scaled.wide(x, y));
+                let done = done.filter(|done| done.unsigned_abs() < limit.unsigned_abs());
                 done.ok_or_else(|| external(out_of_range(operation)))
             })?
         }
     };
     Ok(Arc::new(done.with_data_type(target.clone())))
+}
+
+/// An operation on operands that are brought to a scale first, by these powers of ten.
+struct Scaled {
+    operation: Operation,
+    powers: (u32, u32),
+    /// The powers themselves, where 128 bits hold them.
+    factors: Option<(i128, i128)>,
+}
+
+impl Scaled {
+    fn new(operation: Operation, up1: u32, up2: u32) -> Self {
+        let factors = 10i128.checked_pow(up1).zip(10i128.checked_pow(up2));
+        Self { operation, powers: (up1, up2), factors }
+    }
+
+    /// In 128 bits; `None` where they do not suffice.
+    #[inline]
+    fn narrow(&self, x: i128, y: i128) -> Option<i128> {
+        let (up1, up2) = self.factors?;
+        let (x, y) = if (up1, up2) == (1, 1) { (x, y) } else { (x.checked_mul(up1)?, y.checked_mul(up2)?) };
+        match self.operation {
+            Operation::Add => x.checked_add(y),
+            Operation::Subtract => x.checked_sub(y),
+            Operation::Multiply => x.checked_mul(y),
+            Operation::Modulo => x.checked_rem(y),
+            Operation::Negate => x.checked_neg(),
+            Operation::Divide => {
+                let (quotient, remainder) = (x.checked_div(y)?, x.checked_rem(y)?);
+                let up = remainder.unsigned_abs() >= y.unsigned_abs() - y.unsigned_abs() / 2;
+                let step = if (x < 0) == (y < 0) { 1 } else { -1 };
+                Some(if up { quotient + step } else { quotient })
+            }
+        }
+    }
+
+    /// In 256 bits; `None` where the result does not fit 128.
+    #[cold]
+    fn wide(&self, x: i128, y: i128) -> Option<i128> {
+        let up = |value: i128, power: u32| i256::from_i128(value).wrapping_mul(i256::from_i128(10).wrapping_pow(power));
+        let (x, y) = (up(x, self.powers.0), up(y, self.powers.1));
+        let done = match self.operation {
+            Operation::Add => x.checked_add(y),
+            Operation::Subtract => x.checked_sub(y),
+            // What 128 bits do not hold has too many digits.
+            Operation::Multiply => None,
+            Operation::Modulo => x.checked_rem(y),
+            Operation::Negate => x.checked_neg(),
+            Operation::Divide => Some(rounded_quotient(x, y)),
+        };
+        done.and_then(i256::to_i128)
+    }
 }
 
 /// Rounded half away from zero.
@@ -150,6 +197,25 @@ fn power(digits: u8) -> i128 {
     10i128.pow(u32::from(digits.min(MAX)))
 }
 
-fn power256(digits: u32) -> i256 {
-    i256::from_i128(10).wrapping_pow(digits)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_widths_round_alike() {
+        let divide = Scaled::new(Operation::Divide, 2, 0);
+        for (x, y, expected) in
+            [(1, 3, 33), (2, 3, 67), (-2, 3, -67), (2, -3, -67), (1, 8, 13), (-1, 8, -13), (1, 200, 1), (1, 201, 0)]
+        {
+            assert_eq!(divide.narrow(x, y), Some(expected), "{x} / {y}");
+            assert_eq!(divide.wide(x, y), Some(expected), "{x} / {y}");
+        }
+        let large = 10i128.pow(37);
+        assert_eq!(divide.narrow(large, 100), None);
+        assert_eq!(divide.wide(large, 100), Some(large));
+        for (x, y) in [(7, 3), (-7, 3), (7, -3)] {
+            let modulo = Scaled::new(Operation::Modulo, 1, 0);
+            assert_eq!(modulo.narrow(x, y), modulo.wide(x, y));
+        }
+    }
 }
