@@ -142,7 +142,7 @@ pub(crate) async fn plan_parsed(
     let names = parsed.names;
     let hidden = Hidden::mentioned(|name| names.mentions(name));
     let sites = Sites::of(&parsed.query, &names.symbols);
-    let outputs = rewrite::rewrite(&mut parsed.query, &names, &hidden)?;
+    let outputs = rewrite::rewrite(&mut parsed.query, &names, &hidden, database)?;
     let statement = DfStatement::Statement(Box::new(Statement::Query(parsed.query)));
     let tables = match tables {
         Tables::Lake(lake) => resolve(state, lake, database, &statement, &hidden, depth).await?,

@@ -3,6 +3,7 @@
 pub(super) mod expressions;
 mod marks;
 mod relations;
+mod session;
 mod sets;
 mod subqueries;
 
@@ -162,10 +163,10 @@ fn shown(name: &str) -> &str {
 ///
 /// # Errors
 /// What of the dialect is known and not supported.
-pub(crate) fn rewrite(query: &mut Query, names: &Names, hidden: &Hidden) -> Result<Outputs, QueryError> {
+pub(crate) fn rewrite(query: &mut Query, names: &Names, hidden: &Hidden, database: Option<&str>) -> Result<Outputs, QueryError> {
     let outputs = outputs(query, names);
     let ctes = cte_names(query);
-    let rewriter = &mut Rewriter { hidden, ctes };
+    let rewriter = &mut Rewriter { hidden, ctes, database };
     if let ControlFlow::Break(error) = VisitMut::visit(query, rewriter) {
         return Err(error);
     }
@@ -233,6 +234,8 @@ fn cte_names(query: &Query) -> HashSet<String> {
 
 struct Rewriter<'a> {
     hidden: &'a Hidden,
+    /// The default one.
+    database: Option<&'a str>,
     ctes: HashSet<String>,
 }
 
@@ -281,6 +284,15 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<QueryError> {
+        if let Some(value) = session::value(expr, self.database) {
+            return match value {
+                Ok(value) => {
+                    *expr = value;
+                    ControlFlow::Continue(())
+                }
+                Err(error) => ControlFlow::Break(error),
+            };
+        }
         let rewritten = match expr {
             Expr::Function(function) => function_call(function),
             _ => expressions::after(expr),

@@ -12,6 +12,7 @@ use crate::types::TrinoType;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::WindowFunctionParams;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, lit};
@@ -44,7 +45,7 @@ pub(crate) fn apply(plan: LogicalPlan, locate: Locate<'_>) -> Result<LogicalPlan
     plain_types(corrected.data)
 }
 
-/// Columns of a set operation have a common type, and what is ordered by has an order.
+/// Columns of a set operation have a common type, what is ordered by has an order, and aggregates and windows are where they may be.
 fn columns_fit(node: &LogicalPlan) -> Result<()> {
     let mismatch = |message: String| Err(QueryError::TypeMismatch { position: Position::START, message }.into());
     match node {
@@ -64,6 +65,31 @@ fn columns_fit(node: &LogicalPlan) -> Result<()> {
             }
             Ok(())
         }
+        LogicalPlan::Filter(filter)
+            if has(&filter.predicate, &|expr| matches!(expr, Expr::WindowFunction(_) | Expr::AggregateFunction(_))) =>
+        {
+            let message = "WHERE clause cannot contain aggregations, window functions or grouping operations".to_owned();
+            analysis("EXPRESSION_NOT_SCALAR", message)
+        }
+        LogicalPlan::Aggregate(aggregate) => {
+            let nested = |expr: &Expr| match expr {
+                Expr::AggregateFunction(call) => {
+                    call.params.args.iter().any(|arg| has(arg, &|expr| matches!(expr, Expr::AggregateFunction(_))))
+                }
+                _ => false,
+            };
+            if aggregate.aggr_expr.iter().any(|expr| has(expr, &nested)) {
+                return analysis("NESTED_AGGREGATION", "Cannot nest aggregations inside aggregation".to_owned());
+            }
+            Ok(())
+        }
+        LogicalPlan::Window(window) => {
+            for expr in &window.window_expr {
+                let Expr::WindowFunction(call) = expr.clone().unalias() else { continue };
+                ordered(call.fun.name(), &call.params)?;
+            }
+            Ok(())
+        }
         LogicalPlan::Sort(sort) => {
             let schema = sort.input.schema();
             for key in &sort.expr {
@@ -75,6 +101,32 @@ fn columns_fit(node: &LogicalPlan) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+fn analysis(name: &'static str, message: String) -> Result<()> {
+    Err(QueryError::Analysis { name, position: Position::START, message }.into())
+}
+
+fn has(expr: &Expr, wanted: &dyn Fn(&Expr) -> bool) -> bool {
+    expr.exists(|expr| Ok(wanted(expr))).unwrap_or(false)
+}
+
+/// Functions that ask where a row stands need an order; `nth_value` counts from 1.
+fn ordered(name: &str, params: &WindowFunctionParams) -> Result<()> {
+    let of_order = ["rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead"];
+    if of_order.contains(&name) && params.order_by.is_empty() {
+        return analysis("MISSING_ORDER_BY", format!("{name} function requires an ORDER BY window clause"));
+    }
+    let offset = match params.args.get(1) {
+        Some(Expr::Literal(value, _)) if name == "nth_value" => value.cast_to(&DataType::Int64).ok(),
+        _ => None,
+    };
+    if let Some(ScalarValue::Int64(Some(offset))) = offset
+        && offset < 1
+    {
+        return Err(QueryError::InvalidArgument("Offset must be at least 1".into()).into());
+    }
+    Ok(())
 }
 
 /// The average of decimals is a decimal of the same scale, where DataFusion adds four digits; their sum has 38 digits.
