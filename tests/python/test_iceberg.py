@@ -167,7 +167,8 @@ def test_rows_are_deleted_and_updated(ice):
     assert rows(ice, "SELECT count(*), max(id) FROM mutable") == [["27", "29"]]
     assert refused(ice, "UPDATE mutable SET n = 'x'").startswith("TYPE_MISMATCH")
     assert "nope" in refused(ice, "UPDATE mutable SET nope = 1")
-    assert "COLUMN_NOT_FOUND" in refused(ice, "DELETE FROM mutable WHERE nope = 1")
+    assert refused(ice, "DELETE FROM mutable\nWHERE id = 1 AND\n  nope = 1").startswith("COLUMN_NOT_FOUND: line 3:3: Column 'nope'")
+    assert refused(ice, "UPDATE mutable SET n = 1, name = lower(nope)").startswith("COLUMN_NOT_FOUND: line 1:40: Column 'nope'")
     assert change(ice, "UPDATE mutable SET name = NULL") == 27
     assert rows(ice, "SELECT count(name) FROM mutable") == [["0"]]
     assert change(ice, "DELETE FROM mutable") == 27

@@ -79,7 +79,7 @@ pub async fn version(table: &Table, source: &Arc<dyn TableSource>) -> Result<Arc
 /// What rows a statement concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
-    /// SQL text of a boolean expression; `None`: all rows.
+    /// SQL text of a boolean expression, at its place in the statement; `None`: all rows.
     pub sql: Option<String>,
     /// Whether it could answer otherwise a second time.
     pub once: bool,
@@ -287,7 +287,10 @@ pub async fn delete(writing: &Writing<'_>, condition: &Condition) -> Result<Chan
         let change = Change { base, operation: Operation::Delete, added: Vec::new(), removed, guard: Guard::Anything };
         return Ok(Changed { change, rows, cost });
     };
-    rewrite(writing, sql, condition.once, &[]).await
+    match rewrite(writing, sql, condition.once, &[]).await {
+        Ok(changed) => Ok(changed),
+        Err(error) => Err(located(writing, error, Some(sql), &[]).await),
+    }
 }
 
 /// Gives columns new values in the rows for which a condition holds.
@@ -296,7 +299,50 @@ pub async fn delete(writing: &Writing<'_>, condition: &Condition) -> Result<Chan
 /// The condition's and the values'; they do not fit the columns.
 pub async fn update(writing: &Writing<'_>, sets: &[(String, String)], condition: &Condition) -> Result<Changed, QueryError> {
     let sql = condition.sql.as_deref().unwrap_or("TRUE");
-    rewrite(writing, sql, condition.once, sets).await
+    match rewrite(writing, sql, condition.once, sets).await {
+        Ok(changed) => Ok(changed),
+        Err(error) => Err(located(writing, error, condition.sql.as_deref(), sets).await),
+    }
+}
+
+/// An error with its place in the statement, where planning its expressions alone, at their places, gives one.
+async fn located(writing: &Writing<'_>, error: QueryError, condition: Option<&str>, sets: &[(String, String)]) -> QueryError {
+    if error.position().is_none() {
+        return error;
+    }
+    // As short as the statement may have it.
+    let plain = |name: &str| match name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        true => name.to_owned(),
+        false => quote_identifier(name),
+    };
+    let (database, name) = (&writing.table.database, plain(&writing.table.name));
+    let own = writing.request.database.as_ref() == Some(database);
+    let table = if own { name } else { format!("{}.{name}", plain(database)) };
+    let values = sets.iter().filter_map(|(_, value)| Some(format!("{} FROM {table}", overlaid("SELECT", value)?)));
+    let condition = condition.and_then(|condition| overlaid(&format!("SELECT*FROM {table} WHERE"), condition));
+    for sql in values.chain(condition) {
+        if let Err(found) = writing.engine.describe(writing.query(sql)).await
+            && found.position().is_some()
+        {
+            return found;
+        }
+    }
+    error
+}
+
+/// `text` with `beginning` among the blanks before it, so that it keeps its place; `None`: they are too few.
+fn overlaid(beginning: &str, text: &str) -> Option<String> {
+    let blank = text.len() - text.trim_start().len();
+    let (blanks, rest) = text.split_at(blank);
+    let mut start = 0;
+    for line in blanks.split_inclusive('\n') {
+        if line.len() > beginning.len() {
+            let end = start + beginning.len();
+            return Some(format!("{}{beginning}{}{rest}", &blanks[..start], &blanks[end..]));
+        }
+        start += line.len();
+    }
+    None
 }
 
 /// Replaces the files that have rows for which `condition` holds: those rows get `sets`' values, or go where there are none.

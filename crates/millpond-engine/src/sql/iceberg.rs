@@ -39,7 +39,7 @@ pub struct CreateIceberg {
 pub enum Iceberg {
     /// `CREATE TABLE`
     Create(Box<CreateIceberg>),
-    /// `DELETE FROM name [WHERE condition]`
+    /// `DELETE FROM name [WHERE condition]`. Expressions stand at their places: behind as many blanks as there was text before them.
     Delete {
         /// The table.
         name: TableName,
@@ -243,7 +243,7 @@ impl Dml<'_> {
         if self.0.at == start {
             return Err(self.0.unexpected("<expression>"));
         }
-        Ok(self.0.text(start, self.0.at).trim().to_owned())
+        Ok(self.0.text(start, self.0.at))
     }
 
     fn condition(&mut self) -> Result<Option<String>, QueryError> {
@@ -316,7 +316,7 @@ impl Dml<'_> {
             self.0.expect_token(&Token::RParen)?;
         }
         self.0.expect("ON")?;
-        let condition = self.until(&["WHEN"])?;
+        let condition = self.until(&["WHEN"])?.trim().to_owned();
         let mut merging =
             Merging { alias, source, source_alias, source_columns, condition, matched: Vec::new(), not_matched: Vec::new() };
         while self.0.takes(&["WHEN"]) {
@@ -346,7 +346,7 @@ impl Dml<'_> {
     fn clause(&mut self, merging: &mut Merging) -> Result<(), QueryError> {
         let not = self.0.takes(&["NOT"]);
         self.0.expect("MATCHED")?;
-        let condition = if self.0.takes(&["AND"]) { Some(self.until(&["THEN"])?) } else { None };
+        let condition = if self.0.takes(&["AND"]) { Some(self.until(&["THEN"])?.trim().to_owned()) } else { None };
         self.0.expect("THEN")?;
         if not {
             self.0.expect("INSERT")?;
@@ -357,7 +357,7 @@ impl Dml<'_> {
         } else {
             self.0.expect("UPDATE")?;
             self.0.expect("SET")?;
-            let sets = self.sets(&["WHEN"])?;
+            let sets = self.sets(&["WHEN"])?.into_iter().map(|(column, value)| (column, value.trim().to_owned())).collect();
             merging.matched.push((condition, Matched::Update(sets)));
         }
         Ok(())
@@ -422,13 +422,14 @@ mod tests {
             panic!()
         };
         assert_eq!((name.database.as_deref(), name.name.as_str()), (Some("db"), "t"));
-        assert_eq!(condition.as_deref(), Some("a = 'x;y' AND b IN (SELECT c FROM u WHERE d)"));
+        assert_eq!(condition.as_deref(), Some("                       a = 'x;y' AND b IN (SELECT c FROM u WHERE d)"));
         let Iceberg::Update { sets, condition, .. } = dml("update t set a = CASE WHEN b THEN 1 ELSE 2 END, B = f(1, 2) where c;")
         else {
             panic!()
         };
-        assert_eq!(sets, [("a".to_owned(), "CASE WHEN b THEN 1 ELSE 2 END".to_owned()), ("b".to_owned(), "f(1, 2)".to_owned())]);
-        assert_eq!(condition.as_deref(), Some("c"));
+        let sets: Vec<_> = sets.iter().map(|(column, value)| (column.as_str(), value.trim())).collect();
+        assert_eq!(sets, [("a", "CASE WHEN b THEN 1 ELSE 2 END"), ("b", "f(1, 2)")]);
+        assert_eq!(condition.as_deref().map(str::trim), Some("c"));
     }
 
     #[test]
