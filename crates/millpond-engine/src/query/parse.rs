@@ -9,7 +9,7 @@ mod types;
 
 use super::bounds;
 use super::error::{Position, QueryError};
-use datafusion::sql::sqlparser::ast::{Query, Statement};
+use datafusion::sql::sqlparser::ast::{Expr, Query, Statement};
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -17,6 +17,8 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan
 use std::any::TypeId;
 use std::collections::HashMap;
 
+/// Between an operator and its right side there may be signs of that side, and not many.
+const SIGNS_BETWEEN: usize = 16;
 /// Deeper nesting than this is refused, so that hostile text cannot exhaust the stack.
 const DEPTH_MAX: usize = 100;
 
@@ -118,13 +120,14 @@ impl Names {
         self.places.iter().find(|(candidate, _)| candidate == name).map(|(_, position)| *position)
     }
 
-    /// Where the operator between two parts of the text stands, when it is a sign.
-    pub(crate) fn operator(&self, sign: &str, left: Span, right: Span) -> Option<Position> {
-        let from = Position { line: left.end.line, column: left.end.column };
+    /// Where the operator before a part of the text stands, when it is a sign.
+    pub(crate) fn operator(&self, sign: &str, right: Span) -> Option<Position> {
+        if right.start.line == 0 {
+            return None;
+        }
         let to = position(right);
-        let start = self.symbols.partition_point(|(_, at)| *at < from);
-        let mut between = self.symbols[start..].iter().take_while(|(_, at)| *at < to);
-        between.find(|(found, _)| found == sign).map(|(_, at)| *at)
+        let end = self.symbols.partition_point(|(_, at)| *at < to);
+        self.symbols[..end].iter().rev().take(SIGNS_BETWEEN).find(|(found, _)| found == sign).map(|(_, at)| *at)
     }
 
     /// Whether the text names this.
@@ -139,6 +142,51 @@ pub(crate) fn position(span: Span) -> Position {
         return Position::START;
     }
     Position { line: span.start.line, column: span.start.column }
+}
+
+/// Where an expression begins, as far as its first part says; empty where it does not. Spans of whole trees are found by recursion, which a long
+/// chain of operators is too deep for.
+pub(crate) fn first_span(expr: &Expr) -> Span {
+    let mut expr = expr;
+    loop {
+        expr = match expr {
+            Expr::Value(value) => return value.span,
+            Expr::Identifier(ident) => return ident.span,
+            Expr::CompoundIdentifier(parts) => return parts.first().map_or_else(Span::empty, |ident| ident.span),
+            Expr::Function(function) => {
+                return function.name.0.first().and_then(|part| part.as_ident()).map_or_else(Span::empty, |ident| ident.span);
+            }
+            Expr::TypedString(typed) => return typed.value.span,
+            Expr::BinaryOp { left, .. } | Expr::AnyOp { left, .. } | Expr::AllOp { left, .. } => left,
+            Expr::IsDistinctFrom(left, _) | Expr::IsNotDistinctFrom(left, _) => left,
+            Expr::Nested(inner)
+            | Expr::IsNull(inner)
+            | Expr::IsNotNull(inner)
+            | Expr::IsTrue(inner)
+            | Expr::IsNotTrue(inner)
+            | Expr::IsFalse(inner)
+            | Expr::IsNotFalse(inner)
+            | Expr::UnaryOp { expr: inner, .. }
+            | Expr::Between { expr: inner, .. }
+            | Expr::InList { expr: inner, .. }
+            | Expr::InSubquery { expr: inner, .. }
+            | Expr::Like { expr: inner, .. }
+            | Expr::Cast { expr: inner, .. }
+            | Expr::Extract { expr: inner, .. }
+            | Expr::AtTimeZone { timestamp: inner, .. }
+            | Expr::CompoundFieldAccess { root: inner, .. } => inner,
+            Expr::Interval(interval) => &interval.value,
+            Expr::Tuple(items) => match items.first() {
+                Some(first) => first,
+                None => return Span::empty(),
+            },
+            Expr::Array(array) => match array.elem.first() {
+                Some(first) => first,
+                None => return Span::empty(),
+            },
+            _ => return Span::empty(),
+        };
+    }
 }
 
 /// Parses exactly one query; a semicolon may end it.
@@ -158,7 +206,7 @@ pub(crate) fn parse_query(sql: &str) -> Result<Parsed, QueryError> {
 }
 
 /// Parses a literal of `ExecutionParameters`.
-pub(crate) fn parse_expression(sql: &str) -> Result<datafusion::sql::sqlparser::ast::Expr, QueryError> {
+pub(crate) fn parse_expression(sql: &str) -> Result<Expr, QueryError> {
     let (tokens, names) = tokens(sql)?;
     let mut parser = Parser::new(&AthenaDialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
     let expression = parser.parse_expr().map_err(|error| located(&error, sql, &names))?;

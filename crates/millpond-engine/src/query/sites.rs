@@ -4,7 +4,7 @@
 use super::error::Position;
 use super::parse;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Spanned, UnaryOperator, Value, Visit, Visitor,
+    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, UnaryOperator, Value, Visit, Visitor,
 };
 use std::ops::ControlFlow;
 
@@ -134,7 +134,7 @@ impl Visitor for Finder<'_> {
         match expr {
             Expr::BinaryOp { left, op, right } => {
                 let op = sign(op);
-                let (from, to) = (parse::position(left.span()), parse::position(right.span()));
+                let (from, to) = (parse::position(parse::first_span(left)), parse::position(parse::first_span(right)));
                 let between = |(sign, at): &&(String, Position)| *sign == op && *at >= from && *at <= to;
                 // Of the signs between the two, the last: the left operand may have some of its own.
                 let position = self.symbols.iter().filter(between).next_back().map_or(from, |(_, at)| *at);

@@ -34,40 +34,30 @@ impl Operation {
         })
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn sign(self) -> &'static str {
         match self {
-            Self::Add => "integer_add",
-            Self::Subtract => "integer_subtract",
-            Self::Multiply => "integer_multiply",
-            Self::Divide => "integer_divide",
-            Self::Modulo => "integer_modulo",
-            Self::Negate => NEGATE,
+            Self::Add => "+",
+            Self::Subtract | Self::Negate => "-",
+            Self::Multiply => "*",
+            Self::Divide => "/",
+            Self::Modulo => "%",
         }
     }
 }
 
-/// The name of negation, which has no hook of the planner's and is called by name.
-pub(in crate::query) const NEGATE: &str = "integer_negate";
-
-/// The functions that are called by name.
-pub(super) fn functions() -> Vec<ScalarUDF> {
-    vec![function(Operation::Negate)]
-}
-
-/// Of operands of one integer type.
-pub(super) fn function(operation: Operation) -> ScalarUDF {
-    ScalarUDF::new_from_impl(Checked { operation, signature: Signature::variadic_any(Volatility::Immutable) })
+/// The negation of an integer.
+pub(super) fn negation() -> ScalarUDF {
+    ScalarUDF::new_from_impl(Negation { signature: Signature::any(1, Volatility::Immutable) })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Checked {
-    operation: Operation,
+struct Negation {
     signature: Signature,
 }
 
-impl ScalarUDFImpl for Checked {
+impl ScalarUDFImpl for Negation {
     fn name(&self) -> &str {
-        self.operation.name()
+        "integer_negate"
     }
 
     fn signature(&self) -> &Signature {
@@ -75,49 +65,51 @@ impl ScalarUDFImpl for Checked {
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        match arguments.first() {
-            Some(first) => Ok(first.clone()),
-            None => internal_err!("{} without operands", self.operation.name()),
-        }
+        Ok(arguments[0].clone())
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let operation = self.operation;
-        let data_type = args.return_field.data_type().clone();
-        // A constant beside a column is not made a column: most arithmetic is of that kind.
-        if let [left, right] = args.args.as_slice()
-            && !(matches!(left, ColumnarValue::Scalar(_)) && matches!(right, ColumnarValue::Scalar(_)))
-        {
-            let done = match data_type {
-                DataType::Int8 => with_constant::<Int8Type>(operation, left, right),
-                DataType::Int16 => with_constant::<Int16Type>(operation, left, right),
-                DataType::Int32 => with_constant::<Int32Type>(operation, left, right),
-                DataType::Int64 => with_constant::<Int64Type>(operation, left, right),
-                _ => None,
-            };
-            if let Some(done) = done {
-                return done.map(ColumnarValue::Array).map_err(DataFusionError::from);
-            }
-        }
         evaluate(args, |arrays| {
-            let done = match (&data_type, arrays) {
-                (DataType::Int8, [a, b]) => both::<Int8Type>(operation, a, b),
-                (DataType::Int16, [a, b]) => both::<Int16Type>(operation, a, b),
-                (DataType::Int32, [a, b]) => both::<Int32Type>(operation, a, b),
-                (DataType::Int64, [a, b]) => both::<Int64Type>(operation, a, b),
-                (DataType::Int8, [a]) => negated::<Int8Type>(a),
-                (DataType::Int16, [a]) => negated::<Int16Type>(a),
-                (DataType::Int32, [a]) => negated::<Int32Type>(a),
-                (DataType::Int64, [a]) => negated::<Int64Type>(a),
-                (other, _) => return internal_err!("{} of {other}", operation.name()),
+            let done = match arrays[0].data_type() {
+                DataType::Int8 => negated::<Int8Type>(&arrays[0]),
+                DataType::Int16 => negated::<Int16Type>(&arrays[0]),
+                DataType::Int32 => negated::<Int32Type>(&arrays[0]),
+                DataType::Int64 => negated::<Int64Type>(&arrays[0]),
+                other => return internal_err!("the negation of {other} as an integer"),
             };
             done.map_err(DataFusionError::from)
         })
     }
 }
 
+/// A column and a constant, which is not made a column: most arithmetic is of that kind. `None` where it is not.
+pub(super) fn with_constant(
+    operation: Operation,
+    left: &ColumnarValue,
+    right: &ColumnarValue,
+) -> Option<Result<ArrayRef, ArrowError>> {
+    match left.data_type() {
+        DataType::Int8 => constant_side::<Int8Type>(operation, left, right),
+        DataType::Int16 => constant_side::<Int16Type>(operation, left, right),
+        DataType::Int32 => constant_side::<Int32Type>(operation, left, right),
+        DataType::Int64 => constant_side::<Int64Type>(operation, left, right),
+        _ => None,
+    }
+}
+
+/// Two columns.
+pub(super) fn both(operation: Operation, a: &ArrayRef, b: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    match a.data_type() {
+        DataType::Int8 => columns::<Int8Type>(operation, a, b),
+        DataType::Int16 => columns::<Int16Type>(operation, a, b),
+        DataType::Int32 => columns::<Int32Type>(operation, a, b),
+        DataType::Int64 => columns::<Int64Type>(operation, a, b),
+        other => Err(ArrowError::ComputeError(format!("arithmetic of {other} as integers"))),
+    }
+}
+
 /// `None` where neither side is a constant that is there.
-fn with_constant<T: ArrowPrimitiveType>(
+fn constant_side<T: ArrowPrimitiveType>(
     operation: Operation,
     left: &ColumnarValue,
     right: &ColumnarValue,
@@ -146,7 +138,7 @@ where
     Some(done.map(|array| Arc::new(array) as ArrayRef))
 }
 
-fn both<T: ArrowPrimitiveType>(operation: Operation, a: &ArrayRef, b: &ArrayRef) -> Result<ArrayRef, ArrowError>
+fn columns<T: ArrowPrimitiveType>(operation: Operation, a: &ArrayRef, b: &ArrayRef) -> Result<ArrayRef, ArrowError>
 where
     T::Native: CheckedInteger,
 {

@@ -11,7 +11,7 @@ use arrow::compute::{concat, interleave};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use std::sync::Arc;
 
@@ -35,9 +35,18 @@ pub(super) fn row() -> ScalarUDF {
     function(Kind::Row)
 }
 
-/// Two arrays of one type, or two `varbinary`.
-pub(super) fn concatenated() -> ScalarUDF {
-    function(Kind::Concatenated)
+/// Arrays of one type one behind the other, or `varbinary`. A chain of them is one call, however long it is.
+pub(super) fn concatenated(left: Expr, right: Expr) -> Expr {
+    let mut all = match left {
+        Expr::ScalarFunction(call) if is_concatenated(&call.func) => call.args,
+        other => vec![other],
+    };
+    all.push(right);
+    function(Kind::Concatenated).call(all)
+}
+
+fn is_concatenated(function: &ScalarUDF) -> bool {
+    function.inner().downcast_ref::<Construct>().is_some_and(|construct| construct.kind == Kind::Concatenated)
 }
 
 fn function(kind: Kind) -> ScalarUDF {
@@ -141,10 +150,10 @@ impl ScalarUDFImpl for Construct {
                 let DataType::Struct(names) = target.data_type() else { return internal_err!("a row is a struct") };
                 Ok(Arc::new(StructArray::try_new(names.clone(), arrays.to_vec(), None)?))
             }
-            Kind::Concatenated => match arrays[0].data_type() {
-                DataType::List(_) => lists(arrays),
-                _ => bytes(arrays),
-            },
+            Kind::Concatenated => {
+                let both = if matches!(arrays[0].data_type(), DataType::List(_)) { lists } else { bytes };
+                arrays[1..].iter().try_fold(Arc::clone(&arrays[0]), |done, next| both(&done, next))
+            }
         })
     }
 }
@@ -169,8 +178,8 @@ fn listed(arrays: &[ArrayRef], fields: &[FieldRef], target: &Field) -> Result<Ar
 }
 
 /// Row by row one list behind the other; NULL where one is.
-fn lists(arrays: &[ArrayRef]) -> Result<ArrayRef> {
-    let (a, b) = (arrays[0].as_list::<i32>(), arrays[1].as_list::<i32>());
+fn lists(a: &ArrayRef, b: &ArrayRef) -> Result<ArrayRef> {
+    let (a, b) = (a.as_list::<i32>(), b.as_list::<i32>());
     let DataType::List(item) = a.data_type() else { return internal_err!("an array is a list") };
     let both = concat(&[a.values().as_ref(), arrow::compute::cast(b.values(), item.data_type())?.as_ref()])?;
     let shift = a.values().len();
@@ -193,8 +202,8 @@ fn lists(arrays: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(Arc::new(ListArray::try_new(Arc::clone(item), OffsetBuffer::from_lengths(lengths), items, nulls)?))
 }
 
-fn bytes(arrays: &[ArrayRef]) -> Result<ArrayRef> {
-    let (a, b) = (arrays[0].as_binary::<i32>(), arrays[1].as_binary::<i32>());
+fn bytes(a: &ArrayRef, b: &ArrayRef) -> Result<ArrayRef> {
+    let (a, b) = (a.as_binary::<i32>(), b.as_binary::<i32>());
     let mut out = BinaryBuilder::new();
     for (a, b) in a.iter().zip(b) {
         match a.zip(b) {

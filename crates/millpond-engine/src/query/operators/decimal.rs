@@ -2,21 +2,19 @@
 //! operators"): nothing is lost without an error.
 
 use super::arithmetic::Operation;
-use super::evaluate;
 use crate::query::error::QueryError;
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array};
 use arrow::compute::{binary, try_binary};
 use arrow::datatypes::{DataType, Decimal128Type, DecimalType, i256};
 use arrow::error::ArrowError;
-use datafusion::common::{DataFusionError, Result, internal_err};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::common::{Result, internal_err};
 use std::sync::Arc;
 
 /// The greatest precision.
 const MAX: u8 = 38;
 
 /// Precision and scale of a result, and whether values of it may need more digits than that.
-pub(super) fn result(operation: Operation, (p1, s1): (u8, u8), (p2, s2): (u8, u8)) -> Option<(u8, u8, bool)> {
+fn result(operation: Operation, (p1, s1): (u8, u8), (p2, s2): (u8, u8)) -> Option<(u8, u8, bool)> {
     let (whole1, whole2) = (p1 - s1, p2 - s2);
     let scale = s1.max(s2);
     let (precision, scale) = match operation {
@@ -29,17 +27,6 @@ pub(super) fn result(operation: Operation, (p1, s1): (u8, u8), (p2, s2): (u8, u8
     (scale <= MAX).then_some((precision.clamp(1, MAX), scale, precision > MAX))
 }
 
-/// Of two decimals; what it gives follows from their types.
-pub(super) fn function(operation: Operation) -> ScalarUDF {
-    ScalarUDF::new_from_impl(DecimalOperation { operation, signature: Signature::variadic_any(Volatility::Immutable) })
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct DecimalOperation {
-    operation: Operation,
-    signature: Signature,
-}
-
 fn digits(data_type: &DataType) -> Result<(u8, u8)> {
     match data_type {
         DataType::Decimal128(precision, scale) => Ok((*precision, u8::try_from(*scale).unwrap_or(0))),
@@ -47,37 +34,14 @@ fn digits(data_type: &DataType) -> Result<(u8, u8)> {
     }
 }
 
-impl ScalarUDFImpl for DecimalOperation {
-    fn name(&self) -> &str {
-        match self.operation {
-            Operation::Add => "decimal_add",
-            Operation::Subtract => "decimal_subtract",
-            Operation::Multiply => "decimal_multiply",
-            Operation::Divide => "decimal_divide",
-            Operation::Modulo => "decimal_modulo",
-            Operation::Negate => "decimal_negate",
-        }
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        let [a, b] = arguments else { return internal_err!("{} takes two operands", self.name()) };
-        let Some((precision, scale, _)) = result(self.operation, digits(a)?, digits(b)?) else {
-            return Err(out_of_range(self.operation).into());
-        };
-        Ok(DataType::Decimal128(precision, scale.cast_signed()))
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let operation = self.operation;
-        let target = args.return_field.data_type().clone();
-        evaluate(args, |arrays| {
-            let [a, b] = arrays else { return internal_err!("a decimal operation takes two operands") };
-            apply(operation, a, b, &target).map_err(DataFusionError::from)
-        })
+/// The type of a result.
+///
+/// # Errors
+/// It would have more than 38 digits behind the point.
+pub(super) fn result_type(operation: Operation, a: &DataType, b: &DataType) -> Result<DataType> {
+    match result(operation, digits(a)?, digits(b)?) {
+        Some((precision, scale, _)) => Ok(DataType::Decimal128(precision, scale.cast_signed())),
+        None => Err(out_of_range(operation).into()),
     }
 }
 
@@ -97,7 +61,7 @@ fn external(error: QueryError) -> ArrowError {
     ArrowError::ExternalError(Box::new(error))
 }
 
-fn apply(operation: Operation, a: &ArrayRef, b: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowError> {
+pub(super) fn apply(operation: Operation, a: &ArrayRef, b: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowError> {
     let wrong = |_| ArrowError::ComputeError("not decimals".into());
     let ((p1, s1), (p2, s2)) = (digits(a.data_type()).map_err(wrong)?, digits(b.data_type()).map_err(wrong)?);
     let (precision, scale) = digits(target).map_err(wrong)?;

@@ -15,7 +15,7 @@ use arrow::datatypes::{
     Time64MicrosecondType, TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
-use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err};
+use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
@@ -96,50 +96,22 @@ pub(super) enum Operation {
     Between,
 }
 
-/// The function that does it.
-pub(super) fn function(operation: Operation) -> ScalarUDF {
-    ScalarUDF::new_from_impl(IntervalOperation { operation, signature: Signature::variadic_any(Volatility::Immutable) })
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct IntervalOperation {
-    operation: Operation,
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for IntervalOperation {
-    fn name(&self) -> &str {
-        match self.operation {
-            Operation::Add => "interval_add",
-            Operation::Subtract => "interval_subtract",
-            Operation::Multiply => "interval_multiply",
-            Operation::Divide => "interval_divide",
-            Operation::DateAdd => "date_add_interval",
-            Operation::DateSubtract => "date_subtract_interval",
-            Operation::TimeAdd => "time_add_interval",
-            Operation::TimeSubtract => "time_subtract_interval",
-            Operation::Between => "interval_between",
+impl Operation {
+    pub(super) fn sign(self) -> &'static str {
+        match self {
+            Self::Add | Self::DateAdd | Self::TimeAdd => "+",
+            Self::Subtract | Self::DateSubtract | Self::TimeSubtract | Self::Between => "-",
+            Self::Multiply => "*",
+            Self::Divide => "/",
         }
     }
+}
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        let Some(first) = arguments.first() else { return internal_err!("{} without operands", self.name()) };
-        Ok(match self.operation {
-            Operation::Between => TrinoType::IntervalDayToSecond.to_arrow(),
-            _ => first.clone(),
-        })
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let operation = self.operation;
-        evaluate(args, |arrays| {
-            let [a, b] = arrays else { return internal_err!("an operation on intervals takes two operands") };
-            apply(operation, a, b).map_err(DataFusionError::from)
-        })
+/// The type of a result: the left operand's, but for what is between two times.
+pub(super) fn result_type(operation: Operation, left: &DataType) -> DataType {
+    match operation {
+        Operation::Between => TrinoType::IntervalDayToSecond.to_arrow(),
+        _ => left.clone(),
     }
 }
 
@@ -151,7 +123,7 @@ fn overflow() -> ArrowError {
     external(QueryError::OutOfRange("interval overflow".into()))
 }
 
-fn apply(operation: Operation, a: &ArrayRef, b: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+pub(super) fn apply(operation: Operation, a: &ArrayRef, b: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let months = matches!(a.data_type(), DataType::Interval(_));
     Ok(match operation {
         Operation::Add | Operation::Subtract if months => {

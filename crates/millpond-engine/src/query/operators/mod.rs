@@ -7,6 +7,7 @@
 mod arithmetic;
 mod attempt;
 mod cast;
+mod chain;
 mod compare;
 mod construct;
 mod decimal;
@@ -25,7 +26,7 @@ pub(super) use interval::INTERVAL;
 pub(super) use planner::{INTEGER, NEGATION, TrinoOperators, place};
 pub(super) use types_of::{result_types, type_of};
 pub(super) use unnest::TrinoRelations;
-pub(super) use zone::AT_TIMEZONE;
+pub(super) use zone::{AT_TIMEZONE, zone_name};
 
 use super::error::{Position, QueryError};
 use arrow::array::ArrayRef;
@@ -40,7 +41,6 @@ pub(super) fn register(state: &mut SessionState) -> Result<()> {
         cast::functions()
             .into_iter()
             .chain(construct::functions())
-            .chain(arithmetic::functions())
             .chain(zone::functions())
             .chain(interval::functions())
             .chain(attempt::functions())

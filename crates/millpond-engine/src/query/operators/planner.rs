@@ -2,7 +2,8 @@
 
 use super::arithmetic::{self, Operation};
 use super::cast::retype;
-use super::{compare, construct, decimal, interval, mismatch, type_of};
+use super::chain::{Step, then};
+use super::{compare, construct, interval, mismatch, type_of};
 use crate::query::error::Position;
 use crate::types::TrinoType as T;
 use datafusion::common::{DFSchema, Result, ScalarValue};
@@ -125,9 +126,9 @@ impl Operands<'_> {
 
     fn negation(self) -> Result<Expr> {
         Ok(match &self.left_type {
-            found if found.is_integer() => arithmetic::function(Operation::Negate).call(vec![self.left]),
+            found if found.is_integer() => arithmetic::negation().call(vec![self.left]),
             T::IntervalDayToSecond | T::IntervalYearToMonth => {
-                interval::function(interval::Operation::Multiply).call(vec![self.left, lit(-1i64)])
+                then(self.left, Step::Interval(interval::Operation::Multiply), lit(-1i64))
             }
             T::Decimal(..) | T::Real | T::Double | T::Unknown => Expr::Negative(Box::new(self.left)),
             other => return Err(mismatch(self.at, format!("Cannot negate {other}"))),
@@ -156,18 +157,13 @@ impl Operands<'_> {
                 let decimal =
                     |found: &T| found.digits().map_or(T::Decimal(38, 0), |(precision, scale)| T::Decimal(precision, scale));
                 let (a, b) = (decimal(&self.left_type), decimal(&self.right_type));
-                let digits = a.digits().zip(b.digits());
                 let (left, right) = (retype(self.left, &self.left_type, &a), retype(self.right, &self.right_type, &b));
-                let exact = digits.and_then(|(a, b)| decimal::result(operation, a, b)).is_some_and(|(_, _, capped)| !capped);
-                return Ok(match operation {
-                    Operation::Add | Operation::Subtract if exact => plain(self.sign, left, right),
-                    _ => decimal::function(operation).call(vec![left, right]),
-                });
+                return Ok(then(left, Step::Decimal(operation), right));
             }
             common => (retype(self.left, &self.left_type, common), retype(self.right, &self.right_type, common)),
         };
         if common.is_integer() {
-            return Ok(arithmetic::function(operation).call(vec![left, right]));
+            return Ok(then(left, Step::Integer(operation), right));
         }
         Ok(plain(self.sign, left, right))
     }
@@ -176,7 +172,7 @@ impl Operands<'_> {
     fn times(self) -> Result<Expr> {
         use interval::Operation as I;
         let Self { sign, at, left, left_type, right, right_type } = self;
-        let call = |operation: I, left: Expr, right: Expr| Ok(interval::function(operation).call(vec![left, right]));
+        let call = |operation: I, left: Expr, right: Expr| Ok(then(left, Step::Interval(operation), right));
         match (&left_type, sign, &right_type) {
             (T::IntervalDayToSecond, "+", T::IntervalDayToSecond) | (T::IntervalYearToMonth, "+", T::IntervalYearToMonth) => {
                 call(I::Add, left, right)
@@ -222,20 +218,20 @@ impl Operands<'_> {
         match (item(&left_type), item(&right_type)) {
             (Some(_), Some(_)) => {
                 let Some(common) = T::common(&left_type, &right_type) else { return self.refused() };
-                let both = vec![retype(self.left, &left_type, &common), retype(self.right, &right_type, &common)];
-                Ok(construct::concatenated().call(both))
+                let (left, right) = (retype(self.left, &left_type, &common), retype(self.right, &right_type, &common));
+                Ok(construct::concatenated(left, right))
             }
             (Some(a), None) => {
                 let Some(common) = T::common(&a, &right_type) else { return self.refused() };
                 let list = T::Array(Box::new(common.clone()));
                 let one = construct::array().call(vec![retype(self.right, &right_type, &common)]);
-                Ok(construct::concatenated().call(vec![retype(self.left, &left_type, &list), one]))
+                Ok(construct::concatenated(retype(self.left, &left_type, &list), one))
             }
             (None, Some(b)) => {
                 let Some(common) = T::common(&left_type, &b) else { return self.refused() };
                 let list = T::Array(Box::new(common.clone()));
                 let one = construct::array().call(vec![retype(self.left, &left_type, &common)]);
-                Ok(construct::concatenated().call(vec![one, retype(self.right, &right_type, &list)]))
+                Ok(construct::concatenated(one, retype(self.right, &right_type, &list)))
             }
             (None, None) => {
                 let text = |found: &T| found.is_text() || *found == T::Unknown;
@@ -245,8 +241,8 @@ impl Operands<'_> {
                     return Ok(plain("||", retype(self.left, &left_type, &target), retype(self.right, &right_type, &target)));
                 }
                 if bytes(&left_type) && bytes(&right_type) {
-                    let both = vec![retype(self.left, &left_type, &T::Varbinary), retype(self.right, &right_type, &T::Varbinary)];
-                    return Ok(construct::concatenated().call(both));
+                    let left = retype(self.left, &left_type, &T::Varbinary);
+                    return Ok(construct::concatenated(left, retype(self.right, &right_type, &T::Varbinary)));
                 }
                 Err(mismatch(self.at, format!("Unexpected parameters ({left_type}, {right_type}) for function concat")))
             }

@@ -1,15 +1,19 @@
 //! The Trino type of an expression: what its field is marked with, and what literals are.
 
+use super::chain;
 use crate::types::TrinoType;
 use arrow::datatypes::DataType;
 use datafusion::common::{ExprSchema, Result, ScalarValue};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 
 /// The type of an expression over a schema.
 ///
 /// # Errors
 /// The expression has none: a column is missing, a function does not take its arguments.
 pub(in crate::query) fn type_of(expr: &Expr, schema: &dyn ExprSchema) -> Result<TrinoType> {
+    if let Some(chain) = chain::type_of(expr, |expr| Ok(type_of(expr, schema)?.to_arrow())) {
+        return Ok(TrinoType::of_arrow(&chain?));
+    }
     Ok(match expr {
         Expr::Literal(ScalarValue::Utf8(Some(text)), metadata) if metadata.is_none() => {
             TrinoType::Varchar(Some(u32::try_from(text.chars().count()).unwrap_or(u32::MAX)))
@@ -27,6 +31,13 @@ pub(in crate::query) fn type_of(expr: &Expr, schema: &dyn ExprSchema) -> Result<
             None => TrinoType::of_arrow(&expr.get_type(schema)?),
         },
         Expr::ScalarFunction(call) if call.func.name() == "nullif" && !call.args.is_empty() => type_of(&call.args[0], schema)?,
+        // A long chain of signs is not walked through again for each of them.
+        Expr::BinaryExpr(BinaryExpr { op, right, .. }) if is_floating_sum(*op) => match type_of(right, schema)? {
+            found @ (TrinoType::Double | TrinoType::Real) => found,
+            _ => TrinoType::of_arrow(&expr.get_type(schema)?),
+        },
+        Expr::BinaryExpr(BinaryExpr { op: Operator::StringConcat, .. }) => TrinoType::Varchar(None),
+        Expr::BinaryExpr(BinaryExpr { op, .. }) if op.supports_propagation() || op.is_logic_operator() => TrinoType::Boolean,
         Expr::BinaryExpr(_) | Expr::Lambda(_) => TrinoType::of_arrow(&expr.get_type(schema)?),
         other => {
             let (_, field) = other.to_field(schema)?;
@@ -40,6 +51,11 @@ fn common_of<'a>(mut expressions: impl Iterator<Item = &'a Expr>, schema: &dyn E
         let next = type_of(expr, schema)?;
         Ok(common.and_then(|common| TrinoType::common(&common, &next)))
     })
+}
+
+/// Signs between numbers: where one is a floating one, so are the other and the result (see `planner`).
+fn is_floating_sum(op: Operator) -> bool {
+    matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo)
 }
 
 /// The types of a plan's columns: those that its outermost list of expressions says.

@@ -2,6 +2,7 @@
 
 use super::{evaluate, mismatch, row, type_of};
 use crate::query::error::Position;
+use crate::query::parse::{first_span, position};
 use crate::query::rewrite::MARK;
 use crate::types::TrinoType;
 use crate::types::trino::list_of;
@@ -15,7 +16,7 @@ use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, Relati
 use datafusion::logical_expr::{
     ColumnarValue, Expr, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, cast,
 };
-use datafusion::sql::sqlparser::ast::{Spanned, TableFactor};
+use datafusion::sql::sqlparser::ast::TableFactor;
 use std::sync::Arc;
 
 /// Plans relations as Trino means them.
@@ -30,7 +31,7 @@ impl RelationPlanner for TrinoRelations {
         let nothing = DFSchema::empty();
         let mut lists = Lists::default();
         for sql in array_exprs {
-            let at = crate::query::parse::position(sql.span());
+            let at = position(first_span(&sql));
             let expr = context.sql_expr_to_logical_expr(sql, &nothing)?;
             lists.add(expr, at)?;
         }

@@ -3,12 +3,12 @@
 use super::super::calls::{call, extract_field};
 use super::super::error::QueryError;
 use super::super::operators::{self, AT_TIMEZONE, CAST, NEGATION, TRY_CAST, literal_error};
-use super::super::parse::position;
+use super::super::parse::{first_span, position};
 use super::super::template::instantiate;
 use crate::types::TrinoType;
 use datafusion::sql::sqlparser::ast::{
-    self, CastKind, DataType, DateTimeField, Expr, ExtractSyntax, Function, Ident, Interval, Spanned, UnaryOperator, Value,
-    WindowFrameBound, WindowType,
+    self, CastKind, DataType, DateTimeField, Expr, ExtractSyntax, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    Ident, Interval, UnaryOperator, Value, WindowFrameBound, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -58,13 +58,14 @@ pub(in crate::query) fn after(expr: &mut Expr) -> Option<Result<Expr, QueryError
         }
         Expr::Cast { kind, expr: input, data_type, .. } => cast(kind, input, data_type),
         Expr::AtTimeZone { timestamp, time_zone } => {
-            let span = timestamp.span();
-            Some(Ok(call(AT_TIMEZONE, vec![timestamp.as_ref().clone(), time_zone.as_ref().clone()], span)))
+            let span = first_span(timestamp);
+            let moment = moment_of(timestamp).unwrap_or(timestamp).clone();
+            Some(Ok(call(AT_TIMEZONE, vec![moment, time_zone.as_ref().clone()], span)))
         }
         // Trino's fields are bigint.
         Expr::Extract { field, expr: input, .. } if !is_integer(field) => {
             let field = text(&extract_field(&field.to_string()), Span::empty());
-            Some(instantiate("CAST(date_part($1, $2) AS BIGINT)", &[field, input.as_ref().clone()], input.span()))
+            Some(instantiate("CAST(date_part($1, $2) AS BIGINT)", &[field, input.as_ref().clone()], first_span(input)))
         }
         Expr::Array(array) => Some(Ok(call(operators::ARRAY, std::mem::take(&mut array.elem), Span::empty()))),
         Expr::Tuple(fields) if fields.len() > 1 => Some(Ok(call(operators::ROW, std::mem::take(fields), Span::empty()))),
@@ -74,6 +75,19 @@ pub(in crate::query) fn after(expr: &mut Expr) -> Option<Result<Expr, QueryError
         }
         _ => None,
     }
+}
+
+/// The moment that is shown in a zone already: in which one no longer matters when it is to be shown in another.
+fn moment_of(expr: &Expr) -> Option<&Expr> {
+    let Expr::Function(function) = expr else { return None };
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(moment)), FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(zone)))] =
+        list.args.as_slice()
+    else {
+        return None;
+    };
+    let known = matches!(&zone.value, Value::SingleQuotedString(zone) if operators::zone_name(zone).is_some());
+    (function.name.to_string() == AT_TIMEZONE && known).then_some(moment)
 }
 
 fn text(text: &str, span: Span) -> Expr {
@@ -127,7 +141,7 @@ fn negated(expr: &mut Expr) -> Expr {
     {
         return integer(format!("-{digits}"), value.span);
     }
-    let span = expr.span();
+    let span = first_span(expr);
     let inner = std::mem::replace(expr, Expr::value(Value::Null));
     Expr::BinaryOp {
         left: Box::new(inner),
@@ -142,7 +156,7 @@ fn cast(kind: &CastKind, input: &mut Expr, data_type: &DataType) -> Option<Resul
         CastKind::Cast | CastKind::DoubleColon => CAST,
         CastKind::TryCast | CastKind::SafeCast => TRY_CAST,
     };
-    let span = input.span();
+    let span = first_span(input);
     let target = match TrinoType::parse(&data_type.to_string()) {
         Ok(target) => target,
         Err(message) => return Some(Err(QueryError::TypeMismatch { position: position(span), message })),
@@ -244,7 +258,7 @@ fn unescaped(pattern: &mut Expr, escape: &mut Option<ast::ValueWithSpan>) {
             *escape = None;
         }
         other if character.is_none() => {
-            let span = other.span();
+            let span = first_span(other);
             let inner = std::mem::replace(other, Expr::value(Value::Null));
             *other = call("replace", vec![inner, self::text("\\", span), self::text("\\\\", span)], span);
         }
@@ -254,7 +268,7 @@ fn unescaped(pattern: &mut Expr, escape: &mut Option<ast::ValueWithSpan>) {
 
 /// `INTERVAL '2' DAY` as a number of its unit's parts.
 fn interval(interval: &Interval) -> Result<Expr, QueryError> {
-    let span = interval.value.span();
+    let span = first_span(&interval.value);
     let invalid = |literal: &str| analysis("INVALID_LITERAL", span, format!("Invalid INTERVAL literal: {literal}"));
     let (literal, negative) = match interval.value.as_ref() {
         Expr::Value(value) => match &value.value {

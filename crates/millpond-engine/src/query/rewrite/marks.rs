@@ -2,8 +2,8 @@
 //! get theirs too: that of what they stand for.
 
 use super::super::operators;
-use super::super::parse::{Names, position};
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query, Spanned, VisitMut, VisitorMut};
+use super::super::parse::{Names, first_span, position};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query, VisitMut, VisitorMut};
 use std::ops::ControlFlow;
 
 pub(super) fn place_operators(query: &mut Query, names: &Names) {
@@ -20,9 +20,8 @@ impl VisitorMut for Places<'_> {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         let Expr::BinaryOp { left, op, right } = expr else { return ControlFlow::Continue(()) };
         let Some(sign) = sign(op) else { return ControlFlow::Continue(()) };
-        let (before, behind) = (left.span(), right.span());
-        let found = if before.end.line == 0 || behind.start.line == 0 { None } else { self.names.operator(sign, before, behind) };
-        *op = operators::place(sign, found.unwrap_or_else(|| position(before)));
+        let found = self.names.operator(sign, first_span(right));
+        *op = operators::place(sign, found.unwrap_or_else(|| position(first_span(left))));
         ControlFlow::Continue(())
     }
 }

@@ -3,7 +3,7 @@
 use super::super::calls::call;
 use super::super::error::{Position, QueryError};
 use super::super::parse::adapt::DISTINCT_SETS;
-use super::super::parse::{parse_query, position};
+use super::super::parse::{first_span, parse_query, position};
 use super::super::template::instantiate;
 use super::super::travel;
 use super::MARK;
@@ -202,7 +202,7 @@ fn alike(values: &Values) -> Result<(), QueryError> {
             let found = is_text(expr);
             if known.is_some() && found.is_some() && *known != found {
                 let message = "Values rows have mismatched types".to_owned();
-                return Err(QueryError::TypeMismatch { position: position(expr.span()), message });
+                return Err(QueryError::TypeMismatch { position: position(first_span(expr)), message });
             }
             *known = known.or(found);
         }
@@ -283,7 +283,7 @@ fn percentage(sample: &TableSample) -> Result<f64, QueryError> {
     };
     if !(0.0..=100.0).contains(&number) {
         let message = "Sample percentage must be between 0 and 100".to_owned();
-        let at = position(quantity.value.span());
+        let at = position(first_span(&quantity.value));
         return Err(QueryError::Analysis { name: "NUMERIC_VALUE_OUT_OF_RANGE", position: at, message });
     }
     Ok(number)
@@ -294,7 +294,7 @@ fn table_function(expr: &Expr, alias: Option<TableAlias>) -> Result<TableFactor,
     let not_registered =
         |position: Position, function: String| QueryError::FunctionNotFound { position, function, suggestion: None };
     let Expr::Function(function) = expr else {
-        return Err(QueryError::syntax(position(expr.span()), "mismatched input. Expecting: a call of a table function"));
+        return Err(QueryError::syntax(position(first_span(expr)), "mismatched input. Expecting: a call of a table function"));
     };
     let name = function.name.to_string();
     let at = position(function.name.span());

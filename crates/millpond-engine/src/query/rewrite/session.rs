@@ -2,8 +2,9 @@
 
 use super::super::catalog::CATALOG;
 use super::super::error::QueryError;
+use super::super::parse::first_span;
 use super::super::template::instantiate;
-use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, Value};
+use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Value};
 
 /// The one caller that the lake knows.
 const USER: &str = "root";
@@ -17,9 +18,9 @@ pub(super) fn value(expr: &Expr, database: Option<&str>) -> Option<Result<Expr, 
         }
         _ => return None,
     };
-    let text = |text: &str| Some(Ok(Expr::Value(Value::SingleQuotedString(text.to_owned()).with_span(expr.span()))));
+    let text = |text: &str| Some(Ok(Expr::Value(Value::SingleQuotedString(text.to_owned()).with_span(first_span(expr)))));
     let digits = precision.unwrap_or(3);
-    let time = |data_type: &str| Some(instantiate(&format!("CAST(now() AS {data_type})"), &[], expr.span()));
+    let time = |data_type: &str| Some(instantiate(&format!("CAST(now() AS {data_type})"), &[], first_span(expr)));
     match name.as_str() {
         "current_user" => text(USER),
         "current_catalog" => text(CATALOG),

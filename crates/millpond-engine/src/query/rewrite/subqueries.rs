@@ -4,13 +4,11 @@
 use super::super::calls::call;
 use super::super::error::QueryError;
 use super::super::operators;
-use super::super::parse::parse_query;
+use super::super::parse::{first_span, parse_query};
 use super::super::template::instantiate;
 use super::MARK;
 use super::relations::set_derived;
-use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Ident, Query, Select, SelectItem, SetExpr, Spanned, VisitMut, VisitorMut,
-};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, Query, Select, SelectItem, SetExpr, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
 
@@ -57,7 +55,7 @@ impl VisitorMut for InList {
 }
 
 fn said(expr: &Expr) -> Result<Option<Expr>, QueryError> {
-    let span = expr.span();
+    let span = first_span(expr);
     Ok(Some(match expr {
         Expr::Exists { subquery, negated } => {
             let pattern = if *negated { "$1 = 0" } else { "$1 > 0" };

@@ -387,3 +387,29 @@ async fn counting_rows_reads_footers_only() {
         .text;
     assert!(!plan.contains("TableScan"), "{plan}");
 }
+
+/// Trees are walked by recursion: what is computed from left to right must not make a deep one.
+#[tokio::test]
+async fn long_chains_of_operators_end_with_an_answer_or_an_error() {
+    let lake = Lake::new();
+    for (operand, step, value) in [
+        ("x", " + 1", "1"),
+        ("x", " * 1 - 0 + 0 % 7", "1"),
+        ("x", " || 'b'", "'a'"),
+        ("x", " + 1e0", "1e0"),
+        ("x", " * DECIMAL '1'", "DECIMAL '1'"),
+        ("x", " - DECIMAL '1'", "DECIMAL '1'"),
+        ("x", " + INTERVAL '1' DAY", "DATE '2024-01-01'"),
+        ("x", " * 1", "INTERVAL '1' DAY"),
+        ("x", " + INTERVAL '1' DAY", "TIMESTAMP '2024-01-01 00:00:00'"),
+        ("x", " || ARRAY[1]", "ARRAY[1]"),
+        ("x", " || X'00'", "X'00'"),
+        ("x", " AT TIME ZONE 'Europe/Berlin'", "TIMESTAMP '2024-01-01 00:00:00 UTC'"),
+        ("x", "[1]", "ARRAY[1]"),
+        ("x", " = true", "true"),
+        ("x", " IS NULL", "1"),
+    ] {
+        let sql = format!("SELECT {operand}{} FROM (VALUES {value}) t(x)", step.repeat(300));
+        let _ = lake.text(&sql).await;
+    }
+}
