@@ -76,7 +76,7 @@ def test_lazy_simple_with_all_its_delimiters(formats):
         ["1", "a|b", "[x, y]", "{k=1, l=2}", "{a=7, b=z}"],
         ["2", "c", "[w]", None, "{a=8, b=null}"],
     ]
-    assert answer(athena, "SELECT count(*), count(id), count(name) FROM f.lazy") == [["4", "2", "3"]]
+    assert answer(athena, "SELECT count(*), count(id), count(name) FROM f.lazy") == [["4", "2", "2"]]
 
 
 def test_open_csv_with_days_milliseconds_and_a_footer(formats):
@@ -148,7 +148,7 @@ def test_files_that_disagree_in_order_type_and_presence(formats):
 @pytest.mark.parametrize(
     ("name", "clauses", "body", "error"),
     [
-        ("cut_gzip", "ROW FORMAT DELIMITED FIELDS TERMINATED BY ','", gzip.compress(b"1,2\n" * 50_000)[:-300], "HIVE_CURSOR_ERROR"),
+        ("cut_gzip", "ROW FORMAT DELIMITED FIELDS TERMINATED BY ','", gzip.compress(b"".join(b"%d,2\n" % (n * n) for n in range(50_000)))[:-3000], "HIVE_CURSOR_ERROR"),
         ("no_parquet", "STORED AS PARQUET", b"no parquet at all, but long enough", "HIVE_CANNOT_OPEN_SPLIT"),
         ("cut_parquet", "STORED AS PARQUET", parquet({"a": list(range(1000))})[:-9], "HIVE_CANNOT_OPEN_SPLIT"),
         ("cut_orc", "STORED AS ORC", orc({"a": list(range(1000))})[:-9], "HIVE_BAD_DATA"),

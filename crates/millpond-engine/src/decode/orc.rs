@@ -21,6 +21,7 @@ use orc_rust::reader::ChunkReader;
 use orc_rust::schema::TimestampPrecision;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tail::Tail;
 
@@ -32,6 +33,8 @@ struct Ranges {
     reader: Reader,
     file: DataFile,
     tail: Tail,
+    /// What is read now is of stripes, in compressed chunks; the file's tail was looked at before.
+    in_stripes: Arc<AtomicBool>,
     /// The first failure of the store, which is not the file's fault.
     failure: Arc<Mutex<Option<String>>>,
 }
@@ -68,8 +71,7 @@ impl ChunkReader for Ranges {
 
     fn get_bytes(&self, start: u64, length: u64) -> io::Result<Bytes> {
         let bytes = self.get(start, length)?;
-        // Streams and stripe footers lie before the file's tail.
-        if start < self.tail.begins {
+        if self.in_stripes.load(Ordering::Relaxed) {
             self.tail.check(&bytes)?;
         }
         Ok(bytes)
@@ -93,7 +95,14 @@ pub(crate) fn decode(
 ) -> Result<(), Stopped> {
     let tail = Tail::read(reader, file)?;
     let failure = Arc::new(Mutex::new(None));
-    let ranges = Ranges { reader: reader.clone(), file: file.clone(), tail, failure: Arc::clone(&failure) };
+    let in_stripes = Arc::new(AtomicBool::new(false));
+    let ranges = Ranges {
+        reader: reader.clone(),
+        file: file.clone(),
+        tail,
+        in_stripes: Arc::clone(&in_stripes),
+        failure: Arc::clone(&failure),
+    };
     let wrong = |error: &dyn std::fmt::Display| {
         let store = failure.lock().ok().and_then(|failure| failure.clone());
         match store {
@@ -104,6 +113,7 @@ pub(crate) fn decode(
         }
     };
     let builder = guarded(&file.uri, || ArrowReaderBuilder::try_new(ranges))?.map_err(|error| wrong(&error))?;
+    in_stripes.store(true, Ordering::Relaxed);
     let root = builder.file_metadata().root_data_type();
     let found = Schema::new(
         root.children().iter().map(|child| Field::new(child.name(), arrow::datatypes::DataType::Null, true)).collect::<Vec<_>>(),

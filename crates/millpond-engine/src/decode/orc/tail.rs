@@ -26,8 +26,6 @@ enum Codec {
 pub(super) struct Tail {
     codec: Codec,
     block_bytes: u64,
-    /// Where metadata, footer and postscript begin.
-    pub(super) begins: u64,
 }
 
 impl Tail {
@@ -66,7 +64,7 @@ impl Tail {
         if block_bytes > BLOCK_BYTES_MAX {
             return Err(wrong("its compression blocks are larger than 64 MiB"));
         }
-        let tail = Self { codec, block_bytes, begins };
+        let tail = Self { codec, block_bytes };
         let (metadata_bytes, footer_bytes) = fetch(begins, begins + metadata + footer)?
             .split_at_checked(metadata as usize)
             .map(|(a, b)| (a.to_vec(), b.to_vec()))

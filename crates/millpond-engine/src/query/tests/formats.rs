@@ -146,14 +146,14 @@ async fn orc_is_read_by_place_or_by_name() {
 #[tokio::test]
 async fn hostile_orc_files_end_as_errors() {
     let file = orc_file(vec![("a", ints(&(0..100).collect::<Vec<_>>())), ("s", strings(&["abc"; 100]))]);
-    for at in (3..file.len()).step_by(3) {
-        for value in [0x00, 0xff, 0x80] {
-            let mut hostile = file.clone();
-            hostile[at] = value;
-            let lake = one(ORC, &[], &[("a", "int"), ("s", "string")], hostile).await;
-            let text = lake.text("SELECT sum(a), max(s), count(*) FROM t").await;
-            assert!(!text.contains("INTERNAL"), "{at}: {text}");
-        }
+    let lake = Lake::new();
+    for at in 3..file.len() {
+        let mut hostile = file.clone();
+        hostile[at] ^= if at % 2 == 0 { 0xff } else { 0x80 };
+        let file = lake.put(&format!("t/{at}"), hostile).await;
+        lake.add(serde_table("t", &[("a", "int"), ("s", "string")], ORC, &[]), vec![(vec![], vec![file])]);
+        let text = lake.text("SELECT sum(a), max(s), count(*) FROM t").await;
+        assert!(!text.contains("INTERNAL"), "{at}: {text}");
     }
 }
 
@@ -217,7 +217,7 @@ async fn a_large_file_of_lines_is_read_in_parts() {
     assert!(text.len() > 20 << 20);
     let packed = gzip(text.as_bytes());
     let lake = Lake::new();
-    let files = (lake.put("big/1.csv", text.into_bytes()).await, lake.put("packed/1.csv", vec![packed, vec![]].concat()).await);
+    let files = (lake.put("big/1.csv", text.into_bytes()).await, lake.put("packed/1.csv", [packed, vec![]].concat()).await);
     lake.add(csv_table("big", &[("id", "bigint"), ("name", "string")], &[]), vec![(vec![], vec![files.0])]);
     lake.add(csv_table("packed", &[("id", "bigint"), ("name", "string")], &[]), vec![(vec![], vec![files.1])]);
     let expected = format!("{rows}|{}|{}", rows * (rows - 1) / 2, rows - 1);
