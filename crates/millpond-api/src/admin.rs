@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
 use millpond_core::error::ErrorKind;
+use millpond_services::athena::{Athena, Cost, PRIMARY};
 use millpond_services::events::{Events, Rule};
 use millpond_services::glue::Glue;
 use millpond_services::glue::crawler::history::{Comparison, Field, Filter};
@@ -62,6 +63,8 @@ pub struct Admin {
     pub events: Events,
     /// For the mailbox.
     pub sns: Sns,
+    /// For what queries cost.
+    pub athena: Athena,
     /// The flows.
     pub flows: Arc<dyn Flows>,
     /// Where clients reach it.
@@ -93,6 +96,8 @@ impl Own for Admin {
             "dead-letters/retry" => self.retry(&input).await,
             "runs/files" => self.run_files(&input).await,
             "runs/log" => self.crawl_log(&input).await,
+            "queries/costs" => self.costs(&input).await,
+            "queries/usage" => self.usage(&input).await,
             "doctor" => self.lake.examine().await.map(|found| json!(found)).map_err(internal),
             "flows/list" => self.flows.list().await.map_err(of_flow),
             "flows/put" => self.flows.put(input["flow"].clone()).await.map_err(of_flow),
@@ -128,6 +133,24 @@ impl Admin {
         let doing = self.lake.running(RUNNING_MAX).await.map_err(internal)?;
         state["doing"] = doing.into_iter().map(|(kind, key)| json!({ "kind": kind, "key": key })).collect();
         Ok(state)
+    }
+
+    /// What queries cost at AWS's price, and what they were spared.
+    async fn costs(&self, input: &Value) -> Result<Value, WireError> {
+        let ids = input["ids"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+        let (found, _) = self.athena.executions(ids.take(LIMIT_MAX as usize).collect()).await.map_err(internal)?;
+        let costs = found.iter().map(|execution| (execution.id.clone(), json!(Cost::of(execution))));
+        Ok(json!({ "costs": costs.collect::<serde_json::Map<_, _>>() }))
+    }
+
+    /// What a workgroup's queries since `since_ms` came to.
+    async fn usage(&self, input: &Value) -> Result<Value, WireError> {
+        let workgroup = input["workgroup"].as_str().unwrap_or(PRIMARY).to_owned();
+        let usage = self.athena.usage(workgroup, input["since_ms"].as_i64().unwrap_or_default()).await;
+        usage.map(|usage| json!(usage)).map_err(|error| match error.kind() {
+            ErrorKind::Bug | ErrorKind::Retry => internal(error),
+            _ => invalid(error.to_string()),
+        })
     }
 
     async fn mails(&self, input: &Value) -> Result<Value, WireError> {

@@ -125,21 +125,41 @@ impl Tx<'_> {
         Ok(Some(self.last_insert_rowid()))
     }
 
-    /// Leases the ready tasks of a kind, `limit` at the most, the longest waiting first; of one key only one at a time.
-    pub fn lease_tasks(&self, kind: &str, limit: usize) -> Result<Vec<Task>, StoreError> {
+    /// Adds a task that is leased already: whoever adds it does it at once. After a crash it is ready, as any other.
+    pub fn enqueue_leased(&self, new: &NewTask) -> Result<Task, StoreError> {
+        self.tasks_changed.set(true);
+        let insert = format!(
+            "INSERT INTO task (kind, key, payload, run_at_ms, failures_max, created_ms, changed_ms, state, lease)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 1, 1) RETURNING {COLUMNS}"
+        );
+        let values = params![new.kind, new.key, new.payload, new.run_at_ms, new.failures_max, self.now_ms];
+        Ok(self.prepare_cached(&insert)?.query_row(values, task)?)
+    }
+
+    /// The ready tasks of a kind that are due, `limit` at the most, the longest waiting first; of one key none while another one is leased.
+    pub fn due_tasks(&self, kind: &str, limit: usize) -> Result<Vec<Task>, StoreError> {
         let due = format!(
             "SELECT {COLUMNS} FROM task AS t WHERE kind = ?1 AND state = 0 AND run_at_ms <= ?2 AND (key IS NULL OR NOT EXISTS
                 (SELECT 1 FROM task AS r WHERE r.kind = t.kind AND r.key = t.key AND r.state = 1))
              ORDER BY run_at_ms, id LIMIT ?3"
         );
-        let mut tasks = {
-            let mut statement = self.prepare_cached(&due)?;
-            statement.query_map(params![kind, self.now_ms, limit as i64], task)?.collect::<Result<Vec<_>, _>>()?
-        };
-        let mut update = self.prepare_cached("UPDATE task SET state = 1, lease = lease + 1, changed_ms = ? WHERE id = ?")?;
+        let mut statement = self.prepare_cached(&due)?;
+        Ok(statement.query_map(params![kind, self.now_ms, limit as i64], task)?.collect::<Result<_, _>>()?)
+    }
+
+    /// Leases a task of [`Tx::due_tasks`].
+    pub fn lease_task(&self, task: &mut Task) -> Result<(), StoreError> {
+        let lease = "UPDATE task SET state = 1, lease = lease + 1, changed_ms = ? WHERE id = ?";
+        self.prepare_cached(lease)?.execute([self.now_ms, task.id])?;
+        task.lease += 1;
+        Ok(())
+    }
+
+    /// Leases the ready tasks of a kind, `limit` at the most, the longest waiting first; of one key only one at a time.
+    pub fn lease_tasks(&self, kind: &str, limit: usize) -> Result<Vec<Task>, StoreError> {
+        let mut tasks = self.due_tasks(kind, limit)?;
         for task in &mut tasks {
-            update.execute([self.now_ms, task.id])?;
-            task.lease += 1;
+            self.lease_task(task)?;
         }
         Ok(tasks)
     }
@@ -226,6 +246,12 @@ impl Tx<'_> {
 pub fn next_due_ms(connection: &Connection, kind: &str) -> Result<Option<i64>, StoreError> {
     let next = "SELECT run_at_ms FROM task WHERE kind = ? AND state = 0 ORDER BY run_at_ms LIMIT 1";
     Ok(connection.prepare_cached(next)?.query_row([kind], |row| row.get(0)).optional()?)
+}
+
+/// How many tasks of a kind are ready.
+pub fn waiting(connection: &Connection, kind: &str) -> Result<u64, StoreError> {
+    let count = "SELECT count(*) FROM task WHERE kind = ? AND state = 0";
+    Ok(connection.prepare_cached(count)?.query_row([kind], |row| row.get::<_, i64>(0))? as u64)
 }
 
 /// How many tasks are ready or leased.

@@ -188,6 +188,7 @@ impl App {
             glue: services.glue.clone(),
             events: services.events.clone(),
             sns: services.sns.clone(),
+            athena: services.athena.clone(),
             flows: Arc::new(flows.clone()),
             endpoint: endpoint.url.clone(),
             version: env!("CARGO_PKG_VERSION"),
@@ -333,8 +334,11 @@ fn address(listener: &TcpListener) -> Result<SocketAddr> {
 fn engine_config(config: &Config, directory: &Path, env: SharedEnv) -> EngineConfig {
     let default = EngineConfig::default();
     let limits = &config.limits;
+    let whole = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let memory_bytes = limits.memory_bytes.map_or(default.memory_bytes, whole);
     EngineConfig {
-        memory_bytes: limits.memory_bytes.map_or(default.memory_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        memory_bytes,
+        statement_memory_bytes: config.athena.query_memory_bytes.map_or(memory_bytes / 4 * 3, whole),
         threads: limits.threads.unwrap_or(default.threads),
         spill_bytes_max: limits.spill_bytes.unwrap_or(default.spill_bytes_max),
         spill_dir: directory.join(SPILL),
@@ -367,10 +371,11 @@ impl Services {
         targets.install(kinds);
         sources.install(vec![Arc::new(sqs.clone())]);
         let dynamodb = DynamoDb::open(lake)?;
+        let (queue, timeouts) = config.athena.limits();
         glue.loaders().install(Arc::new(dynamodb::ItemLoads::new(dynamodb.clone(), engine.clone())));
         Ok(Self {
             s3: S3::new(lake.clone(), targets.clone()),
-            athena: Athena::new(lake.clone(), engine.clone(), tables.clone()),
+            athena: Athena::new(lake.clone(), engine.clone(), tables.clone()).with_limits(queue, timeouts),
             dynamodb,
             events: Events::new(lake.clone(), targets),
             glue,

@@ -4,6 +4,7 @@
 //! spilling to disk. Nothing is created before the first statement: an idle lake has no columnar threads, and starting one costs nothing.
 
 use super::error::QueryError;
+use super::memory::StatementPool;
 use super::meter::MeteredStore;
 use super::plan::{self, Given, Planned};
 use super::session;
@@ -30,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 pub struct EngineConfig {
     /// Memory that all running statements together may reserve; what can spill does, the rest fails with `EXCEEDED_LOCAL_MEMORY_LIMIT`.
     pub memory_bytes: usize,
+    /// Memory that one statement may reserve of it.
+    pub statement_memory_bytes: usize,
     /// Threads for columnar work, and partitions of work a statement.
     pub threads: usize,
     /// Where operators spill; made when first needed.
@@ -48,6 +51,7 @@ impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             memory_bytes: 512 << 20,
+            statement_memory_bytes: 384 << 20,
             threads: std::thread::available_parallelism().map_or(2, NonZeroUsize::get),
             spill_dir: std::env::temp_dir().join("millpond-spill"),
             spill_bytes_max: 100 << 30,
@@ -177,6 +181,18 @@ impl Engine {
         Ok(self.start(planned, statistics, cancel))
     }
 
+    /// Plans the query and does not run it: its catalog is asked as it would be.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the statement.
+    pub async fn check(&self, request: QueryRequest) -> Result<(), QueryError> {
+        let statistics = Arc::new(QueryStatistics::default());
+        let metered = Arc::new(MeteredStore::new(Arc::clone(&self.store), statistics, None));
+        let state = self.state_for(metered)?;
+        let cancel = request.cancel.clone();
+        self.on_runtime(&cancel, async move { plan::plan(&state, &request, &Given::new()).await.map(drop) }).await
+    }
+
     /// The columns that a query would give, without running it (for views).
     ///
     /// # Errors
@@ -242,7 +258,8 @@ impl Engine {
     /// A session state for one statement, which reads through `store`.
     pub(crate) fn state_for(&self, store: Arc<MeteredStore>) -> Result<SessionState, QueryError> {
         let shared = self.shared();
-        session::state_for_statement(&shared.state, &shared.environment, store, &self.config.env)
+        let pool = StatementPool::new(&shared.environment.memory_pool, self.config.statement_memory_bytes);
+        session::state_for_statement(&shared.state, &shared.environment, store, Arc::new(pool), &self.config.env)
     }
 
     fn shared(&self) -> &Shared {

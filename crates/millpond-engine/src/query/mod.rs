@@ -14,10 +14,13 @@ pub mod format;
 mod functions;
 mod information_schema;
 mod lateral;
+mod memory;
 mod meter;
 mod operators;
+mod parameters;
 mod parse;
 pub(crate) mod plan;
+mod repeatable;
 mod reword;
 mod rewrite;
 mod runtime_filter;
@@ -25,6 +28,7 @@ mod schema;
 mod semantics;
 mod session;
 mod sites;
+pub mod stages;
 pub mod stream;
 mod template;
 pub mod transform;
@@ -32,10 +36,14 @@ mod travel;
 pub mod view;
 mod words;
 
+pub(crate) use datafusion::sql::sqlparser::tokenizer::Token as SqlToken;
 pub use engine::{Engine, EngineConfig, QueryLimits, QueryRequest};
 pub use error::{Position, QueryError};
 pub use explain::{ExplainFormat, ExplainType, Explanation};
+pub(crate) use parameters::{Piece, check_constant, trino_pieces};
 pub(crate) use parse::AthenaDialect;
+pub use repeatable::is_repeatable;
+pub use stages::{Stage, StageNode};
 pub use stream::{QueryStatistics, QueryStream};
 
 /// Checks a query's syntax only.

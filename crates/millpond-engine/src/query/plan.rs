@@ -6,7 +6,7 @@ use super::engine::QueryRequest;
 use super::error::{Position, QueryError, nearest};
 use super::parse::{self, Names, Parsed};
 use super::sites::Sites;
-use super::{information_schema, operators, rewrite, semantics, view};
+use super::{information_schema, operators, parameters, rewrite, semantics, view};
 use crate::iceberg;
 use crate::scan::{Hidden, LakeTable, PartitionsTable};
 use crate::table::TableSource;
@@ -100,7 +100,7 @@ pub(crate) fn distinct_names(names: &[String]) -> Result<Vec<String>, QueryError
 
 async fn logical(state: &SessionState, request: &QueryRequest, given: &Given) -> Result<Logical, QueryError> {
     let mut parsed = parse::parse_query(&request.sql)?;
-    rewrite::bind_parameters(&mut parsed.query, &request.parameters)?;
+    parameters::bind(&mut parsed.query, &request.parameters)?;
     let tables = Lake { catalog: Arc::clone(&request.catalog), given: given.clone() };
     logical_plan(state, &tables, request.database.as_deref(), parsed, 0).await
 }

@@ -8,8 +8,8 @@ mod sets;
 mod subqueries;
 
 use super::calls::function_call;
-use super::error::{Position, QueryError};
-use super::parse::{Names, parse_expression};
+use super::error::QueryError;
+use super::parse::Names;
 use crate::scan::Hidden;
 use datafusion::common::DFSchema;
 use datafusion::sql::sqlparser::ast::{
@@ -21,90 +21,6 @@ use std::ops::ControlFlow;
 
 /// In names that the planner needs to be unique: what stands after it is not shown.
 pub(super) const MARK: char = '\u{1}';
-
-/// Replaces each `?` by its parameter, in the order of the text.
-///
-/// # Errors
-/// There are more or fewer parameters than `?`, or one is not a literal.
-pub(crate) fn bind_parameters(query: &mut Query, parameters: &[String]) -> Result<(), QueryError> {
-    let mut places = Placeholders(Vec::new());
-    let _ = Visit::visit(query, &mut places);
-    let mut places = places.0;
-    places.sort_unstable();
-    if places.len() != parameters.len() {
-        return Err(QueryError::Semantic {
-            position: Position::START,
-            message: format!("Incorrect number of parameters: expected {} but found {}", places.len(), parameters.len()),
-        });
-    }
-    if places.is_empty() {
-        return Ok(());
-    }
-    let mut values = Vec::with_capacity(parameters.len());
-    for (index, text) in parameters.iter().enumerate() {
-        let wrong = |why: String| QueryError::Semantic {
-            position: Position::START,
-            message: format!("execution parameter {} ({text}) {why}", index + 1),
-        };
-        let value = parse_expression(text).map_err(|error| wrong(format!("is not a SQL literal: {error}")))?;
-        if !is_literal(&value) {
-            return Err(wrong("is not a SQL literal; texts stand in single quotes: 'text'".into()));
-        }
-        values.push(value);
-    }
-    let _ = VisitMut::visit(query, &mut Bind { places, values });
-    Ok(())
-}
-
-fn is_literal(expr: &Expr) -> bool {
-    match expr {
-        Expr::Value(value) => !matches!(value.value, Value::Placeholder(_)),
-        Expr::TypedString(_) | Expr::Interval(_) => true,
-        Expr::UnaryOp { expr, .. } | Expr::Nested(expr) | Expr::Cast { expr, .. } => is_literal(expr),
-        Expr::Array(array) => array.elem.iter().all(is_literal),
-        _ => false,
-    }
-}
-
-struct Placeholders(Vec<(u64, u64)>);
-
-impl Visitor for Placeholders {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if let Some(place) = placeholder(expr) {
-            self.0.push(place);
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-fn placeholder(expr: &Expr) -> Option<(u64, u64)> {
-    match expr {
-        Expr::Value(value) if matches!(value.value, Value::Placeholder(_)) => {
-            Some((value.span.start.line, value.span.start.column))
-        }
-        _ => None,
-    }
-}
-
-struct Bind {
-    places: Vec<(u64, u64)>,
-    values: Vec<Expr>,
-}
-
-impl VisitorMut for Bind {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Some(place) = placeholder(expr)
-            && let Ok(index) = self.places.binary_search(&place)
-        {
-            *expr = self.values[index].clone();
-        }
-        ControlFlow::Continue(())
-    }
-}
 
 /// The result's columns as the outermost `SELECT` lists them.
 #[derive(Debug)]

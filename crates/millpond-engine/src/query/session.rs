@@ -15,6 +15,7 @@ use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::execution::SessionState;
+use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -71,16 +72,18 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
     state
 }
 
-/// A state for one statement: reads go through `store`, and time stands still at its start.
+/// A state for one statement: reads go through `store`, memory comes from `memory`, and time stands still at its start.
 pub(crate) fn state_for_statement(
     base: &SessionState,
     environment: &RuntimeEnv,
     store: Arc<MeteredStore>,
+    memory: Arc<dyn MemoryPool>,
     env: &SharedEnv,
 ) -> std::result::Result<SessionState, QueryError> {
     let registry = Arc::new(OneStore(store as Arc<dyn ObjectStore>));
     let environment = RuntimeEnvBuilder::from_runtime_env(environment)
         .with_object_store_registry(registry)
+        .with_memory_pool(memory)
         .build_arc()
         .map_err(QueryError::from_execution)?;
     let mut state = SessionStateBuilder::new_from_existing(base.clone()).with_runtime_env(environment).build();

@@ -3,10 +3,11 @@
 use super::engine::AbortOnDrop;
 use super::error::QueryError;
 use super::plan::Planned;
+use super::stages::{self, Stage};
 use crate::result::ResultColumn;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::{Stream, StreamExt};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -75,6 +76,7 @@ pub struct QueryStream {
     batches: mpsc::Receiver<Result<RecordBatch, QueryError>>,
     /// Set when all was sent. A channel that closes before is a task that panicked, and not the end of the result.
     finished: Arc<AtomicBool>,
+    plan: Arc<dyn ExecutionPlan>,
     _task: AbortOnDrop<()>,
 }
 
@@ -97,11 +99,12 @@ impl QueryStream {
         let counted = Arc::clone(&statistics);
         let finished = Arc::new(AtomicBool::new(false));
         let done = Arc::clone(&finished);
+        let plan = Arc::clone(&planned.physical);
         let task = runtime.spawn(async move {
             run(planned, counted, cancel, &sender).await;
             done.store(true, Ordering::Release);
         });
-        Self { columns, schema, statistics, batches, finished, _task: AbortOnDrop(task) }
+        Self { columns, schema, statistics, batches, finished, plan, _task: AbortOnDrop(task) }
     }
 
     /// The columns, with Athena's types.
@@ -117,6 +120,11 @@ impl QueryStream {
     /// Counts that grow while the query runs; keep a clone to read them after the stream has ended.
     pub fn statistics(&self) -> &Arc<QueryStatistics> {
         &self.statistics
+    }
+
+    /// What the steps of the plan did so far.
+    pub fn stages(&self) -> Stage {
+        stages::of_plan(&self.plan)
     }
 
     /// All batches.

@@ -5,6 +5,7 @@ use super::value;
 use crate::query::{QueryError, QueryStream};
 use crate::types::TrinoType;
 use arrow::array::{Array, RecordBatch};
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use object_store::ObjectStore;
@@ -25,6 +26,38 @@ pub struct ResultObject {
     pub rows: u64,
 }
 
+/// Where a result goes while it is computed.
+#[async_trait]
+pub trait ResultSink: Send {
+    /// Takes the next bytes.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), QueryError>;
+}
+
+/// Gives a whole result to `sink`, piece by piece.
+///
+/// # Errors
+/// The query's own, and what the sink says.
+pub async fn stream_csv(stream: &mut QueryStream, sink: &mut dyn ResultSink) -> Result<ResultObject, QueryError> {
+    let mut object = ResultObject { bytes: 0, rows: 0 };
+    let mut text = String::new();
+    header(stream.columns(), &mut text);
+    loop {
+        object.bytes += text.len() as u64;
+        sink.write(Bytes::from(std::mem::take(&mut text))).await?;
+        let Some(batch) = stream.next().await else { return Ok(object) };
+        let batch = batch?;
+        object.rows += batch.num_rows() as u64;
+        rows(&batch, &mut text)?;
+    }
+}
+
+#[async_trait]
+impl ResultSink for BufWriter {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), QueryError> {
+        self.put(bytes).await.map_err(|error| QueryError::Internal(error.to_string()))
+    }
+}
+
 /// Writes a whole result to `location`, in bounded memory. Nothing is left there when the query fails.
 ///
 /// # Errors
@@ -35,7 +68,7 @@ pub async fn write_csv(
     location: &Path,
 ) -> Result<ResultObject, QueryError> {
     let mut writer = BufWriter::with_capacity(store, location.clone(), PART_BYTES);
-    match copy(stream, &mut writer).await {
+    match stream_csv(stream, &mut writer).await {
         Ok(object) => {
             writer.shutdown().await.map_err(|error| failed(location, &error))?;
             Ok(object)
@@ -46,20 +79,6 @@ pub async fn write_csv(
             }
             Err(error)
         }
-    }
-}
-
-async fn copy(stream: &mut QueryStream, writer: &mut BufWriter) -> Result<ResultObject, QueryError> {
-    let mut object = ResultObject { bytes: 0, rows: 0 };
-    let mut text = String::new();
-    header(stream.columns(), &mut text);
-    loop {
-        object.bytes += text.len() as u64;
-        writer.put(Bytes::from(std::mem::take(&mut text))).await.map_err(|error| QueryError::Internal(error.to_string()))?;
-        let Some(batch) = stream.next().await else { return Ok(object) };
-        let batch = batch?;
-        object.rows += batch.num_rows() as u64;
-        rows(&batch, &mut text)?;
     }
 }
 

@@ -10,6 +10,6 @@ pub(crate) mod times;
 pub mod value;
 
 pub use columns::ResultColumn;
-pub use csv::{ResultObject, write_csv};
+pub use csv::{ResultObject, ResultSink, stream_csv, write_csv};
 pub use metadata::metadata_file;
 pub use page::{Page, Row, read_page, read_text_page};

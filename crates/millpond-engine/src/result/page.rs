@@ -14,6 +14,8 @@ pub struct Page {
     pub rows: Vec<Row>,
     /// Where the next page begins; `None` at the end.
     pub next_offset: Option<u64>,
+    /// Where this page ends.
+    pub end_offset: u64,
 }
 
 const WINDOW_BYTES: u64 = 256 << 10;
@@ -60,6 +62,7 @@ async fn read(store: &dyn ObjectStore, location: &Path, offset: u64, rows_max: u
         let consumed = loaded - (buffer.len() - at) as u64;
         if page.rows.len() >= rows_max || loaded == size || (consumed - offset > PAGE_BYTES_MAX && !page.rows.is_empty()) {
             page.next_offset = (consumed < size).then_some(consumed);
+            page.end_offset = consumed;
             return Ok(page);
         }
         buffer.drain(..at);
@@ -147,7 +150,7 @@ mod tests {
         let (store, location) = stored("\"a\",\"b\"\n,\"\"\n\"x \"\"y\"\"\n,z\",\n").await;
         let page = read_page(&store, &location, 0, 1000).await.unwrap();
         let expected = vec![row(&[Some("a"), Some("b")]), row(&[None, Some("")]), row(&[Some("x \"y\"\n,z"), None])];
-        assert_eq!(page, Page { rows: expected, next_offset: None });
+        assert_eq!((page.rows, page.next_offset), (expected, None));
     }
 
     #[tokio::test]
@@ -180,8 +183,8 @@ mod tests {
     async fn lines_of_text_are_rows() {
         let (store, location) = stored("a\tb\n\nlast").await;
         let page = read_text_page(&store, &location, 0, 2).await.unwrap();
-        assert_eq!(page, Page { rows: vec![row(&[Some("a\tb")]), row(&[Some("")])], next_offset: Some(5) });
+        assert_eq!(page, Page { rows: vec![row(&[Some("a\tb")]), row(&[Some("")])], next_offset: Some(5), end_offset: 5 });
         let page = read_text_page(&store, &location, 5, 2).await.unwrap();
-        assert_eq!(page, Page { rows: vec![row(&[Some("last")])], next_offset: None });
+        assert_eq!(page, Page { rows: vec![row(&[Some("last")])], next_offset: None, end_offset: 9 });
     }
 }

@@ -7,6 +7,7 @@
 mod ddl;
 mod explain;
 mod iceberg;
+mod prepared;
 pub mod render;
 mod show;
 mod table;
@@ -19,6 +20,7 @@ mod tests;
 pub use ddl::{AlterTable, ColumnPlace, Ddl, PartitionCondition};
 pub use explain::Explain;
 pub use iceberg::{CreateIceberg, Iceberg};
+pub use prepared::{Prepared, parse_preparable};
 pub use show::Show;
 pub use token::quote_identifier;
 pub use write::{CreateTableAs, Insert, Properties, PropertyValue, Unload, Write};
@@ -70,6 +72,8 @@ pub enum Statement {
     Write(Write),
     /// What only Iceberg tables know.
     Iceberg(Iceberg),
+    /// Keeps, executes or forgets a statement.
+    Prepared(Prepared),
 }
 
 /// How the objects are called that hold an execution's result, below its result location (Athena user guide, "Query output files").
@@ -94,6 +98,7 @@ impl Statement {
             Self::Show(_) => "UTILITY",
             Self::Write(write) => write.kind(),
             Self::Iceberg(iceberg) => iceberg.kind(),
+            Self::Prepared(prepared) => prepared.kind(),
         }
     }
 
@@ -106,6 +111,7 @@ impl Statement {
             Self::Show(show) => show.sub_kind(),
             Self::Write(write) => write.sub_kind(),
             Self::Iceberg(iceberg) => iceberg.sub_kind(),
+            Self::Prepared(prepared) => prepared.sub_kind(),
         }
     }
 
@@ -116,6 +122,7 @@ impl Statement {
             Self::Explain(_) | Self::Ddl(_) | Self::Show(_) => ResultName::Text,
             Self::Write(write) => write.result_name(),
             Self::Iceberg(iceberg) => iceberg.result_name(),
+            Self::Prepared(prepared) => prepared.result_name(),
         }
     }
 
@@ -124,7 +131,7 @@ impl Statement {
         match self {
             Self::Query { sql } | Self::Explain(Explain { sql, .. }) => Some(sql),
             Self::Write(write) => Some(write.query()),
-            Self::Ddl(_) | Self::Show(_) | Self::Iceberg(_) => None,
+            Self::Ddl(_) | Self::Show(_) | Self::Prepared(_) | Self::Iceberg(_) => None,
         }
     }
 }
@@ -134,12 +141,7 @@ const BEGINNINGS: &[&str] =
     &["'ALTER'", "'CREATE'", "'DESCRIBE'", "'DROP'", "'EXPLAIN'", "'MSCK'", "'SELECT'", "'SHOW'", "'VALUES'", "'WITH'"];
 
 /// Statements that Athena has and Millpond does not yet.
-const LATER: &[(&str, &str)] = &[
-    ("PREPARE", "PREPARE"),
-    ("EXECUTE", "EXECUTE"),
-    ("DEALLOCATE", "DEALLOCATE PREPARE"),
-    ("USING", "USING EXTERNAL FUNCTION"),
-];
+const LATER: &[(&str, &str)] = &[("USING", "USING EXTERNAL FUNCTION")];
 
 fn statement(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
     let first = match &cursor.peek().token {
@@ -160,6 +162,9 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
         "DROP" => ddl::drop(cursor).map(Statement::Ddl),
         "ALTER" => ddl::alter(cursor).map(Statement::Ddl),
         "MSCK" => ddl::msck(cursor).map(Statement::Ddl),
+        "PREPARE" => prepared::prepare(cursor).map(Statement::Prepared),
+        "EXECUTE" => prepared::execute(cursor).map(Statement::Prepared),
+        "DEALLOCATE" => prepared::deallocate(cursor).map(Statement::Prepared),
         "SHOW" => show::show(cursor).map(Statement::Show),
         "DESCRIBE" | "DESC" => show::describe(cursor).map(Statement::Show),
         _ => Err(cursor.unexpected(BEGINNINGS)),

@@ -23,6 +23,13 @@ pub enum AthenaError {
         /// Which.
         resource: String,
     },
+    /// As many queries run or wait as may.
+    #[error(
+        "You have exceeded the limit for the number of queries you can run concurrently. Please reduce the number of concurrent \
+         queries submitted by this account. The lake's limits are athena.dml_queries, athena.ddl_queries and \
+         athena.queue in millpond.toml."
+    )]
+    TooManyRequests,
     /// The store's.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -38,6 +45,7 @@ impl AthenaError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::InvalidRequest { .. } => ErrorKind::Input,
+            Self::TooManyRequests => ErrorKind::Retry,
             Self::Metadata(_) | Self::NotFound { .. } => ErrorKind::Missing,
             Self::Store(error) => error.kind(),
         }

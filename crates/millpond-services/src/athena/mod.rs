@@ -5,6 +5,7 @@
 //! that was accepted is run, whatever happens to the process; and a result is there exactly when its execution says `SUCCEEDED`.
 
 mod catalogs;
+mod cost;
 mod direct;
 mod error;
 mod error_types;
@@ -12,31 +13,46 @@ mod execute;
 mod executions;
 mod model;
 mod named;
+mod prepared;
+mod queue;
+mod results;
+mod reuse;
 mod run;
 mod sql;
+mod start;
 mod tags;
 mod workgroups;
 
+pub use catalogs::NewDataCatalog;
+pub use cost::{Cost, Usage};
 pub use direct::{COMPONENT as DIRECT_COMPONENT, DirectAnswer, DirectError, DirectQuery, DirectRows};
 pub use error::AthenaError;
-pub use executions::{Results, StartQuery};
 pub use model::{
-    Execution, NamedQuery, OutputColumn, Page, QueryFailure, State, StatementKind, Statistics, Workgroup, WorkgroupConfiguration,
+    DataCatalog, Details, Execution, NamedQuery, OutputColumn, Page, PreparedStatement, QueryFailure, State, StatementKind,
+    Statistics, Workgroup, WorkgroupConfiguration,
 };
 pub use named::NewNamedQuery;
+pub use prepared::NewPreparedStatement;
+pub use queue::QueueLimits;
+pub use results::{ResultFileKind, Results};
 pub use run::Runner;
+pub use start::{ReuseByAge, StartQuery};
 pub use workgroups::{ENGINE_VERSION, PRIMARY, WorkgroupUpdate};
+
+pub use millpond_engine::query::{Stage, StageNode};
 
 use crate::lake::Lake;
 use millpond_engine::query::Engine;
 use millpond_engine::table::TableSource;
 use millpond_store::Component;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-use tokio_util::sync::CancellationToken;
+use queue::Queue;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::task::TaskTracker;
 
 /// Athena's tables.
-pub const COMPONENT: Component = Component { name: "athena", migrations: &[include_str!("schema.sql")] };
+pub const COMPONENT: Component =
+    Component { name: "athena", migrations: &[include_str!("schema.sql"), include_str!("schema_2.sql")] };
 
 /// The service; clones share it.
 #[derive(Debug, Clone)]
@@ -44,14 +60,37 @@ pub struct Athena {
     lake: Lake,
     engine: Arc<Engine>,
     tables: Arc<dyn TableSource>,
-    /// Of the executions that run now.
-    running: Arc<Mutex<HashMap<String, CancellationToken>>>,
+    queue: Arc<Queue>,
+    timeouts: Timeouts,
+    /// Executions that were begun when they were submitted.
+    under_way: TaskTracker,
+}
+
+/// How long executions may run (Athena user guide, "Service quotas").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Queries and statements that write.
+    pub dml: Duration,
+    /// Statements on the catalog.
+    pub ddl: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { dml: Duration::from_secs(30 * 60), ddl: Duration::from_secs(600 * 60) }
+    }
 }
 
 impl Athena {
     /// Athena over a lake, with the engine that runs its statements and the catalog that they see.
     pub fn new(lake: Lake, engine: Arc<Engine>, tables: Arc<dyn TableSource>) -> Self {
-        Self { lake, engine, tables, running: Arc::default() }
+        let queue = Arc::new(Queue::new(QueueLimits::default()));
+        Self { lake, engine, tables, queue, timeouts: Timeouts::default(), under_way: TaskTracker::new() }
+    }
+
+    /// With other limits than the usual ones.
+    pub fn with_limits(self, queue: QueueLimits, timeouts: Timeouts) -> Self {
+        Self { queue: Arc::new(Queue::new(queue)), timeouts, ..self }
     }
 
     /// The worker that runs executions.
@@ -79,4 +118,12 @@ fn id_page(mut rows: Vec<(i64, String)>, size: usize) -> Page<String> {
     rows.truncate(size);
     let next = more.then(|| rows.last().map(|(seq, _)| seq.to_string())).flatten();
     Page { items: rows.into_iter().map(|(_, id)| id).collect(), next }
+}
+
+/// A page of what is listed by name, from one item more than was wanted; the token is the last name of the page before.
+fn name_page<T>(mut items: Vec<T>, name: impl Fn(&T) -> &String, size: usize) -> Page<T> {
+    let more = items.len() > size;
+    items.truncate(size);
+    let next = more.then(|| items.last().map(|item| name(item).clone())).flatten();
+    Page { items, next }
 }

@@ -1,7 +1,9 @@
-//! What Athena keeps: executions, workgroups and named queries. They are stored as JSON in these forms.
+//! What Athena keeps: executions, workgroups, named queries, prepared statements and data catalogs. They are stored as JSON in these forms.
 
+use millpond_engine::query::Stage;
 use millpond_engine::result::ResultColumn;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A query execution's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +83,18 @@ pub struct Statistics {
     pub rows: u64,
     /// Bytes of the result.
     pub result_bytes: u64,
+    /// Rows that were read of tables.
+    #[serde(default)]
+    pub input_rows: u64,
+    /// Bytes of the tables that were read, all of them: what a scan without pruning and projection would have read.
+    #[serde(default)]
+    pub table_bytes: u64,
+    /// Bytes that an earlier execution had scanned for the result that was used again.
+    #[serde(default)]
+    pub reused_bytes: u64,
+    /// Whether the result is an earlier execution's.
+    #[serde(default)]
+    pub reused: bool,
 }
 
 /// A column of a result, as `ResultSetMetadata` tells it.
@@ -147,6 +161,9 @@ pub struct Execution {
     pub statistics: Statistics,
     /// The result's columns, once it succeeded.
     pub columns: Vec<OutputColumn>,
+    /// What not every execution has.
+    #[serde(default)]
+    pub details: Details,
     /// Rows that it wrote, of statements that write.
     #[serde(default)]
     pub update_count: Option<i64>,
@@ -157,6 +174,58 @@ impl Execution {
     pub fn is_text(&self) -> bool {
         self.output.ends_with(".txt")
     }
+
+    /// As it is carried out: the statement that an `EXECUTE` means, and the database without the back-quotes that clients put around it.
+    pub(super) fn effective(&self) -> Self {
+        let mut effective = self.clone();
+        if let Some(Resolved { query, parameters }) = effective.details.resolved.take() {
+            (effective.query, effective.parameters) = (query, parameters);
+        }
+        effective.database = effective.database.map(|database| database.trim_matches('`').to_lowercase());
+        effective
+    }
+}
+
+/// What not every execution has.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Details {
+    /// What an `EXECUTE` carries out: the prepared statement as it was when the execution was submitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<Resolved>,
+    /// The output location that the caller sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_output: Option<String>,
+    /// The account that must own the bucket of the result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_owner: Option<String>,
+    /// In Athena's JSON form; kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acl: Option<serde_json::Value>,
+    /// Whether an earlier result may be used, and how old it may be, in minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reuse_minutes: Option<i32>,
+    /// A digest of what was read; absent where the result is not to be used again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tables_read: Option<String>,
+    /// The ETag of the result's object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_etag: Option<String>,
+    /// The list of files that were written: `s3://bucket/prefix/ID-manifest.csv`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// The steps of the plan with what each of them did, the last one first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stages: Option<Stage>,
+}
+
+/// A statement to carry out in place of the one that was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// Its text.
+    pub query: String,
+    /// For its `?`.
+    pub parameters: Vec<String>,
 }
 
 /// A workgroup.
@@ -183,16 +252,25 @@ pub struct WorkgroupConfiguration {
     pub output_location: Option<String>,
     /// In Athena's JSON form; kept.
     pub encryption: Option<serde_json::Value>,
+    /// The account that must own the bucket of the results.
+    #[serde(default)]
+    pub expected_owner: Option<String>,
+    /// In Athena's JSON form; kept.
+    #[serde(default)]
+    pub acl: Option<serde_json::Value>,
     /// Whether the settings beat those of the client.
     pub enforce: bool,
-    /// Kept.
+    /// Kept: the lake has no CloudWatch metrics. What a workgroup's queries came to is told by [`super::Usage`].
     pub publish_metrics: bool,
     /// Kept.
     pub requester_pays: bool,
-    /// A query that reads more bytes fails.
+    /// A query that reads more bytes is stopped.
     pub scan_bytes_max: Option<u64>,
     /// What was chosen: `AUTO` or `Athena engine version 3`.
     pub engine_version: String,
+    /// Settings that are only kept, by AWS's names and in Athena's JSON form.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept: BTreeMap<String, serde_json::Value>,
 }
 
 impl Default for WorkgroupConfiguration {
@@ -201,11 +279,14 @@ impl Default for WorkgroupConfiguration {
         Self {
             output_location: None,
             encryption: None,
+            expected_owner: None,
+            acl: None,
             enforce: true,
             publish_metrics: true,
             requester_pays: false,
             scan_bytes_max: None,
             engine_version: "AUTO".into(),
+            kept: BTreeMap::new(),
         }
     }
 }
@@ -225,6 +306,34 @@ pub struct NamedQuery {
     pub query: String,
     /// The workgroup's name.
     pub workgroup: String,
+}
+
+/// A prepared statement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreparedStatement {
+    /// Its name, unique in its workgroup; case counts.
+    pub name: String,
+    /// The workgroup's name.
+    pub workgroup: String,
+    /// The statement, with `?` for its parameters.
+    pub query: String,
+    /// Free text.
+    pub description: Option<String>,
+    /// Milliseconds since the epoch.
+    pub modified_ms: i64,
+}
+
+/// A data catalog: a further name of the lake's one, or that one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataCatalog {
+    /// As written when it was made.
+    pub name: String,
+    /// Free text.
+    pub description: Option<String>,
+    /// `catalog-id` among them.
+    pub parameters: BTreeMap<String, String>,
+    /// In the order given.
+    pub tags: Vec<(String, String)>,
 }
 
 /// A page of a listing, and where the next begins.

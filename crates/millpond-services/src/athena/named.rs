@@ -46,6 +46,23 @@ impl Athena {
         found.await
     }
 
+    /// Changes a named query's name, text and, where one is given, description.
+    pub async fn update_named_query(
+        &self,
+        id: String,
+        name: String,
+        description: Option<String>,
+        query: String,
+    ) -> Result<(), AthenaError> {
+        let updated = self.lake.store.write(move |tx| {
+            let missing = || AthenaError::invalid(format!("NamedQuery {id} was not found"));
+            let named = sql::named_query(tx, &id)?.ok_or_else(missing)?;
+            let description = description.or(named.description);
+            Ok(sql::update_named_query(tx, &NamedQuery { name, description, query, ..named })?)
+        });
+        updated.await
+    }
+
     /// The ids of a workgroup's named queries, the latest first.
     pub async fn named_queries(
         &self,

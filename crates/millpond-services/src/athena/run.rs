@@ -1,25 +1,34 @@
 //! The worker that runs executions.
 
-use super::execute::{self, Context, Outcome, ResultFile, RunError};
-use super::model::{Execution, OutputColumn, QueryFailure, State, StatementKind};
-use super::{Athena, AthenaError, error_types, sql};
+use super::execute::{self, Context, MANIFEST, Outcome, Progress, ResultFile, RunError};
+use super::model::{Execution, OutputColumn, QueryFailure, State, Statistics};
+use super::queue::{Class, Queue, Ticket};
+use super::{Athena, AthenaError, error_types, results, reuse, sql};
 use crate::lake::objects::{self, Cause, NewObject, ObjectMeta};
 use crate::lake::{Lake, NewEvent, emit};
 use crate::runtime::{Failure, Handler};
 use async_trait::async_trait;
+use md5::{Digest, Md5};
 use millpond_core::arn::Place;
+use millpond_core::error::ErrorKind;
+use millpond_engine::query::Stage;
 use millpond_engine::sql::{self as dialect, Statement};
+use millpond_store::blobs::NewBlob;
 use millpond_store::task::Task;
 use millpond_store::{StoreError, Tx};
 use serde_json::json;
 use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-/// The kind of an execution's task. Its payload is the execution's id.
+/// The kind of an execution's task. Its payload is a [`Ticket`].
 pub(super) const KIND: &str = "athena.query";
 
-/// Executions that run at the same time; more wait as `QUEUED`. (AWS's default quota for DML is larger, its machines are too.)
-const CONCURRENCY: usize = 8;
+/// Why an execution was stopped by somebody.
+pub(super) const STOPPED: &str = "Query cancelled by user";
+
+/// Why an execution was stopped that read more than its workgroup allows (Athena user guide, "Setting data usage control limits").
+const CUT_OFF: &str = "Bytes scanned limit was exceeded";
 
 /// Runs executions.
 #[derive(Debug)]
@@ -27,65 +36,169 @@ pub struct Runner {
     athena: Athena,
 }
 
+/// What came of an execution that ended well.
+enum Ended {
+    Ran(Box<Outcome>, Notes),
+    /// With the result of an earlier one.
+    Reused(Box<Execution>),
+}
+
+/// What is kept of a run besides its outcome.
+#[derive(Default)]
+struct Notes {
+    table_bytes: u64,
+    stages: Option<Stage>,
+    /// What it can be found by, and what of the tables it has read, where its result can be used again.
+    reusable: Option<(String, String)>,
+}
+
+/// Marks an execution as running.
+pub(super) fn begin(tx: &Tx<'_>, place: &Place, execution: &mut Execution) -> Result<(), AthenaError> {
+    let before = execution.state;
+    execution.state = State::Running;
+    execution.statistics.queue_ms = tx.now_ms() - execution.submitted_ms;
+    sql::update_execution(tx, execution)?;
+    announce(tx, place, execution, Some(before))
+}
+
 impl Runner {
     pub(super) fn new(athena: Athena) -> Self {
         Self { athena }
     }
 
-    /// Marks the execution as running; `None` where it was stopped meanwhile.
+    /// The execution, running; `None` where it was stopped meanwhile. It runs already where it was begun when it was submitted, or by a former
+    /// process.
     async fn begin(&self, id: String) -> Result<Option<Execution>, StoreError> {
+        let found = self.athena.lake.store.read({
+            let id = id.clone();
+            move |connection| sql::execution(connection, &id)
+        });
+        match found.await? {
+            None => return Ok(None),
+            Some(execution) if execution.state.is_final() => return Ok(None),
+            Some(execution) if execution.state == State::Running => return Ok(Some(execution)),
+            Some(_) => {}
+        }
         let place = self.athena.lake.place.clone();
         let begun = self.athena.lake.store.write(move |tx| {
             let Some(mut execution) = sql::execution(tx, &id)?.filter(|execution| !execution.state.is_final()) else {
                 return Ok(None);
             };
-            let before = execution.state;
-            execution.state = State::Running;
-            execution.statistics.queue_ms = tx.now_ms() - execution.submitted_ms;
-            sql::update_execution(tx, &execution)?;
-            announce(tx, &place, &execution, Some(before)).map_err(store_error)?;
+            begin(tx, &place, &mut execution).map_err(store_error)?;
             Ok(Some(execution))
         });
         begun.await
     }
 
-    async fn execute(&self, execution: &Execution, cancel: CancellationToken) -> Result<Outcome, RunError> {
-        let statement = dialect::parse(&execution.query)?;
-        execute::run(&Context { athena: &self.athena, execution, cancel }, &statement).await
+    async fn execute(&self, execution: &Execution, cancel: CancellationToken, progress: Progress) -> Result<Ended, RunError> {
+        let effective = execution.effective();
+        let statement = dialect::parse(&effective.query)?;
+        let cx = Context { progress, ..Context::new(&self.athena, &effective, cancel) };
+        let Statement::Query { sql: query } = &statement else {
+            let outcome = execute::run(&cx, &statement).await?;
+            let notes = Notes { stages: cx.stages.into_inner(), ..Notes::default() };
+            return Ok(Ended::Ran(Box::new(outcome), notes));
+        };
+        if let Some(earlier) = reuse::earlier(&cx, query).await {
+            return Ok(Ended::Reused(Box::new(earlier)));
+        }
+        let outcome = execute::run(&cx, &statement).await?;
+        let table_bytes = cx.tables.table_bytes(&self.athena).await;
+        let reusable = cx.tables.digest().filter(|_| reuse::is_worth(&effective, query));
+        let reusable = reusable.map(|digest| (reuse::key(&effective), digest));
+        Ok(Ended::Ran(Box::new(outcome), Notes { table_bytes, stages: cx.stages.into_inner(), reusable }))
     }
 
-    async fn succeed(&self, task: &Task, id: String, outcome: Outcome) -> Result<(), RunError> {
+    /// An execution within the time that it may take.
+    async fn within(&self, execution: &Execution, cancel: CancellationToken, progress: Progress) -> Result<Ended, RunError> {
+        let limits = self.athena.timeouts;
+        let limit = if Class::of(execution) == Class::Dml { limits.dml } else { limits.ddl };
+        match tokio::time::timeout(limit, self.execute(execution, cancel.clone(), progress)).await {
+            Ok(executed) => executed,
+            Err(_) => {
+                cancel.cancel();
+                let message = format!(
+                    "EXCEEDED_TIME_LIMIT: Query exceeded the maximum execution time limit of {:.2}m",
+                    limit.as_secs_f64() / 60.0
+                );
+                Err(RunError { kind: ErrorKind::Limit, message })
+            }
+        }
+    }
+
+    async fn succeed(&self, task: &Task, id: String, ended: Ended) -> Result<(), RunError> {
         let (task, place) = (task.clone(), self.athena.lake.place.clone());
         let ended = self.athena.lake.store.write(move |tx| {
             tx.finish_task(&task)?;
             let Some(mut execution) = sql::execution(tx, &id)?.filter(|execution| execution.state == State::Running) else {
                 return Ok(()); // Stopped meanwhile: the blobs have no name and are collected.
             };
-            name_result(tx, &place, &execution, outcome.files)?;
-            (outcome.commit)(tx)?;
+            let queue_ms = execution.statistics.queue_ms;
+            match ended {
+                Ended::Reused(earlier) => {
+                    execution.output = earlier.output;
+                    execution.columns = earlier.columns;
+                    execution.statistics = Statistics {
+                        queue_ms,
+                        rows: earlier.statistics.rows,
+                        result_bytes: earlier.statistics.result_bytes,
+                        reused: true,
+                        reused_bytes: earlier.statistics.scanned_bytes.max(earlier.statistics.table_bytes),
+                        ..Statistics::default()
+                    };
+                }
+                Ended::Ran(outcome, notes) => {
+                    let manifest = outcome.files.iter().find(|file| file.suffix == MANIFEST);
+                    execution.details.manifest = manifest.map(|file| format!("{}{}", execution.output, file.suffix));
+                    let result = outcome.files.iter().find(|file| file.suffix.is_empty());
+                    execution.details.result_etag = result.map(|file| file.etag.clone());
+                    name_result(tx, &place, &execution, outcome.files)?;
+                    (outcome.commit)(tx)?;
+                    execution.columns = outcome.columns.iter().map(OutputColumn::from).collect();
+                    execution.update_count = outcome.update.map(|update| update.count as i64);
+                    execution.statistics = Statistics { table_bytes: notes.table_bytes, ..outcome.statistics };
+                    execution.details.stages = notes.stages;
+                    if let Some((key, tables_read)) = notes.reusable {
+                        execution.details.tables_read = Some(tables_read);
+                        sql::set_reuse(tx, &id, &key)?;
+                    }
+                }
+            }
             execution.state = State::Succeeded;
-            execution.columns = outcome.columns.iter().map(OutputColumn::from).collect();
-            execution.update_count = outcome.update.map(|update| update.count as i64);
-            execution.statistics = outcome.statistics;
             Ok(end(tx, &place, execution)?)
         });
         ended.await
     }
 
-    async fn fail(&self, task: &Task, id: String, failure: QueryFailure) -> Result<(), StoreError> {
+    async fn fail(&self, task: &Task, id: String, failure: QueryFailure, scanned_bytes: u64) -> Result<(), StoreError> {
         let (task, place) = (task.clone(), self.athena.lake.place.clone());
         let ended = self.athena.lake.store.write(move |tx| {
             tx.finish_task(&task)?;
-            let Some(mut execution) = sql::execution(tx, &id)?.filter(|execution| !execution.state.is_final()) else {
-                return Ok(());
-            };
-            execution.state = State::Failed;
-            execution.reason = Some(failure.message.clone());
-            execution.failure = Some(failure);
+            let Some(mut execution) = sql::execution(tx, &id)? else { return Ok(()) };
+            execution.statistics.scanned_bytes = scanned_bytes;
+            // Stopped meanwhile: what it had read until then is paid for.
+            if execution.state.is_final() {
+                return Ok(sql::update_execution(tx, &execution)?);
+            }
+            fail(&mut execution, failure);
+            if results::is_hive_failure(&execution) {
+                name_failure(tx, &place, &execution)?;
+            }
             end(tx, &place, execution)
         });
         ended.await.map_err(store_error)
     }
+}
+
+/// What ends an execution badly. One that read too much counts as stopped, as with Athena.
+fn fail(execution: &mut Execution, failure: QueryFailure) {
+    if failure.message.starts_with(CUT_OFF) {
+        (execution.state, execution.reason) = (State::Cancelled, Some(CUT_OFF.to_owned()));
+        return;
+    }
+    execution.state = State::Failed;
+    execution.reason = Some(failure.message.clone());
+    execution.failure = Some(failure);
 }
 
 fn store_error(error: AthenaError) -> StoreError {
@@ -109,12 +222,29 @@ fn name_result(tx: &Tx<'_>, place: &Place, execution: &Execution, files: Vec<Res
         .ok_or_else(|| AthenaError::invalid(format!("Unable to verify/create output bucket {bucket}: it does not exist")))?;
     let cause = Cause { reason: "PutObject", requester: "athena.amazonaws.com".into(), ..Cause::default() };
     for ResultFile { suffix, blob, bytes, etag, content_type } in files {
-        tx.adopt_written(&blob)?;
+        let blob = tx.adopt(&blob)?;
         let headers = BTreeMap::from([("content-type".to_owned(), content_type.to_owned())]);
         let meta = ObjectMeta { headers, ..ObjectMeta::default() };
         objects::put(tx, place, &bucket, NewObject { key: format!("{key}{suffix}"), blob, size: bytes, etag, meta }, &cause)?;
     }
     Ok(())
+}
+
+/// The failure of Hive's DDL is its result, where the bucket of results is still there.
+fn name_failure(tx: &Tx<'_>, place: &Place, execution: &Execution) -> Result<(), AthenaError> {
+    let (bucket, _) = objects::split_uri(&execution.output).unwrap_or_default();
+    if objects::bucket(tx, bucket)?.is_none() {
+        return Ok(());
+    }
+    let text = execution.reason.clone().unwrap_or_default();
+    let file = ResultFile {
+        suffix: "",
+        bytes: text.len() as u64,
+        etag: hex::encode(Md5::digest(&text)),
+        blob: NewBlob::Inline(text.into()),
+        content_type: execute::OCTETS,
+    };
+    name_result(tx, place, execution, vec![file])
 }
 
 /// Athena user guide, "Monitor Athena query events with EventBridge".
@@ -146,39 +276,55 @@ impl Handler for Runner {
         KIND
     }
 
+    /// So many run at a time; [`Queue::admit`](super::queue::Queue::admit) says which.
     fn concurrency(&self) -> usize {
-        CONCURRENCY
+        let limits = self.athena.queue.limits();
+        limits.dml + limits.ddl
+    }
+
+    fn lease(&self, tx: &Tx<'_>, free: usize) -> Result<Vec<Task>, StoreError> {
+        let waiting = tx.due_tasks(KIND, self.athena.queue.limits().waiting.max(free))?;
+        let mut admitted = self.athena.queue.admit(waiting, free);
+        for task in &mut admitted {
+            tx.lease_task(task)?;
+        }
+        Ok(admitted)
+    }
+
+    fn under_way(&self) -> Option<TaskTracker> {
+        Some(self.athena.under_way.clone())
     }
 
     async fn run(&self, _lake: &Lake, task: &Task) -> Result<(), Failure> {
-        let id = task.payload.as_str().unwrap_or_default().to_owned();
-        let Some(execution) = self.begin(id.clone()).await? else { return Ok(()) };
-        let cancel = CancellationToken::new();
-        self.athena.running.lock().expect("the map is only read and written").insert(id.clone(), cancel.clone());
-        let executed = self.execute(&execution, cancel).await;
-        self.athena.running.lock().expect("the map is only read and written").remove(&id);
+        let ticket = Ticket::read(task);
+        let held = Held { queue: &self.athena.queue, id: &ticket.id };
+        let cancel = self.athena.queue.enter(&ticket);
+        let Some(execution) = self.begin(ticket.id.clone()).await? else { return Ok(()) };
+        let progress = Progress::default();
+        let executed = self.within(&execution, cancel, progress.clone()).await;
+        // Its place is free before its end wakes those who wait.
+        drop(held);
         let ended = match executed {
-            Ok(outcome) => self.succeed(task, id.clone(), outcome).await,
+            Ok(ended) => self.succeed(task, ticket.id.clone(), ended).await,
             Err(error) => Err(error),
         };
+        let scanned_bytes = progress.get().map(|statistics| statistics.scanned_bytes()).unwrap_or_default();
         match ended {
             Ok(()) => Ok(()),
-            Err(error) => Ok(self.fail(task, id, error_types::failure(&error)).await?),
+            Err(error) => Ok(self.fail(task, ticket.id, error_types::failure(&error), scanned_bytes).await?),
         }
     }
 
     /// After a panic or a broken store: the execution must not stay `RUNNING`.
     async fn buried(&self, lake: &Lake, task: &Task, reason: &str) {
-        let id = task.payload.as_str().unwrap_or_default().to_owned();
+        let id = Ticket::read(task).id;
         let failure = QueryFailure { category: 1, error_type: 0, retryable: true, message: reason.to_owned() };
         let place = lake.place.clone();
         let marked = lake.store.write(move |tx| {
             let Some(mut execution) = sql::execution(tx, &id)?.filter(|execution| !execution.state.is_final()) else {
                 return Ok(());
             };
-            execution.state = State::Failed;
-            execution.reason = Some(failure.message.clone());
-            execution.failure = Some(failure);
+            fail(&mut execution, failure);
             end(tx, &place, execution)
         });
         if let Err(error) = marked.await {
@@ -187,10 +333,14 @@ impl Handler for Runner {
     }
 }
 
-pub(super) fn kind(statement: &Statement) -> StatementKind {
-    match statement.kind() {
-        "DML" => StatementKind::Dml,
-        "DDL" => StatementKind::Ddl,
-        _ => StatementKind::Utility,
+/// A place in the queue, given back when it is dropped.
+struct Held<'a> {
+    queue: &'a Queue,
+    id: &'a str,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.queue.leave(self.id);
     }
 }

@@ -1,6 +1,6 @@
 //! All SQL of Athena's own tables.
 
-use super::model::{Execution, NamedQuery, Workgroup};
+use super::model::{DataCatalog, Execution, NamedQuery, PreparedStatement, Workgroup};
 use millpond_store::{StoreError, Tx};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -39,6 +39,36 @@ pub(super) fn update_execution(tx: &Tx<'_>, execution: &Execution) -> Result<(),
     Ok(())
 }
 
+/// Marks an execution's result as one that can be used again for what `key` stands for.
+pub(super) fn set_reuse(tx: &Tx<'_>, id: &str, key: &str) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE athena_execution SET reuse = ? WHERE id = ?")?.execute([key, id])?;
+    Ok(())
+}
+
+/// The latest execution whose result can be used again for what `key` stands for.
+pub(super) fn reusable(connection: &Connection, key: &str) -> Result<Option<Execution>, StoreError> {
+    let latest = "SELECT doc FROM athena_execution WHERE reuse = ? ORDER BY seq DESC LIMIT 1";
+    let doc: Option<String> = connection.prepare_cached(latest)?.query_row([key], |row| row.get(0)).optional()?;
+    Ok(doc.map(|doc| serde_json::from_str(&doc)).transpose()?)
+}
+
+/// Calls `visit` with each execution of a workgroup that was submitted since a time, the latest first, until it answers `false`.
+pub(super) fn visit_executions(
+    connection: &Connection,
+    workgroup: &str,
+    mut visit: impl FnMut(Execution) -> bool,
+) -> Result<(), StoreError> {
+    let select = "SELECT doc FROM athena_execution WHERE workgroup = ? ORDER BY seq DESC";
+    let mut select = connection.prepare_cached(select)?;
+    let mut rows = select.query([workgroup])?;
+    while let Some(row) = rows.next()? {
+        if !visit(serde_json::from_str(&row.get::<_, String>(0)?)?) {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// The latest first: (seq, id), from before `before` on.
 pub(super) fn execution_ids(
     connection: &Connection,
@@ -74,10 +104,11 @@ pub(super) fn put_workgroup(tx: &Tx<'_>, workgroup: &Workgroup) -> Result<(), St
     Ok(())
 }
 
-/// Removes a workgroup with its executions and named queries.
+/// Removes a workgroup with its executions, named queries and prepared statements.
 pub(super) fn delete_workgroup(tx: &Tx<'_>, name: &str) -> Result<(), StoreError> {
     tx.prepare_cached("DELETE FROM athena_execution WHERE workgroup = ?")?.execute([name])?;
     tx.prepare_cached("DELETE FROM athena_named_query WHERE workgroup = ?")?.execute([name])?;
+    tx.prepare_cached("DELETE FROM athena_prepared_statement WHERE workgroup = ?")?.execute([name])?;
     tx.prepare_cached("DELETE FROM athena_workgroup WHERE name = ?")?.execute([name])?;
     Ok(())
 }
@@ -101,6 +132,12 @@ pub(super) fn insert_named_query(tx: &Tx<'_>, query: &NamedQuery, token: Option<
     Ok(())
 }
 
+pub(super) fn update_named_query(tx: &Tx<'_>, query: &NamedQuery) -> Result<(), StoreError> {
+    let doc = serde_json::to_string(query)?;
+    tx.prepare_cached("UPDATE athena_named_query SET doc = ? WHERE id = ?")?.execute([&doc, &query.id])?;
+    Ok(())
+}
+
 pub(super) fn delete_named_query(tx: &Tx<'_>, id: &str) -> Result<bool, StoreError> {
     Ok(tx.prepare_cached("DELETE FROM athena_named_query WHERE id = ?")?.execute([id])? > 0)
 }
@@ -120,4 +157,67 @@ pub(super) fn named_query_ids(
 
 pub(super) fn has_named_queries(connection: &Connection, workgroup: &str) -> Result<bool, StoreError> {
     Ok(connection.prepare_cached("SELECT 1 FROM athena_named_query WHERE workgroup = ? LIMIT 1")?.exists([workgroup])?)
+}
+
+pub(super) fn prepared_statement(
+    connection: &Connection,
+    workgroup: &str,
+    name: &str,
+) -> Result<Option<PreparedStatement>, StoreError> {
+    let mut select = connection.prepare_cached("SELECT doc FROM athena_prepared_statement WHERE workgroup = ? AND name = ?")?;
+    let doc: Option<String> = select.query_row([workgroup, name], |row| row.get(0)).optional()?;
+    Ok(doc.map(|doc| serde_json::from_str(&doc)).transpose()?)
+}
+
+/// By name, from after `after` on.
+pub(super) fn prepared_statements(
+    connection: &Connection,
+    workgroup: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<PreparedStatement>, StoreError> {
+    let select = "SELECT doc FROM athena_prepared_statement WHERE workgroup = ? AND name > ? ORDER BY name LIMIT ?";
+    let mut select = connection.prepare_cached(select)?;
+    let rows = select.query_map(params![workgroup, after, limit as i64], |row| row.get::<_, String>(0))?;
+    rows.map(|doc| Ok(serde_json::from_str(&doc?)?)).collect()
+}
+
+pub(super) fn count_prepared_statements(connection: &Connection, workgroup: &str) -> Result<i64, StoreError> {
+    let count = "SELECT count(*) FROM athena_prepared_statement WHERE workgroup = ?";
+    Ok(connection.prepare_cached(count)?.query_row([workgroup], |row| row.get(0))?)
+}
+
+pub(super) fn put_prepared_statement(tx: &Tx<'_>, statement: &PreparedStatement) -> Result<(), StoreError> {
+    let put = "INSERT INTO athena_prepared_statement (workgroup, name, doc) VALUES (?1, ?2, ?3)
+               ON CONFLICT (workgroup, name) DO UPDATE SET doc = ?3";
+    tx.prepare_cached(put)?.execute([&statement.workgroup, &statement.name, &serde_json::to_string(statement)?])?;
+    Ok(())
+}
+
+pub(super) fn delete_prepared_statement(tx: &Tx<'_>, workgroup: &str, name: &str) -> Result<bool, StoreError> {
+    let delete = "DELETE FROM athena_prepared_statement WHERE workgroup = ? AND name = ?";
+    Ok(tx.prepare_cached(delete)?.execute([workgroup, name])? > 0)
+}
+
+pub(super) fn data_catalog(connection: &Connection, name: &str) -> Result<Option<DataCatalog>, StoreError> {
+    let mut select = connection.prepare_cached("SELECT doc FROM athena_data_catalog WHERE name = ?")?;
+    let doc: Option<String> = select.query_row([name], |row| row.get(0)).optional()?;
+    Ok(doc.map(|doc| serde_json::from_str(&doc)).transpose()?)
+}
+
+pub(super) fn data_catalogs(connection: &Connection) -> Result<Vec<DataCatalog>, StoreError> {
+    let mut select = connection.prepare_cached("SELECT doc FROM athena_data_catalog ORDER BY name")?;
+    let rows = select.query_map([], |row| row.get::<_, String>(0))?;
+    rows.map(|doc| Ok(serde_json::from_str(&doc?)?)).collect()
+}
+
+pub(super) fn put_data_catalog(tx: &Tx<'_>, catalog: &DataCatalog) -> Result<(), StoreError> {
+    let put = "INSERT INTO athena_data_catalog (name, doc) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET doc = ?2";
+    tx.prepare_cached(put)?.execute([catalog.name.to_lowercase(), serde_json::to_string(catalog)?])?;
+    Ok(())
+}
+
+pub(super) fn delete_data_catalog(tx: &Tx<'_>, name: &str) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM athena_data_catalog WHERE name = ?")?.execute([name])?;
+    Ok(())
 }

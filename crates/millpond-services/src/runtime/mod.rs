@@ -6,4 +6,4 @@ pub mod source;
 pub mod text;
 mod workers;
 
-pub use workers::{Failure, Handler, Workers};
+pub use workers::{Failure, Handler, Workers, at_once};

@@ -76,6 +76,16 @@ pub trait Handler: Send + Sync + 'static {
         1
     }
 
+    /// Leases the tasks to do next, `free` at the most. By default those that wait the longest.
+    fn lease(&self, tx: &Tx<'_>, free: usize) -> Result<Vec<Task>, StoreError> {
+        tx.lease_tasks(self.kind(), free)
+    }
+
+    /// What the handler's service does at once ([`at_once`]), where it does so.
+    fn under_way(&self) -> Option<TaskTracker> {
+        None
+    }
+
     /// Does one task. Finishes it in the transaction that holds the result, where there is one.
     async fn run(&self, lake: &Lake, task: &Task) -> Result<(), Failure>;
 
@@ -88,23 +98,32 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Workers {
     stop: CancellationToken,
     loops: TaskTracker,
+    under_way: Vec<TaskTracker>,
 }
 
 impl Workers {
     /// Starts a loop for each handler.
     pub fn start(lake: &Lake, handlers: Vec<Arc<dyn Handler>>) -> Self {
         let (stop, loops) = (CancellationToken::new(), TaskTracker::new());
+        let under_way = handlers.iter().filter_map(|handler| handler.under_way()).collect();
         for handler in handlers {
             loops.spawn(run(lake.clone(), handler, stop.clone(), loops.clone()));
         }
         loops.close();
-        Self { stop, loops }
+        Self { stop, loops, under_way }
     }
 
     /// Leases no more tasks, and waits for those under way up to `patience`. What is then still running is taken up by the next start.
     pub async fn stop(self, patience: Duration) {
         self.stop.cancel();
-        let _ = tokio::time::timeout(patience, self.loops.wait()).await;
+        let ended = async {
+            self.loops.wait().await;
+            for tracker in &self.under_way {
+                tracker.close();
+                tracker.wait().await;
+            }
+        };
+        let _ = tokio::time::timeout(patience, ended).await;
     }
 }
 
@@ -115,7 +134,7 @@ async fn run(lake: Lake, handler: Arc<dyn Handler>, stop: CancellationToken, tra
     while !stop.is_cancelled() {
         changes.mark_unchanged();
         let free = permits.available_permits();
-        let leased = if free == 0 { Ok(Vec::new()) } else { lease(&lake.store, handler.kind(), free).await };
+        let leased = if free == 0 { Ok(Vec::new()) } else { lease(&lake.store, &handler, free).await };
         let leased = leased.unwrap_or_else(|error| {
             tracing::error!(kind = handler.kind(), %error, "tasks could not be leased");
             Vec::new()
@@ -143,11 +162,11 @@ async fn run(lake: Lake, handler: Arc<dyn Handler>, stop: CancellationToken, tra
     }
 }
 
-async fn lease(store: &Store, kind: &'static str, free: usize) -> Result<Vec<Task>, StoreError> {
-    let now_ms = store.env().now_ms();
+async fn lease(store: &Store, handler: &Arc<dyn Handler>, free: usize) -> Result<Vec<Task>, StoreError> {
+    let (now_ms, kind, handler) = (store.env().now_ms(), handler.kind(), handler.clone());
     // A look is cheaper than a write: most wake-ups are about other kinds.
     match store.read(move |connection| next_due_ms(connection, kind)).await? {
-        Some(due_ms) if due_ms <= now_ms => store.write(move |tx| tx.lease_tasks(kind, free)).await,
+        Some(due_ms) if due_ms <= now_ms => store.write(move |tx| handler.lease(tx, free)).await,
         _ => Ok(Vec::new()),
     }
 }
@@ -167,6 +186,12 @@ async fn wait_for_due(lake: &Lake, kind: &'static str, free: usize) {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
+}
+
+/// Does a task that its transaction has leased ([`Tx::enqueue_leased`]), without a detour through the handler's loop.
+pub fn at_once(lake: &Lake, handler: Arc<dyn Handler>, task: Task, tracker: &TaskTracker) {
+    let lake = lake.clone();
+    tracker.spawn(async move { act(&lake, handler, task).await });
 }
 
 async fn act(lake: &Lake, handler: Arc<dyn Handler>, task: Task) {

@@ -123,7 +123,17 @@ CreateNamedQuery: CreateNamedQueryInput = schema::CREATE_NAMED_QUERY_INPUT, Crea
 GetNamedQuery: GetNamedQueryInput = schema::GET_NAMED_QUERY_INPUT, GetNamedQueryOutput = schema::GET_NAMED_QUERY_OUTPUT, None, "athena:GetNamedQuery", &[Part::Text("arn:aws:athena:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workgroup/*"), ];
 ListNamedQueries: ListNamedQueriesInput = schema::LIST_NAMED_QUERIES_INPUT, ListNamedQueriesOutput = schema::LIST_NAMED_QUERIES_OUTPUT, None, "athena:ListNamedQueries", &[Part::Text("arn:aws:athena:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workgroup/"), Part::Input { ways: &[&["WorkGroup"], ], form: Form::Whole, default: "primary" }, ];
 BatchGetNamedQuery: BatchGetNamedQueryInput = schema::BATCH_GET_NAMED_QUERY_INPUT, BatchGetNamedQueryOutput = schema::BATCH_GET_NAMED_QUERY_OUTPUT, None, "athena:BatchGetNamedQuery", &[Part::Text("arn:aws:athena:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workgroup/*"), ];
+UpdateNamedQuery: UpdateNamedQueryInput = schema::UPDATE_NAMED_QUERY_INPUT, UpdateNamedQueryOutput = schema::UPDATE_NAMED_QUERY_OUTPUT, None, "athena:UpdateNamedQuery", &[Part::Text("arn:aws:athena:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workgroup/*"), ];
 DeleteNamedQuery: DeleteNamedQueryInput = schema::DELETE_NAMED_QUERY_INPUT, DeleteNamedQueryOutput = schema::DELETE_NAMED_QUERY_OUTPUT, None, "athena:DeleteNamedQuery", &[Part::Text("arn:aws:athena:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workgroup/*"), ];
+CreatePreparedStatement: CreatePreparedStatementInput = schema::CREATE_PREPARED_STATEMENT_INPUT, CreatePreparedStatementOutput = schema::CREATE_PREPARED_STATEMENT_OUTPUT, None, "athena:CreatePreparedStatement", &[Part::Text("arn:aws:athena:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workgroup/"), Part::Input { ways: &[&["WorkGroup"], ], form: Form::Whole, default: "primary" }, ];
+GetPreparedStatement: GetPreparedStatementInput = schema::GET_PREPARED_STATEMENT_INPUT, GetPreparedStatementOutput = schema::GET_PREPARED_STATEMENT_OUTPUT, None, "athena:GetPreparedStatement", &[Part::Text("arn:aws:athena:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workgroup/"), Part::Input { ways: &[&["WorkGroup"], ], form: Form::Whole, default: "primary" }, ];
+ListPreparedStatements: ListPreparedStatementsInput = schema::LIST_PREPARED_STATEMENTS_INPUT, ListPreparedStatementsOutput = schema::LIST_PREPARED_STATEMENTS_OUTPUT, None, "athena:ListPreparedStatements", &[Part::Text("arn:aws:athena:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workgroup/"), Part::Input { ways: &[&["WorkGroup"], ], form: Form::Whole, default: "primary" }, ];
+UpdatePreparedStatement: UpdatePreparedStatementInput = schema::UPDATE_PREPARED_STATEMENT_INPUT, UpdatePreparedStatementOutput = schema::UPDATE_PREPARED_STATEMENT_OUTPUT, None, "athena:UpdatePreparedStatement", &[Part::Text("arn:aws:athena:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workgroup/"), Part::Input { ways: &[&["WorkGroup"], ], form: Form::Whole, default: "primary" }, ];
+DeletePreparedStatement: DeletePreparedStatementInput = schema::DELETE_PREPARED_STATEMENT_INPUT, DeletePreparedStatementOutput = schema::DELETE_PREPARED_STATEMENT_OUTPUT, None, "athena:DeletePreparedStatement", &[Part::Text("arn:aws:athena:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workgroup/"), Part::Input { ways: &[&["WorkGroup"], ], form: Form::Whole, default: "primary" }, ];
+BatchGetPreparedStatement: BatchGetPreparedStatementInput = schema::BATCH_GET_PREPARED_STATEMENT_INPUT, BatchGetPreparedStatementOutput = schema::BATCH_GET_PREPARED_STATEMENT_OUTPUT, None, "athena:BatchGetPreparedStatement", &[Part::Text("arn:aws:athena:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":workgroup/"), Part::Input { ways: &[&["WorkGroup"], ], form: Form::Whole, default: "primary" }, ];
+CreateDataCatalog: CreateDataCatalogInput = schema::CREATE_DATA_CATALOG_INPUT, CreateDataCatalogOutput = schema::CREATE_DATA_CATALOG_OUTPUT, None, "athena:CreateDataCatalog", &[Part::Text("arn:aws:athena:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":datacatalog/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
+UpdateDataCatalog: UpdateDataCatalogInput = schema::UPDATE_DATA_CATALOG_INPUT, UpdateDataCatalogOutput = schema::UPDATE_DATA_CATALOG_OUTPUT, None, "athena:UpdateDataCatalog", &[Part::Text("arn:aws:athena:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":datacatalog/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
+DeleteDataCatalog: DeleteDataCatalogInput = schema::DELETE_DATA_CATALOG_INPUT, DeleteDataCatalogOutput = schema::DELETE_DATA_CATALOG_OUTPUT, None, "athena:DeleteDataCatalog", &[Part::Text("arn:aws:athena:"), Part::Region, Part::Text(":"), Part::Account, Part::Text(":datacatalog/"), Part::Input { ways: &[&["Name"], ], form: Form::Whole, default: "*" }, ];
 TagResource: TagResourceInput = schema::TAG_RESOURCE_INPUT, TagResourceOutput = schema::TAG_RESOURCE_OUTPUT, None, "athena:TagResource", &[Part::Input { ways: &[&["ResourceARN"], ], form: Form::Whole, default: "*" }, ];
 UntagResource: UntagResourceInput = schema::UNTAG_RESOURCE_INPUT, UntagResourceOutput = schema::UNTAG_RESOURCE_OUTPUT, None, "athena:UntagResource", &[Part::Input { ways: &[&["ResourceARN"], ], form: Form::Whole, default: "*" }, ];
 ListTagsForResource: ListTagsForResourceInput = schema::LIST_TAGS_FOR_RESOURCE_INPUT, ListTagsForResourceOutput = schema::LIST_TAGS_FOR_RESOURCE_OUTPUT, None, "athena:ListTagsForResource", &[Part::Input { ways: &[&["ResourceARN"], ], form: Form::Whole, default: "*" }, ];
@@ -157,6 +167,14 @@ structures! {
     BatchGetNamedQueryOutput {
         named_queries: Option<Vec<NamedQuery>> = "NamedQueries",
         unprocessed_named_query_ids: Option<Vec<UnprocessedNamedQueryId>> = "UnprocessedNamedQueryIds",
+    }
+    BatchGetPreparedStatementInput {
+        prepared_statement_names: Vec<String> = "PreparedStatementNames",
+        work_group: String = "WorkGroup",
+    }
+    BatchGetPreparedStatementOutput {
+        prepared_statements: Option<Vec<PreparedStatement>> = "PreparedStatements",
+        unprocessed_prepared_statement_names: Option<Vec<UnprocessedPreparedStatementName>> = "UnprocessedPreparedStatementNames",
     }
     BatchGetQueryExecutionInput {
         query_execution_ids: Vec<String> = "QueryExecutionIds",
@@ -192,6 +210,16 @@ structures! {
         nullable: Option<ColumnNullable> = "Nullable",
         case_sensitive: Option<bool> = "CaseSensitive",
     }
+    CreateDataCatalogInput {
+        name: String = "Name",
+        r#type: DataCatalogType = "Type",
+        description: Option<String> = "Description",
+        parameters: Option<BTreeMap<String, String>> = "Parameters",
+        tags: Option<Vec<Tag>> = "Tags",
+    }
+    CreateDataCatalogOutput {
+        data_catalog: Option<DataCatalog> = "DataCatalog",
+    }
     CreateNamedQueryInput {
         name: String = "Name",
         description: Option<String> = "Description",
@@ -202,6 +230,14 @@ structures! {
     }
     CreateNamedQueryOutput {
         named_query_id: Option<String> = "NamedQueryId",
+    }
+    CreatePreparedStatementInput {
+        statement_name: String = "StatementName",
+        work_group: String = "WorkGroup",
+        query_statement: String = "QueryStatement",
+        description: Option<String> = "Description",
+    }
+    CreatePreparedStatementOutput {
     }
     CreateWorkGroupInput {
         name: String = "Name",
@@ -238,10 +274,23 @@ structures! {
     Datum {
         var_char_value: Option<String> = "VarCharValue",
     }
+    DeleteDataCatalogInput {
+        name: String = "Name",
+        delete_catalog_only: Option<bool> = "DeleteCatalogOnly",
+    }
+    DeleteDataCatalogOutput {
+        data_catalog: Option<DataCatalog> = "DataCatalog",
+    }
     DeleteNamedQueryInput {
         named_query_id: String = "NamedQueryId",
     }
     DeleteNamedQueryOutput {
+    }
+    DeletePreparedStatementInput {
+        statement_name: String = "StatementName",
+        work_group: String = "WorkGroup",
+    }
+    DeletePreparedStatementOutput {
     }
     DeleteWorkGroupInput {
         work_group: String = "WorkGroup",
@@ -285,6 +334,13 @@ structures! {
     }
     GetNamedQueryOutput {
         named_query: Option<NamedQuery> = "NamedQuery",
+    }
+    GetPreparedStatementInput {
+        statement_name: String = "StatementName",
+        work_group: String = "WorkGroup",
+    }
+    GetPreparedStatementOutput {
+        prepared_statement: Option<PreparedStatement> = "PreparedStatement",
     }
     GetQueryExecutionInput {
         query_execution_id: String = "QueryExecutionId",
@@ -365,6 +421,15 @@ structures! {
         named_query_ids: Option<Vec<String>> = "NamedQueryIds",
         next_token: Option<String> = "NextToken",
     }
+    ListPreparedStatementsInput {
+        work_group: String = "WorkGroup",
+        next_token: Option<String> = "NextToken",
+        max_results: Option<i32> = "MaxResults",
+    }
+    ListPreparedStatementsOutput {
+        prepared_statements: Option<Vec<PreparedStatementSummary>> = "PreparedStatements",
+        next_token: Option<String> = "NextToken",
+    }
     ListQueryExecutionsInput {
         next_token: Option<String> = "NextToken",
         max_results: Option<i32> = "MaxResults",
@@ -432,6 +497,17 @@ structures! {
         query_string: String = "QueryString",
         named_query_id: Option<String> = "NamedQueryId",
         work_group: Option<String> = "WorkGroup",
+    }
+    PreparedStatement {
+        statement_name: Option<String> = "StatementName",
+        query_statement: Option<String> = "QueryStatement",
+        work_group_name: Option<String> = "WorkGroupName",
+        description: Option<String> = "Description",
+        last_modified_time: Option<Timestamp> = "LastModifiedTime",
+    }
+    PreparedStatementSummary {
+        statement_name: Option<String> = "StatementName",
+        last_modified_time: Option<Timestamp> = "LastModifiedTime",
     }
     QueryExecution {
         query_execution_id: Option<String> = "QueryExecutionId",
@@ -600,6 +676,11 @@ structures! {
         error_code: Option<String> = "ErrorCode",
         error_message: Option<String> = "ErrorMessage",
     }
+    UnprocessedPreparedStatementName {
+        statement_name: Option<String> = "StatementName",
+        error_code: Option<String> = "ErrorCode",
+        error_message: Option<String> = "ErrorMessage",
+    }
     UnprocessedQueryExecutionId {
         query_execution_id: Option<String> = "QueryExecutionId",
         error_code: Option<String> = "ErrorCode",
@@ -610,6 +691,30 @@ structures! {
         tag_keys: Vec<String> = "TagKeys",
     }
     UntagResourceOutput {
+    }
+    UpdateDataCatalogInput {
+        name: String = "Name",
+        r#type: DataCatalogType = "Type",
+        description: Option<String> = "Description",
+        parameters: Option<BTreeMap<String, String>> = "Parameters",
+    }
+    UpdateDataCatalogOutput {
+    }
+    UpdateNamedQueryInput {
+        named_query_id: String = "NamedQueryId",
+        name: String = "Name",
+        description: Option<String> = "Description",
+        query_string: String = "QueryString",
+    }
+    UpdateNamedQueryOutput {
+    }
+    UpdatePreparedStatementInput {
+        statement_name: String = "StatementName",
+        work_group: String = "WorkGroup",
+        query_statement: String = "QueryStatement",
+        description: Option<String> = "Description",
+    }
+    UpdatePreparedStatementOutput {
     }
     UpdateWorkGroupInput {
         work_group: String = "WorkGroup",

@@ -30,7 +30,8 @@ static PATTERN_10: Pattern = Pattern::new(
     "^s3://[a-z0-9][a-z0-9\\-]*[a-z0-9](/.*)?$",
     "^s3://[a-z0-9][a-z0-9\\-]*[a-z0-9](/[^\\n\\r\\u{85}\\u{2028}\\u{2029}]*)?$",
 );
-static PATTERN_11: Pattern = Pattern::new("[a-zA-Z0-9._-]{1,128}", "[a-zA-Z0-9._-]{1,128}");
+static PATTERN_11: Pattern = Pattern::new("[a-zA-Z_][a-zA-Z0-9_@:]{1,256}", "[a-zA-Z_][a-zA-Z0-9_@:]{1,256}");
+static PATTERN_12: Pattern = Pattern::new("[a-zA-Z0-9._-]{1,128}", "[a-zA-Z0-9._-]{1,128}");
 
 pub(super) static ACL_CONFIGURATION: Schema =
     Schema::structure("AclConfiguration", &[Member::required("S3AclOption", &S3_ACL_OPTION)]);
@@ -54,6 +55,17 @@ pub(super) static BATCH_GET_NAMED_QUERY_OUTPUT: Schema = Schema::structure(
     &[
         Member::optional("NamedQueries", &NAMED_QUERY_LIST),
         Member::optional("UnprocessedNamedQueryIds", &UNPROCESSED_NAMED_QUERY_ID_LIST),
+    ],
+);
+pub(super) static BATCH_GET_PREPARED_STATEMENT_INPUT: Schema = Schema::structure(
+    "BatchGetPreparedStatementInput",
+    &[Member::required("PreparedStatementNames", &PREPARED_STATEMENT_NAME_LIST), Member::required("WorkGroup", &WORK_GROUP_NAME)],
+);
+pub(super) static BATCH_GET_PREPARED_STATEMENT_OUTPUT: Schema = Schema::structure(
+    "BatchGetPreparedStatementOutput",
+    &[
+        Member::optional("PreparedStatements", &PREPARED_STATEMENT_DETAILS_LIST),
+        Member::optional("UnprocessedPreparedStatementNames", &UNPROCESSED_PREPARED_STATEMENT_NAME_LIST),
     ],
 );
 pub(super) static BATCH_GET_QUERY_EXECUTION_INPUT: Schema =
@@ -136,6 +148,18 @@ pub(super) static CONNECTION_TYPE: Schema = Schema::enumeration(
     ],
 );
 pub(super) static COORDINATOR_DPU_SIZE: Schema = Schema::integer("CoordinatorDpuSize").range(Some(1), Some(1));
+pub(super) static CREATE_DATA_CATALOG_INPUT: Schema = Schema::structure(
+    "CreateDataCatalogInput",
+    &[
+        Member::required("Name", &CATALOG_NAME_STRING),
+        Member::required("Type", &DATA_CATALOG_TYPE),
+        Member::optional("Description", &DESCRIPTION_STRING),
+        Member::optional("Parameters", &PARAMETERS_MAP),
+        Member::optional("Tags", &TAG_LIST),
+    ],
+);
+pub(super) static CREATE_DATA_CATALOG_OUTPUT: Schema =
+    Schema::structure("CreateDataCatalogOutput", &[Member::optional("DataCatalog", &DATA_CATALOG)]);
 pub(super) static CREATE_NAMED_QUERY_INPUT: Schema = Schema::structure(
     "CreateNamedQueryInput",
     &[
@@ -149,6 +173,16 @@ pub(super) static CREATE_NAMED_QUERY_INPUT: Schema = Schema::structure(
 );
 pub(super) static CREATE_NAMED_QUERY_OUTPUT: Schema =
     Schema::structure("CreateNamedQueryOutput", &[Member::optional("NamedQueryId", &NAMED_QUERY_ID)]);
+pub(super) static CREATE_PREPARED_STATEMENT_INPUT: Schema = Schema::structure(
+    "CreatePreparedStatementInput",
+    &[
+        Member::required("StatementName", &STATEMENT_NAME),
+        Member::required("WorkGroup", &WORK_GROUP_NAME),
+        Member::required("QueryStatement", &QUERY_STRING),
+        Member::optional("Description", &DESCRIPTION_STRING),
+    ],
+);
+pub(super) static CREATE_PREPARED_STATEMENT_OUTPUT: Schema = Schema::structure("CreatePreparedStatementOutput", &[]);
 pub(super) static CREATE_WORK_GROUP_INPUT: Schema = Schema::structure(
     "CreateWorkGroupInput",
     &[
@@ -215,9 +249,20 @@ pub(super) static DATABASE_STRING: Schema = Schema::string("DatabaseString").ran
 pub(super) static DATE: Schema = Schema::timestamp("Date");
 pub(super) static DATUM: Schema = Schema::structure("Datum", &[Member::optional("VarCharValue", &DATUM_STRING)]);
 pub(super) static DEFAULT_EXECUTOR_DPU_SIZE: Schema = Schema::integer("DefaultExecutorDpuSize").range(Some(1), Some(1));
+pub(super) static DELETE_DATA_CATALOG_INPUT: Schema = Schema::structure(
+    "DeleteDataCatalogInput",
+    &[Member::required("Name", &CATALOG_NAME_STRING), Member::optional("DeleteCatalogOnly", &BOOLEAN)],
+);
+pub(super) static DELETE_DATA_CATALOG_OUTPUT: Schema =
+    Schema::structure("DeleteDataCatalogOutput", &[Member::optional("DataCatalog", &DATA_CATALOG)]);
 pub(super) static DELETE_NAMED_QUERY_INPUT: Schema =
     Schema::structure("DeleteNamedQueryInput", &[Member::required("NamedQueryId", &NAMED_QUERY_ID)]);
 pub(super) static DELETE_NAMED_QUERY_OUTPUT: Schema = Schema::structure("DeleteNamedQueryOutput", &[]);
+pub(super) static DELETE_PREPARED_STATEMENT_INPUT: Schema = Schema::structure(
+    "DeletePreparedStatementInput",
+    &[Member::required("StatementName", &STATEMENT_NAME), Member::required("WorkGroup", &WORK_GROUP_NAME)],
+);
+pub(super) static DELETE_PREPARED_STATEMENT_OUTPUT: Schema = Schema::structure("DeletePreparedStatementOutput", &[]);
 pub(super) static DELETE_WORK_GROUP_INPUT: Schema = Schema::structure(
     "DeleteWorkGroupInput",
     &[Member::required("WorkGroup", &WORK_GROUP_NAME), Member::optional("RecursiveDeleteOption", &BOXED_BOOLEAN)],
@@ -273,6 +318,12 @@ pub(super) static GET_NAMED_QUERY_INPUT: Schema =
     Schema::structure("GetNamedQueryInput", &[Member::required("NamedQueryId", &NAMED_QUERY_ID)]);
 pub(super) static GET_NAMED_QUERY_OUTPUT: Schema =
     Schema::structure("GetNamedQueryOutput", &[Member::optional("NamedQuery", &NAMED_QUERY)]);
+pub(super) static GET_PREPARED_STATEMENT_INPUT: Schema = Schema::structure(
+    "GetPreparedStatementInput",
+    &[Member::required("StatementName", &STATEMENT_NAME), Member::required("WorkGroup", &WORK_GROUP_NAME)],
+);
+pub(super) static GET_PREPARED_STATEMENT_OUTPUT: Schema =
+    Schema::structure("GetPreparedStatementOutput", &[Member::optional("PreparedStatement", &PREPARED_STATEMENT)]);
 pub(super) static GET_QUERY_EXECUTION_INPUT: Schema =
     Schema::structure("GetQueryExecutionInput", &[Member::required("QueryExecutionId", &QUERY_EXECUTION_ID)]);
 pub(super) static GET_QUERY_EXECUTION_OUTPUT: Schema =
@@ -372,6 +423,18 @@ pub(super) static LIST_NAMED_QUERIES_OUTPUT: Schema = Schema::structure(
     "ListNamedQueriesOutput",
     &[Member::optional("NamedQueryIds", &NAMED_QUERY_ID_LIST), Member::optional("NextToken", &TOKEN)],
 );
+pub(super) static LIST_PREPARED_STATEMENTS_INPUT: Schema = Schema::structure(
+    "ListPreparedStatementsInput",
+    &[
+        Member::required("WorkGroup", &WORK_GROUP_NAME),
+        Member::optional("NextToken", &TOKEN),
+        Member::optional("MaxResults", &MAX_PREPARED_STATEMENTS_COUNT),
+    ],
+);
+pub(super) static LIST_PREPARED_STATEMENTS_OUTPUT: Schema = Schema::structure(
+    "ListPreparedStatementsOutput",
+    &[Member::optional("PreparedStatements", &PREPARED_STATEMENTS_LIST), Member::optional("NextToken", &TOKEN)],
+);
 pub(super) static LIST_QUERY_EXECUTIONS_INPUT: Schema = Schema::structure(
     "ListQueryExecutionsInput",
     &[
@@ -452,6 +515,7 @@ pub(super) static MAX_DATA_CATALOGS_COUNT: Schema = Schema::integer("MaxDataCata
 pub(super) static MAX_DATABASES_COUNT: Schema = Schema::integer("MaxDatabasesCount").range(Some(1), Some(50));
 pub(super) static MAX_ENGINE_VERSIONS_COUNT: Schema = Schema::integer("MaxEngineVersionsCount").range(Some(1), Some(10));
 pub(super) static MAX_NAMED_QUERIES_COUNT: Schema = Schema::integer("MaxNamedQueriesCount").range(Some(0), Some(50));
+pub(super) static MAX_PREPARED_STATEMENTS_COUNT: Schema = Schema::integer("MaxPreparedStatementsCount").range(Some(1), Some(50));
 pub(super) static MAX_QUERY_EXECUTIONS_COUNT: Schema = Schema::integer("MaxQueryExecutionsCount").range(Some(0), Some(50));
 pub(super) static MAX_QUERY_RESULTS: Schema = Schema::integer("MaxQueryResults").range(Some(1), Some(1000));
 pub(super) static MAX_TABLE_METADATA_COUNT: Schema = Schema::integer("MaxTableMetadataCount").range(Some(1), Some(50));
@@ -477,11 +541,31 @@ pub(super) static NAMED_QUERY: Schema = Schema::structure(
         Member::optional("WorkGroup", &WORK_GROUP_NAME),
     ],
 );
+pub(super) static NAMED_QUERY_DESCRIPTION_STRING: Schema =
+    Schema::string("NamedQueryDescriptionString").range(Some(0), Some(1024));
 pub(super) static NAMED_QUERY_ID: Schema = Schema::string("NamedQueryId").range(Some(1), Some(128)).pattern(&PATTERN_8);
 pub(super) static NAMED_QUERY_ID_LIST: Schema = Schema::list("NamedQueryIdList", &NAMED_QUERY_ID).range(Some(1), Some(50));
 pub(super) static NAMED_QUERY_LIST: Schema = Schema::list("NamedQueryList", &NAMED_QUERY);
 pub(super) static PARAMETERS_MAP: Schema = Schema::map("ParametersMap", &KEY_STRING, &PARAMETERS_MAP_VALUE);
 pub(super) static PARAMETERS_MAP_VALUE: Schema = Schema::string("ParametersMapValue").range(None, Some(51200));
+pub(super) static PREPARED_STATEMENT: Schema = Schema::structure(
+    "PreparedStatement",
+    &[
+        Member::optional("StatementName", &STATEMENT_NAME),
+        Member::optional("QueryStatement", &QUERY_STRING),
+        Member::optional("WorkGroupName", &WORK_GROUP_NAME),
+        Member::optional("Description", &DESCRIPTION_STRING),
+        Member::optional("LastModifiedTime", &DATE),
+    ],
+);
+pub(super) static PREPARED_STATEMENT_DETAILS_LIST: Schema = Schema::list("PreparedStatementDetailsList", &PREPARED_STATEMENT);
+pub(super) static PREPARED_STATEMENT_NAME_LIST: Schema = Schema::list("PreparedStatementNameList", &STATEMENT_NAME);
+pub(super) static PREPARED_STATEMENT_SUMMARY: Schema = Schema::structure(
+    "PreparedStatementSummary",
+    &[Member::optional("StatementName", &STATEMENT_NAME), Member::optional("LastModifiedTime", &DATE)],
+);
+pub(super) static PREPARED_STATEMENTS_LIST: Schema =
+    Schema::list("PreparedStatementsList", &PREPARED_STATEMENT_SUMMARY).range(Some(0), Some(50));
 pub(super) static QUERY_EXECUTION: Schema = Schema::structure(
     "QueryExecution",
     &[
@@ -666,6 +750,7 @@ pub(super) static START_QUERY_EXECUTION_INPUT: Schema = Schema::structure(
 );
 pub(super) static START_QUERY_EXECUTION_OUTPUT: Schema =
     Schema::structure("StartQueryExecutionOutput", &[Member::optional("QueryExecutionId", &QUERY_EXECUTION_ID)]);
+pub(super) static STATEMENT_NAME: Schema = Schema::string("StatementName").range(Some(1), Some(256)).pattern(&PATTERN_11);
 pub(super) static STATEMENT_TYPE: Schema = Schema::enumeration("StatementType", &["DDL", "DML", "UTILITY"]);
 pub(super) static STOP_QUERY_EXECUTION_INPUT: Schema =
     Schema::structure("StopQueryExecutionInput", &[Member::required("QueryExecutionId", &QUERY_EXECUTION_ID)]);
@@ -719,6 +804,16 @@ pub(super) static UNPROCESSED_NAMED_QUERY_ID: Schema = Schema::structure(
 );
 pub(super) static UNPROCESSED_NAMED_QUERY_ID_LIST: Schema =
     Schema::list("UnprocessedNamedQueryIdList", &UNPROCESSED_NAMED_QUERY_ID);
+pub(super) static UNPROCESSED_PREPARED_STATEMENT_NAME: Schema = Schema::structure(
+    "UnprocessedPreparedStatementName",
+    &[
+        Member::optional("StatementName", &STATEMENT_NAME),
+        Member::optional("ErrorCode", &ERROR_CODE),
+        Member::optional("ErrorMessage", &ERROR_MESSAGE),
+    ],
+);
+pub(super) static UNPROCESSED_PREPARED_STATEMENT_NAME_LIST: Schema =
+    Schema::list("UnprocessedPreparedStatementNameList", &UNPROCESSED_PREPARED_STATEMENT_NAME);
 pub(super) static UNPROCESSED_QUERY_EXECUTION_ID: Schema = Schema::structure(
     "UnprocessedQueryExecutionId",
     &[
@@ -734,6 +829,36 @@ pub(super) static UNTAG_RESOURCE_INPUT: Schema = Schema::structure(
     &[Member::required("ResourceARN", &AMAZON_RESOURCE_NAME), Member::required("TagKeys", &TAG_KEY_LIST)],
 );
 pub(super) static UNTAG_RESOURCE_OUTPUT: Schema = Schema::structure("UntagResourceOutput", &[]);
+pub(super) static UPDATE_DATA_CATALOG_INPUT: Schema = Schema::structure(
+    "UpdateDataCatalogInput",
+    &[
+        Member::required("Name", &CATALOG_NAME_STRING),
+        Member::required("Type", &DATA_CATALOG_TYPE),
+        Member::optional("Description", &DESCRIPTION_STRING),
+        Member::optional("Parameters", &PARAMETERS_MAP),
+    ],
+);
+pub(super) static UPDATE_DATA_CATALOG_OUTPUT: Schema = Schema::structure("UpdateDataCatalogOutput", &[]);
+pub(super) static UPDATE_NAMED_QUERY_INPUT: Schema = Schema::structure(
+    "UpdateNamedQueryInput",
+    &[
+        Member::required("NamedQueryId", &NAMED_QUERY_ID),
+        Member::required("Name", &NAME_STRING),
+        Member::optional("Description", &NAMED_QUERY_DESCRIPTION_STRING),
+        Member::required("QueryString", &QUERY_STRING),
+    ],
+);
+pub(super) static UPDATE_NAMED_QUERY_OUTPUT: Schema = Schema::structure("UpdateNamedQueryOutput", &[]);
+pub(super) static UPDATE_PREPARED_STATEMENT_INPUT: Schema = Schema::structure(
+    "UpdatePreparedStatementInput",
+    &[
+        Member::required("StatementName", &STATEMENT_NAME),
+        Member::required("WorkGroup", &WORK_GROUP_NAME),
+        Member::required("QueryStatement", &QUERY_STRING),
+        Member::optional("Description", &DESCRIPTION_STRING),
+    ],
+);
+pub(super) static UPDATE_PREPARED_STATEMENT_OUTPUT: Schema = Schema::structure("UpdatePreparedStatementOutput", &[]);
 pub(super) static UPDATE_WORK_GROUP_INPUT: Schema = Schema::structure(
     "UpdateWorkGroupInput",
     &[
@@ -798,7 +923,7 @@ pub(super) static WORK_GROUP_CONFIGURATION_UPDATES: Schema = Schema::structure(
     ],
 );
 pub(super) static WORK_GROUP_DESCRIPTION_STRING: Schema = Schema::string("WorkGroupDescriptionString").range(Some(0), Some(1024));
-pub(super) static WORK_GROUP_NAME: Schema = Schema::string("WorkGroupName").pattern(&PATTERN_11);
+pub(super) static WORK_GROUP_NAME: Schema = Schema::string("WorkGroupName").pattern(&PATTERN_12);
 pub(super) static WORK_GROUP_STATE: Schema = Schema::enumeration("WorkGroupState", &["ENABLED", "DISABLED"]);
 pub(super) static WORK_GROUP_SUMMARY: Schema = Schema::structure(
     "WorkGroupSummary",

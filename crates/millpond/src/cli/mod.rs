@@ -1,6 +1,7 @@
 //! The command line. Each command is a file; what they share is how they find the lake ([`connect`]) and how they print ([`out`]).
 
 mod connect;
+mod costs;
 mod demo;
 mod doctor;
 mod env;

@@ -2,7 +2,7 @@
 
 use super::connect::Lake;
 use super::table::Grid;
-use super::{Global, out};
+use super::{Global, costs, out};
 use crate::client::Client;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
@@ -10,6 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 use millpond_core::env::{Env, SystemEnv};
 use millpond_wire::{athena, glue};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -279,15 +280,18 @@ async fn queries(client: &Client, each: usize) -> Result<Vec<Run>> {
     for ids in ids.chunks(50) {
         let input = athena::BatchGetQueryExecutionInput { query_execution_ids: ids.to_vec() };
         let found = client.call(athena::BatchGetQueryExecution, &input).await?.query_executions.unwrap_or_default();
-        runs.extend(found.into_iter().map(of_query));
+        let costs = costs::of(client, ids).await;
+        runs.extend(found.into_iter().map(|execution| of_query(execution, &costs)));
     }
     Ok(runs)
 }
 
-fn of_query(execution: athena::QueryExecution) -> Run {
+fn of_query(execution: athena::QueryExecution, costs: &HashMap<String, String>) -> Run {
     let status = execution.status.unwrap_or_default();
     let scanned = execution.statistics.and_then(|statistics| statistics.data_scanned_in_bytes);
-    let scanned = scanned.map(|bytes| format!("scanned {}", out::bytes(bytes.max(0) as u64)));
+    let cost = execution.query_execution_id.as_ref().and_then(|id| costs.get(id));
+    let cost = cost.map(|cost| format!(", {cost}")).unwrap_or_default();
+    let scanned = scanned.map(|bytes| format!("scanned {}{cost}", out::bytes(bytes.max(0) as u64)));
     Run {
         kind: Kind::Query,
         id: execution.query_execution_id.unwrap_or_default(),

@@ -2,7 +2,7 @@
 
 use super::connect::Lake;
 use super::table::Grid;
-use super::{Global, ls, out};
+use super::{Global, costs, ls, out};
 use crate::client::Client;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
@@ -141,7 +141,8 @@ impl Session<'_> {
         let answer = pages(self.client, &id, &execution, most, |columns, rows| shown.page(columns, rows)).await?;
         shown.end(&answer);
         if !self.quiet {
-            let note = note(&answer, shown.rows);
+            let cost = costs::of(self.client, std::slice::from_ref(&id)).await.remove(&id);
+            let note = note(&answer, shown.rows, cost);
             if self.output == Format::Table { out::line(note) } else { eprintln!("{note}") }
         }
         Ok(())
@@ -375,10 +376,11 @@ pub fn render(answer: &Answer, rows: &[Vec<Option<String>>]) -> String {
     grid.render()
 }
 
-fn note(answer: &Answer, rows: usize) -> String {
+fn note(answer: &Answer, rows: usize, cost: Option<String>) -> String {
     let cut = if answer.is_cut { " (more exist; --output csv shows all)" } else { "" };
     let (rows, time) = (out::things(rows as u64, "row"), out::duration(answer.total_ms));
-    format!("{rows}{cut}, {time}, {} scanned", out::bytes(answer.scanned))
+    let cost = cost.map(|cost| format!(", {cost}")).unwrap_or_default();
+    format!("{rows}{cut}, {time}, {} scanned{cost}", out::bytes(answer.scanned))
 }
 
 fn csv_line<'a>(values: impl Iterator<Item = Option<&'a str>>) -> String {

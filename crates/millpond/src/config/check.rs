@@ -56,9 +56,10 @@ pub(super) fn check(raw: RawConfig, environment: &dyn Fn(&str) -> Option<String>
     let smtp = raw.smtp.and_then(|raw| smtp(&mut faults, raw.into_inner(), environment));
     let functions = super::functions::check(&mut faults, raw.functions, bytes);
     let jobs = super::jobs::check(&mut faults, raw.jobs, bytes);
+    let athena = super::athena::check(&mut faults, raw.athena, bytes);
     let postgres = raw.postgres.and_then(|raw| super::postgres::check(&mut faults, raw));
     match faults.0.is_empty() {
-        true => Ok(Config { file: None, server, limits, zones, flows, smtp, functions, jobs, postgres }),
+        true => Ok(Config { file: None, server, limits, zones, flows, smtp, functions, jobs, postgres, athena }),
         false => Err(faults.0),
     }
 }

@@ -4,6 +4,7 @@
 //! meaning. Both report through [`problem::Problem`], so that each message says the file, the line, the key, and what to write instead; all
 //! that is wrong with the meaning is told at once. Passwords may come from the environment, and are never printed.
 
+mod athena;
 mod check;
 mod functions;
 mod jobs;
@@ -11,6 +12,7 @@ mod postgres;
 mod problem;
 mod raw;
 
+pub use athena::Athena;
 pub use check::{bucket_name, listen_address};
 pub use functions::Functions;
 pub use jobs::{ENVIRONMENTS, Jobs, Network};
@@ -56,6 +58,8 @@ pub struct Config {
     pub jobs: Jobs,
     /// `[postgres]`; without it there is no such listener.
     pub postgres: Option<Postgres>,
+    /// `[athena]`
+    pub athena: Athena,
 }
 
 /// `[server]`: where the lake is, and as whom it answers.

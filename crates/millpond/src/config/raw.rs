@@ -15,6 +15,7 @@ pub(super) struct RawConfig {
     pub functions: RawFunctions,
     pub jobs: RawJobs,
     pub postgres: Option<Spanned<RawPostgres>>,
+    pub athena: RawAthena,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -33,6 +34,16 @@ pub(super) struct RawLimits {
     pub memory: Option<Spanned<Size>>,
     pub threads: Option<Spanned<u32>>,
     pub spill: Option<Spanned<Size>>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawAthena {
+    pub dml_queries: Option<Spanned<u32>>,
+    pub ddl_queries: Option<Spanned<u32>>,
+    pub queue: Option<Spanned<u32>>,
+    pub timeout_s: Option<Spanned<u32>>,
+    pub query_memory: Option<Spanned<Size>>,
 }
 
 /// Bytes: a number, or a text such as `512MiB`.

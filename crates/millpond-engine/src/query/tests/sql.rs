@@ -209,7 +209,7 @@ async fn parameters_stand_for_question_marks() {
     assert_eq!(run("SELECT DATE '2024-01-02' > ?", &["DATE '2024-01-01'"]).await.unwrap(), "true");
 }
 
-/// Functions that are rewritten are written down and read again, with whatever stands in their arguments.
+/// Functions that are rewritten take their arguments as they are, whatever stands in them.
 #[tokio::test]
 async fn what_is_in_a_parameter_stays_in_it() {
     let lake = flights().await;

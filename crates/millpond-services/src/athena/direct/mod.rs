@@ -8,9 +8,10 @@ mod sql;
 
 use super::catalogs::CATALOG;
 use super::execute::{Context, RunError};
-use super::model::{Execution, OutputColumn, QueryFailure, State, Statistics};
+use super::model::{Details, Execution, OutputColumn, QueryFailure, State, Statistics};
+use super::queue::Ticket;
 use super::workgroups::{PRIMARY, require};
-use super::{Athena, AthenaError, StartQuery, error_types, run};
+use super::{Athena, AthenaError, ResultFileKind, StartQuery, error_types, run};
 use millpond_core::env::EnvExt;
 use millpond_engine::query::{QueryError, QueryStream};
 use millpond_engine::sql::{self as dialect, Statement};
@@ -124,7 +125,7 @@ impl Athena {
         let begun = tokio::spawn(self.clone().begin_direct(query, cancel.clone()));
         let mut running = begun.await.map_err(|_| DirectError::Failed("the query could not be begun".into()))??;
         let started = Instant::now();
-        let request = Context { athena: self, execution: running.execution(), cancel }.limited(&sql).await;
+        let request = Context::new(self, running.execution(), cancel).limited(&sql).await;
         match self.engine.query(request).await {
             Ok(stream) => Ok(DirectAnswer::Rows(Box::new(DirectRows { running, stream, started }))),
             Err(error) => {
@@ -169,10 +170,12 @@ impl Athena {
     async fn lines(&self, id: &str) -> Result<Vec<Vec<Option<String>>>, DirectError> {
         let (mut lines, mut token) = (Vec::new(), None);
         loop {
-            let page = self.results(id, token.as_deref(), None).await?;
+            let page = self.results(id, ResultFileKind::Rows, token.as_deref(), None).await?;
             lines.extend(page.rows);
             if lines.len() > LINES_MAX {
-                let message = format!("NOT_SUPPORTED: more than {LINES_MAX} rows by EXECUTE; send the query itself, whose rows are not collected");
+                let message = format!(
+                    "NOT_SUPPORTED: more than {LINES_MAX} rows by EXECUTE; send the query itself, whose rows are not collected"
+                );
                 return Err(DirectError::Failed(message));
             }
             token = page.next;
@@ -210,6 +213,7 @@ impl Athena {
                 statistics: Statistics::default(),
                 columns: Vec::new(),
                 update_count: None,
+                details: Details::default(),
             };
             super::sql::insert_execution(tx, &execution, None)?;
             sql::insert(tx, &execution.id)?;
@@ -217,7 +221,7 @@ impl Athena {
             Ok(execution)
         });
         let execution = begun.await?;
-        self.running.lock().expect("the map is only read and written").insert(execution.id.clone(), cancel);
+        self.queue.hold(&Ticket::of(&execution), cancel);
         Ok(Running { athena: self, execution: Some(Box::new(execution)) })
     }
 
@@ -227,7 +231,7 @@ impl Athena {
         columns: Vec<OutputColumn>,
         error: Option<&QueryError>,
     ) -> Result<(), StoreError> {
-        self.running.lock().expect("the map is only read and written").remove(&ended.id);
+        self.queue.leave(&ended.id);
         let place = self.lake.place.clone();
         let (state, failure) = match error {
             None => (State::Succeeded, None),

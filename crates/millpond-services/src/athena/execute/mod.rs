@@ -9,6 +9,7 @@ mod ddl;
 mod explain;
 mod files;
 mod iceberg;
+mod prepared;
 mod repair;
 mod select;
 mod show;
@@ -16,18 +17,20 @@ mod unload;
 mod write;
 
 use super::model::{Execution, Statistics};
+use super::reuse::Watched;
 use super::{Athena, AthenaError};
 use crate::lake::catalog::CatalogError;
-use futures::TryStreamExt;
+use async_trait::async_trait;
+use bytes::Bytes;
 use md5::{Digest, Md5};
 use millpond_core::error::ErrorKind;
-use millpond_engine::query::{QueryError, QueryLimits, QueryRequest};
-use millpond_engine::result::{self, ResultColumn};
+use millpond_engine::query::{QueryError, QueryLimits, QueryRequest, QueryStatistics, Stage};
+use millpond_engine::result::{self, ResultColumn, ResultSink};
 use millpond_engine::sql::Statement;
 use millpond_engine::sql::render::TextResult;
-use millpond_store::blobs::BlobId;
+use millpond_store::blobs::{BlobWriter, NewBlob};
 use millpond_store::{StoreError, Tx};
-use object_store::ObjectStoreExt;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -65,26 +68,43 @@ impl From<StoreError> for RunError {
     }
 }
 
-/// The blob store's failure: ours.
-fn internal(error: object_store::Error) -> RunError {
-    QueryError::Internal(error.to_string()).into()
-}
-
 /// What a statement is carried out with.
 pub(super) struct Context<'a> {
     pub(super) athena: &'a Athena,
+    /// [As it is carried out](Execution::effective).
     pub(super) execution: &'a Execution,
     /// Stops it.
     pub(super) cancel: CancellationToken,
+    /// The catalog, which notes what the statement reads.
+    pub(super) tables: Arc<Watched>,
+    /// What the steps of its plan did, once it ran.
+    pub(super) stages: OnceLock<Stage>,
+    /// What it has cost so far.
+    pub(super) progress: Progress,
 }
 
-impl Context<'_> {
+/// Counts of a query that may still run; nothing before it does.
+pub(super) type Progress = Arc<OnceLock<Arc<QueryStatistics>>>;
+
+impl<'a> Context<'a> {
+    /// For an execution of the lake's.
+    pub(super) fn new(athena: &'a Athena, execution: &'a Execution, cancel: CancellationToken) -> Self {
+        Self {
+            athena,
+            execution,
+            cancel,
+            tables: Watched::new(athena.tables.clone()),
+            stages: OnceLock::new(),
+            progress: Progress::default(),
+        }
+    }
+
     /// A query of the execution's, without a limit on what it scans.
     pub(super) fn request(&self, sql: &str) -> QueryRequest {
         QueryRequest {
             sql: sql.to_owned(),
             database: self.execution.database.as_ref().map(|database| database.to_lowercase()),
-            catalog: self.athena.tables.clone(),
+            catalog: self.tables.clone(),
             parameters: self.execution.parameters.clone(),
             limits: QueryLimits::default(),
             cancel: self.cancel.clone(),
@@ -99,6 +119,15 @@ impl Context<'_> {
     }
 }
 
+/// The type of results that were computed from tables, as Athena gives it; texts of Hive's own too.
+pub(super) const OCTETS: &str = "application/octet-stream";
+
+/// The type of results of literals, and of most texts.
+pub(super) const LITERAL_OCTETS: &str = "binary/octet-stream";
+
+/// What the list of the files that a statement wrote is called by.
+pub(super) const MANIFEST: &str = "-manifest.csv";
+
 /// What a statement changes, in the transaction that ends its execution. An error undoes the transaction and fails the execution.
 pub(super) type Commit = Box<dyn FnOnce(&Tx<'_>) -> Result<(), RunError> + Send>;
 
@@ -107,7 +136,8 @@ pub(super) type Commit = Box<dyn FnOnce(&Tx<'_>) -> Result<(), RunError> + Send>
 pub(super) struct ResultFile {
     /// Added to the execution's output location: nothing for the result itself, `.metadata`, `-manifest.csv`.
     pub(super) suffix: &'static str,
-    pub(super) blob: BlobId,
+    /// Small ones are carried by the transaction that names them.
+    pub(super) blob: NewBlob,
     pub(super) bytes: u64,
     /// The MD5 in hexadecimal digits, as S3 gives for an object that was put in one piece.
     pub(super) etag: String,
@@ -138,12 +168,21 @@ impl Outcome {
         Box::new(|_| Ok(()))
     }
 
-    /// Lines of text, with their metadata.
+    /// Lines of text, with their metadata where there are columns. No newline ends the last one.
     pub(super) async fn text(cx: &Context<'_>, text: &TextResult, commit: Commit) -> Result<Self, RunError> {
-        let file = ResultFile::of(cx, "", text.text().into_bytes(), "text/plain").await?;
+        let content_type = match cx.execution.substatement.as_str() {
+            "DESCRIBE_TABLE" | "SHOW_CREATE_TABLE" | "MSCK_REPAIR" => OCTETS,
+            _ => LITERAL_OCTETS,
+        };
+        let lines = text.text();
+        let lines = lines.strip_suffix('\n').unwrap_or(&lines);
+        let file = ResultFile::of(cx, "", lines.as_bytes().to_vec(), content_type).await?;
         let statistics = Statistics { result_bytes: file.bytes, ..Statistics::default() };
-        let metadata = ResultFile::metadata(cx, &text.columns, None).await?;
-        Ok(Self { files: vec![file, metadata], columns: text.columns.clone(), update: None, statistics, commit })
+        let mut files = vec![file];
+        if !text.columns.is_empty() {
+            files.push(ResultFile::metadata(cx, &text.columns, None).await?);
+        }
+        Ok(Self { files, columns: text.columns.clone(), update: None, statistics, commit })
     }
 }
 
@@ -155,28 +194,9 @@ impl ResultFile {
         bytes: Vec<u8>,
         content_type: &'static str,
     ) -> Result<Self, RunError> {
-        let blobs = cx.athena.lake.store.blobs();
-        let blob = blobs.new_location();
-        let (size, etag) = (bytes.len() as u64, hex::encode(Md5::digest(&bytes)));
-        blobs.put(&blob.path(), bytes.into()).await.map_err(internal)?;
-        Ok(Self { suffix, blob, bytes: size, etag, content_type })
-    }
-
-    /// A file that was written already.
-    pub(super) async fn written(
-        cx: &Context<'_>,
-        suffix: &'static str,
-        blob: BlobId,
-        bytes: u64,
-        content_type: &'static str,
-    ) -> Result<Self, RunError> {
-        let read = cx.athena.lake.store.blobs().get(&blob.path()).await.map_err(internal)?;
-        let mut hash = Md5::new();
-        let mut chunks = read.into_stream();
-        while let Some(chunk) = chunks.try_next().await.map_err(internal)? {
-            hash.update(&chunk);
-        }
-        Ok(Self { suffix, blob, bytes, etag: hex::encode(hash.finalize()), content_type })
+        let mut spool = Spool::new(cx);
+        spool.add(&bytes).await?;
+        spool.file(suffix, content_type).await
     }
 
     /// The `.metadata` of a result.
@@ -184,6 +204,37 @@ impl ResultFile {
         let update = update.map(|update| (update.kind, update.count));
         let bytes = result::metadata_file(&cx.execution.id, columns, update);
         Self::of(cx, ".metadata", bytes, "binary/octet-stream").await
+    }
+}
+
+/// A result's object on its way: small ones stay in memory until they are committed, so that they cost no file.
+pub(super) struct Spool {
+    writer: BlobWriter,
+    hash: Md5,
+}
+
+impl Spool {
+    pub(super) fn new(cx: &Context<'_>) -> Self {
+        Self { writer: cx.athena.lake.store.blobs().writer(), hash: Md5::new() }
+    }
+
+    async fn add(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.hash.update(bytes);
+        self.writer.write(bytes).await
+    }
+
+    pub(super) async fn file(self, suffix: &'static str, content_type: &'static str) -> Result<ResultFile, RunError> {
+        let blob = self.writer.finish().await?;
+        let (bytes, etag) = (blob.size(), hex::encode(self.hash.finalize()));
+        Ok(ResultFile { suffix, blob, bytes, etag, content_type })
+    }
+}
+
+#[async_trait]
+impl ResultSink for Spool {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), QueryError> {
+        let failed = |error: StoreError| QueryError::Internal(format!("the result could not be written: {error}"));
+        self.add(&bytes).await.map_err(failed)
     }
 }
 
@@ -197,6 +248,7 @@ pub(super) async fn run(cx: &Context<'_>, statement: &Statement) -> Result<Outco
         Statement::Ddl(ddl) => ddl::run(cx, ddl).await?,
         Statement::Show(show) => show::run(cx, show).await?,
         Statement::Iceberg(_) => iceberg::run(cx, statement).await?,
+        Statement::Prepared(statement) => prepared::run(cx, statement).await?,
         Statement::Write(statement) => write::run(cx, statement).await?,
     };
     let elapsed_ms = started.elapsed().as_millis() as i64;
