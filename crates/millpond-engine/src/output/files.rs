@@ -133,14 +133,14 @@ impl Divide {
 /// Where batches go.
 enum Sink {
     Parquet(Box<PartitionWriter>, Local),
-    Rows(RowFiles),
+    Rows(Box<RowFiles>),
 }
 
 impl Sink {
     fn new(output: Output, keys: Vec<usize>, target: &Target) -> Self {
         match target.format {
             OutputFormat::Parquet => Self::Parquet(Box::new(PartitionWriter::new(output, keys)), Local::default()),
-            _ => Self::Rows(RowFiles::new(output, keys, target)),
+            _ => Self::Rows(Box::new(RowFiles::new(output, keys, target))),
         }
     }
 

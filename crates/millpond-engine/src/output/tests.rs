@@ -157,7 +157,7 @@ fn encoded(lake: &Lake, format: &OutputFormat, batch: &RecordBatch) -> Bytes {
     let handle = lake.engine.handle();
     let output = Output {
         store: Arc::clone(&lake.store),
-        handle: handle.clone(),
+        handle,
         schema: batch.schema(),
         options: WriteOptions::default(),
         new_path: Arc::new(|| Path::from("encoded")),
