@@ -202,7 +202,8 @@ def test_a_scan_of_more_than_the_workgroup_allows_is_cut_off(shop):
     )
     athena.create_work_group(Name="thrifty", Configuration={"BytesScannedCutoffPerQuery": 10_000_000, "EnforceWorkGroupConfiguration": False})
     execution = wait(athena, start(athena, "SELECT sum(a) FROM shop.big", WorkGroup="thrifty"))
-    assert execution["Status"]["State"] == "FAILED", execution
+    assert execution["Status"]["State"] == "CANCELLED", execution
+    assert execution["Status"]["StateChangeReason"].startswith("Bytes scanned limit was exceeded")
     assert rows(athena, run(athena, "SELECT sum(a) FROM shop.big"))[1:] == [["6000000"]]
 
 

@@ -38,7 +38,7 @@ pub struct Runner {
 
 /// What came of an execution that ended well.
 enum Ended {
-    Ran(Box<Outcome>, Notes),
+    Ran(Box<(Outcome, Notes)>),
     /// With the result of an earlier one.
     Reused(Box<Execution>),
 }
@@ -97,7 +97,7 @@ impl Runner {
         let Statement::Query { sql: query } = &statement else {
             let outcome = execute::run(&cx, &statement).await?;
             let notes = Notes { stages: cx.stages.into_inner(), ..Notes::default() };
-            return Ok(Ended::Ran(Box::new(outcome), notes));
+            return Ok(Ended::Ran(Box::new((outcome, notes))));
         };
         if let Some(earlier) = reuse::earlier(&cx, query).await {
             return Ok(Ended::Reused(Box::new(earlier)));
@@ -106,7 +106,8 @@ impl Runner {
         let table_bytes = cx.tables.table_bytes(&self.athena).await;
         let reusable = cx.tables.digest().filter(|_| reuse::is_worth(&effective, query));
         let reusable = reusable.map(|digest| (reuse::key(&effective), digest));
-        Ok(Ended::Ran(Box::new(outcome), Notes { table_bytes, stages: cx.stages.into_inner(), reusable }))
+        let notes = Notes { table_bytes, stages: cx.stages.into_inner(), reusable };
+        Ok(Ended::Ran(Box::new((outcome, notes))))
     }
 
     /// An execution within the time that it may take.
@@ -147,7 +148,8 @@ impl Runner {
                         ..Statistics::default()
                     };
                 }
-                Ended::Ran(outcome, notes) => {
+                Ended::Ran(ran) => {
+                    let (outcome, notes) = *ran;
                     let manifest = outcome.files.iter().find(|file| file.suffix == MANIFEST);
                     execution.details.manifest = manifest.map(|file| format!("{}{}", execution.output, file.suffix));
                     let result = outcome.files.iter().find(|file| file.suffix.is_empty());
@@ -192,7 +194,8 @@ impl Runner {
 
 /// What ends an execution badly. One that read too much counts as stopped, as with Athena.
 fn fail(execution: &mut Execution, failure: QueryFailure) {
-    if failure.message.starts_with(CUT_OFF) {
+    // Readers of some formats say with which file they were stopped.
+    if failure.message.contains(CUT_OFF) {
         (execution.state, execution.reason) = (State::Cancelled, Some(CUT_OFF.to_owned()));
         return;
     }
