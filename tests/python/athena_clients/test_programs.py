@@ -4,7 +4,15 @@ import pytest
 
 from clients import checks_of
 
-PROGRAMS = ("pyathena_checks", "sqlalchemy_checks", "awswrangler_checks", "pyiceberg_checks", "pyiceberg_rest_checks", "psycopg_checks")
+PROGRAMS = (
+    "pyathena_checks",
+    "sqlalchemy_checks",
+    "awswrangler_checks",
+    "pyiceberg_checks",
+    "pyiceberg_rest_checks",
+    "psycopg_checks",
+    "postgres_alchemy_checks",
+)
 
 
 @pytest.mark.parametrize("program, check", [(program, check) for program in PROGRAMS for check in checks_of(program)])

@@ -34,7 +34,7 @@ def dataset(name, frame=FRAME, **more):
 
 
 def read(sql, **more):
-    return wr.athena.read_sql_query(sql, database(), s3_output=OUT, **{"ctas_approach": False, **more})
+    return wr.athena.read_sql_query(sql, database(), **{"s3_output": OUT, "ctas_approach": False, **more})
 
 
 def check_a_partitioned_dataset_is_read_back():
@@ -96,3 +96,36 @@ def check_the_catalog_is_told():
     assert "told" in tables["Table"].tolist()
     assert wr.catalog.get_table_types("wrangler", "told")["price"] == "double"
     assert wr.catalog.delete_table_if_exists("wrangler", "told")
+
+
+def check_a_query_is_read_by_a_table_that_it_makes():
+    dataset("ctas_read")
+    found = read("SELECT * FROM ctas_read", ctas_approach=True)
+    assert sorted(found["id"].tolist()) == [1, 2, 3] and found["name"].isna().sum() == 1, found
+    assert not [name for name in wr.catalog.tables(database=database())["Table"] if name.startswith("temp_table_")]
+
+
+def check_a_table_is_made_of_a_query():
+    dataset("made_from")
+    made = wr.athena.create_ctas_table(
+        "SELECT id, name, day FROM made_from",
+        database(),
+        ctas_table="made_partitioned",
+        s3_output=OUT,
+        partitioning_info=["day"],
+        storage_format="parquet",
+        write_compression="snappy",
+        wait=True,
+    )
+    assert made["ctas_query_metadata"].raw_payload["Status"]["State"] == "SUCCEEDED", made
+    assert read("SELECT day, count(*) AS c FROM made_partitioned GROUP BY day ORDER BY day").values.tolist() == [["x", 2], ["y", 1]]
+
+
+def check_a_table_is_repaired_described_and_shown():
+    dataset("shown")
+    wr.catalog.delete_partitions("shown", "wrangler", [["y"]])
+    assert len(read("SELECT * FROM shown")) == 2
+    assert wr.athena.repair_table("shown", database(), s3_output=OUT) == "SUCCEEDED"
+    assert len(read("SELECT * FROM shown")) == 3
+    assert wr.athena.describe_table("shown", database(), s3_output=OUT)["Column Name"].tolist()[:2] == ["id", "name"]
+    assert "CREATE EXTERNAL TABLE" in wr.athena.show_create_table("shown", database(), s3_output=OUT)

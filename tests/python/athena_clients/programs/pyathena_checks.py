@@ -131,3 +131,22 @@ def check_tables_and_partitions_are_shown():
     assert one.fetchall() == [("shown",)]
     one.execute("SHOW COLUMNS IN pyathena.shown")
     assert [row[0].strip() for row in one.fetchall()] == ["id"]
+
+
+def check_a_table_is_made_of_a_query_and_filled():
+    source = table("source", "id int, name string", "1,a\n2,b\n")
+    one = cursor()
+    one.execute(f"CREATE TABLE pyathena.made WITH (format = 'PARQUET') AS SELECT * FROM {source}")
+    assert one.rowcount == 2, one.rowcount
+    one.execute("INSERT INTO pyathena.made VALUES (3, 'c'), (4, NULL)")
+    assert one.rowcount == 2, one.rowcount
+    one.execute("SELECT id, name FROM pyathena.made ORDER BY id")
+    assert one.fetchall() == [(1, "a"), (2, "b"), (3, "c"), (4, None)]
+
+
+def check_cursors_unload_what_they_read():
+    name = table("unloaded", "id bigint, word string", "1,a\n2,b\n")
+    frame = cursor(PandasCursor, unload=True).execute(f"SELECT * FROM {name}").as_pandas()
+    assert sorted(frame["word"]) == ["a", "b"]
+    found = cursor(ArrowCursor, unload=True).execute(f"SELECT * FROM {name}").as_arrow()
+    assert sorted(found["id"].to_pylist()) == [1, 2]

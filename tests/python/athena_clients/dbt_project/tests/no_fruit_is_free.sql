@@ -1,0 +1,1 @@
+SELECT * FROM {{ ref('fruit') }} WHERE price <= 0
