@@ -137,7 +137,7 @@ impl Visitor for Finder<'_> {
                 let (from, to) = (parse::position(parse::first_span(left)), parse::position(parse::first_span(right)));
                 let between = |(sign, at): &&(String, Position)| *sign == op && *at >= from && *at <= to;
                 // Of the signs between the two, the last: the left operand may have some of its own.
-                let position = self.symbols.iter().filter(between).next_back().map_or(from, |(_, at)| *at);
+                let position = self.symbols.iter().rfind(between).map_or(from, |(_, at)| *at);
                 let (left, right) = (Kind::of(left), Kind::of(right));
                 self.sites.operators.push(Site { op, left, right, position });
             }

@@ -114,7 +114,7 @@ impl Athena {
 
     /// The catalogs by name.
     pub async fn data_catalogs(&self, token: Option<String>, size: Option<i32>) -> Result<Page<DataCatalog>, AthenaError> {
-        let mut all = self.lake.store.read(|connection| sql::data_catalogs(connection)).await.map_err(AthenaError::Store)?;
+        let mut all = self.lake.store.read(sql::data_catalogs).await.map_err(AthenaError::Store)?;
         all.push(self.own_catalog());
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(page(all, |catalog| &catalog.name, token, page_size(size, 50)))

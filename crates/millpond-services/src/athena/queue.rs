@@ -89,6 +89,9 @@ pub(super) struct Queue {
     places: Mutex<HashMap<String, Place>>,
 }
 
+/// The turn of a waiting task, what it says of itself, and the task.
+type Waiting = (usize, Ticket, Task);
+
 impl Queue {
     pub(super) fn new(limits: QueueLimits) -> Self {
         Self { limits, places: Mutex::default() }
@@ -148,7 +151,7 @@ impl Queue {
         for place in places.values().filter(|place| place.counts) {
             *running.entry((place.class, place.workgroup.clone())).or_default() += 1;
         }
-        let mut queues: BTreeMap<(Class, String), VecDeque<(usize, Ticket, Task)>> = BTreeMap::new();
+        let mut queues: BTreeMap<(Class, String), VecDeque<Waiting>> = BTreeMap::new();
         for (turn, task) in waiting.into_iter().enumerate() {
             let ticket = Ticket::read(&task);
             queues.entry((ticket.class, ticket.workgroup.clone())).or_default().push_back((turn, ticket, task));

@@ -296,7 +296,7 @@ impl Glue {
             let table = find(tx, &ident)?;
             match purge {
                 true => Ok(versions::drop_table(tx, &place, &table)?),
-                false => Ok(drop(catalog::delete_table(tx, &place, &ident.database, &ident.name)?)),
+                false => Ok(catalog::delete_table(tx, &place, &ident.database, &ident.name).map(drop)?),
             }
         });
         dropped.await

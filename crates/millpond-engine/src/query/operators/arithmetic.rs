@@ -19,7 +19,6 @@ pub(super) enum Operation {
     Multiply,
     Divide,
     Modulo,
-    Negate,
 }
 
 impl Operation {
@@ -37,7 +36,7 @@ impl Operation {
     pub(super) fn sign(self) -> &'static str {
         match self {
             Self::Add => "+",
-            Self::Subtract | Self::Negate => "-",
+            Self::Subtract => "-",
             Self::Multiply => "*",
             Self::Divide => "/",
             Self::Modulo => "%",
@@ -167,7 +166,6 @@ fn apply<N: CheckedInteger>(operation: Operation, x: N, y: N) -> Result<N, Arrow
         Operation::Divide => x.divide(y),
         // The least integer modulo -1 is 0, though the quotient overflows.
         Operation::Modulo => return Ok(x.modulo(y)),
-        Operation::Negate => x.negate(),
     };
     done.ok_or_else(|| {
         let (word, sign) = match operation {

@@ -22,7 +22,6 @@ fn result(operation: Operation, (p1, s1): (u8, u8), (p2, s2): (u8, u8)) -> Optio
         Operation::Multiply => (p1 + p2, s1 + s2),
         Operation::Divide => (p1 + s2 + s2.saturating_sub(s1), scale),
         Operation::Modulo => (whole1.min(whole2) + scale, scale),
-        Operation::Negate => (p1, s1),
     };
     (scale <= MAX).then_some((precision.clamp(1, MAX), scale, precision > MAX))
 }
@@ -52,7 +51,6 @@ fn out_of_range(operation: Operation) -> QueryError {
         Operation::Multiply => "multiplication",
         Operation::Divide => "division",
         Operation::Modulo => "modulo",
-        Operation::Negate => "negation",
     };
     QueryError::OutOfRange(format!("Decimal overflow in {word}"))
 }
@@ -115,7 +113,6 @@ impl Scaled {
             Operation::Subtract => x.checked_sub(y),
             Operation::Multiply => x.checked_mul(y),
             Operation::Modulo => x.checked_rem(y),
-            Operation::Negate => x.checked_neg(),
             Operation::Divide => {
                 let (quotient, remainder) = (x.checked_div(y)?, x.checked_rem(y)?);
                 let up = remainder.unsigned_abs() >= y.unsigned_abs() - y.unsigned_abs() / 2;
@@ -136,7 +133,6 @@ impl Scaled {
             // What 128 bits do not hold has too many digits.
             Operation::Multiply => None,
             Operation::Modulo => x.checked_rem(y),
-            Operation::Negate => x.checked_neg(),
             Operation::Divide => Some(rounded_quotient(x, y)),
         };
         done.and_then(i256::to_i128)

@@ -93,7 +93,7 @@ fn change_partition(
             let message = format!("Partition already exists: {}", spelled(table, &partition.values));
             Err(refused(ErrorKind::Conflict, "AlreadyExistsException", message))
         }
-        changed => Ok(drop(changed?)),
+        changed => Ok(changed?),
     }
 }
 

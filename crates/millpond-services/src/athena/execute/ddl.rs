@@ -163,14 +163,14 @@ fn create_table(tx: &Tx<'_>, place: &Place, mut table: Table, if_not_exists: boo
             Err(refused(ErrorKind::Conflict, "AlreadyExistsException", message))
         }
         Err(CatalogError::NotFound(_)) => Err(no_database(&database)),
-        created => Ok(drop(created?)),
+        created => Ok(created.map(drop)?),
     }
 }
 
 fn drop_view(tx: &Tx<'_>, place: &Place, (database, name): (String, String), if_exists: bool) -> Result<(), RunError> {
     let missing = format!("View 'awsdatacatalog.{database}.{name}' does not exist");
     match catalog::table(tx, &database, &name)? {
-        Some(found) if view::is_view(&found) => Ok(drop(catalog::delete_table(tx, place, &database, &name)?)),
+        Some(found) if view::is_view(&found) => Ok(catalog::delete_table(tx, place, &database, &name).map(drop)?),
         Some(_) => {
             let message = format!("{missing}, but a table with that name exists. Did you mean DROP TABLE {database}.{name}?");
             Err(of_engine(ErrorKind::Missing, "TABLE_NOT_FOUND", message))
@@ -216,7 +216,7 @@ async fn create_view(cx: &Context<'_>, name: &TableName, or_replace: bool, sql: 
             Some(_) => not_recursive(tx, &view)?,
             None => {}
         }
-        Ok(drop(catalog::put_table(tx, &place, view, Archive::Keep)?))
+        Ok(catalog::put_table(tx, &place, view, Archive::Keep).map(drop)?)
     }))
 }
 

@@ -39,7 +39,8 @@ pub use tables::{
 use millpond_store::Component;
 
 /// The tables of this module.
-pub const COMPONENT: Component = Component { name: "catalog", migrations: &[include_str!("schema.sql"), include_str!("default.sql")] };
+pub const COMPONENT: Component =
+    Component { name: "catalog", migrations: &[include_str!("schema.sql"), include_str!("default.sql")] };
 
 /// The longest name in bytes (Glue API reference, `NameString`).
 const NAME_MAX: usize = 255;

@@ -268,7 +268,7 @@ impl Key {
             return places.into_iter().map(|place| place..place + 1).collect();
         }
         if !self.domain.is_sorted(self.key_type) {
-            return vec![0..count];
+            return std::iter::once(0..count).collect();
         }
         let below = |index: u64, bound: &KeyValue, or_equal: bool| {
             let own = self.value(index).and_then(|value| value.key);
@@ -276,7 +276,7 @@ impl Key {
         };
         let from = limit.low.as_ref().map_or(0, |low| bisect(count, |index| below(index, low, false)));
         let until = limit.high.as_ref().map_or(count, |high| bisect(count, |index| below(index, high, true)));
-        vec![from..until.max(from)]
+        std::iter::once(from..until.max(from)).collect()
     }
 }
 
