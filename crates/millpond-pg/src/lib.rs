@@ -6,7 +6,8 @@
 //!
 //! PostgreSQL documentation, "Frontend/Backend Protocol".
 // pgwire's description of an error is large, and made where a message is refused.
-#![allow(clippy::result_large_err)]
+#![allow(clippy::result_large_err, clippy::large_enum_variant)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod answer;
 mod cancel;

@@ -213,7 +213,7 @@ impl Session {
             Target::Statement(name) => drop(self.statements.remove(name)),
             Target::Portal(name) => drop(self.portals.remove(name)),
         }
-        Ok(self.connection.send(Backend::CloseComplete(CloseComplete::new())).await.map_err(Fault::Io)?)
+        self.connection.send(Backend::CloseComplete(CloseComplete::new())).await.map_err(Fault::Io)
     }
 }
 

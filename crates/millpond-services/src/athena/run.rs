@@ -154,8 +154,9 @@ impl Runner {
                     execution.details.manifest = manifest.map(|file| format!("{}{}", execution.output, file.suffix));
                     let result = outcome.files.iter().find(|file| file.suffix.is_empty());
                     execution.details.result_etag = result.map(|file| file.etag.clone());
-                    name_result(tx, &place, &execution, outcome.files)?;
+                    // First: what it writes may have to find its place empty, which is the result's own, too.
                     (outcome.commit)(tx)?;
+                    name_result(tx, &place, &execution, outcome.files)?;
                     execution.columns = outcome.columns.iter().map(OutputColumn::from).collect();
                     execution.update_count = outcome.update.map(|update| update.count as i64);
                     execution.statistics = Statistics { table_bytes: notes.table_bytes, ..outcome.statistics };

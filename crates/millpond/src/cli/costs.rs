@@ -30,7 +30,7 @@ fn words(cost: &Value) -> Option<String> {
 /// With as many digits as it takes to see something.
 fn dollars(usd: f64) -> String {
     match usd {
-        usd if usd == 0.0 => "$0".to_owned(),
+        0.0 => "$0".to_owned(),
         usd if usd < 0.01 => format!("${usd:.5}"),
         usd => format!("${usd:.2}"),
     }
