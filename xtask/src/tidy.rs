@@ -320,7 +320,7 @@ mod tests {
             ),
             (
                 "[package]\nname='millpond-services'\n[dependencies]\ndatafusion-common='1'",
-                "datafusion-common is for millpond-engine only",
+                "datafusion-common is for millpond-engine and millpond-pg only",
             ),
             (
                 "[package]\nname='millpond-store'\n[dependencies]\npq={package='parquet',version='1'}",
