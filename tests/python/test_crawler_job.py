@@ -5,7 +5,7 @@ import json
 import lambdas
 import pytest
 from botocore.exceptions import ClientError
-from conftest import wait_until
+from harness import wait_until
 
 FLIGHTS = b"year,month,carrier,delay\n2013,1,UA,2\n2013,1,AA,NA\n2013,2,B6,-4\n"
 
