@@ -261,9 +261,28 @@ def test_unloaded_files_lie_where_the_statement_says(shop):
     lines = [line for uri in files for line in gzip.decompress(body(shop, uri)).decode().splitlines()]
     assert sorted(map(int, lines)) == list(range(1, 101))
     empty = run(shop, "UNLOAD (SELECT id FROM items WHERE id < 0) TO 's3://shop/none/' WITH (format = 'PARQUET')")
-    assert "DataManifestLocation" not in empty["Statistics"] and objects(shop, "s3://shop/none/") == []
+    # Clients read the manifest (PyAthena fails without one), also where it lists nothing.
+    assert manifest(shop, empty) == [] and objects(shop, "s3://shop/none/") == []
     query_id = empty["QueryExecutionId"]
-    assert objects(shop, f"{OUT}{query_id}") == [f"{OUT}{query_id}.metadata"]
+    assert objects(shop, f"{OUT}{query_id}") == [f"{OUT}{query_id}-manifest.csv", f"{OUT}{query_id}.metadata"]
+
+
+def test_a_query_is_unloaded_to_where_its_result_lies(shop):
+    there = "s3://shop/beside/"
+    execution = run(shop, f"UNLOAD (SELECT id FROM items) TO '{there}' WITH (format = 'PARQUET')", ResultConfiguration={"OutputLocation": there})
+    query_id, files = execution["QueryExecutionId"], manifest(shop, execution)
+    beside = [f"{there}{query_id}-manifest.csv", f"{there}{query_id}.metadata"]
+    assert files and sorted(objects(shop, there)) == sorted(files + beside)
+    fails(shop, f"UNLOAD (SELECT 1 AS a) TO '{there}' WITH (format = 'PARQUET')", "HIVE_PATH_ALREADY_EXISTS", ResultConfiguration={"OutputLocation": there})
+
+
+def test_numbers_are_inserted_into_narrower_columns_where_they_fit(shop):
+    run(shop, "CREATE TABLE narrow AS SELECT CAST(1 AS integer) AS i, CAST(1 AS decimal(4, 1)) AS d, CAST(1 AS real) AS r")
+    run(shop, "INSERT INTO narrow SELECT CAST(7 AS bigint), DECIMAL '12.50', DOUBLE '0.5'")
+    assert rows(shop, "SELECT * FROM narrow ORDER BY i") == [["1", "1.0", "1.0"], ["7", "12.5", "0.5"]]
+    for values in ("CAST(3000000000 AS bigint), DECIMAL '1', REAL '1'", "1, DECIMAL '1234.5', REAL '1'"):
+        fails(shop, f"INSERT INTO narrow SELECT {values}", "INVALID_CAST_ARGUMENT")
+    assert len(rows(shop, "SELECT * FROM narrow")) == 2
 
 
 def test_of_two_that_make_one_table_one_wins(shop):

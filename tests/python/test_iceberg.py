@@ -353,6 +353,27 @@ def test_writers_at_once_lose_nothing(ice):
     assert rows(ice, "SELECT count(*) FROM busy WHERE state = 'seen'") == [["8"]]
 
 
+def test_updates_of_one_row_at_once_all_count(ice):
+    make(ice, "hot", "id int, n int")
+    change(ice, "INSERT INTO hot VALUES (1, 0), (2, 0)")
+    failures = []
+
+    def add():
+        try:
+            for _ in range(5):
+                assert change(ice, "UPDATE hot SET n = n + 1 WHERE id = 1") == 1
+        except Exception as error:  # noqa: BLE001 (shown below)
+            failures.append(error)
+
+    threads = [threading.Thread(target=add) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert rows(ice, "SELECT n FROM hot ORDER BY id") == [["15"], ["0"]]
+
+
 def test_a_statement_that_is_killed_is_there_wholly_or_not_at_all(new_lake):
     lake = new_lake()
     lake.bucket("ice")

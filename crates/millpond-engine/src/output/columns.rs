@@ -132,24 +132,20 @@ pub fn check_insert(schema: &Schema, columns: &[&Column]) -> Result<(), QueryErr
     Err(QueryError::TypeMismatch { position: Position::START, message })
 }
 
-/// Whether Trino puts values of one type into a column of another without a cast (its `TypeCoercion`): numbers into wider ones, dates into
-/// timestamps, any text into any text.
+fn is_number(of: &TrinoType) -> bool {
+    use TrinoType as T;
+    matches!(of, T::TinyInt | T::SmallInt | T::Integer | T::BigInt | T::Real | T::Double | T::Decimal(..))
+}
+
+/// Whether Athena puts values of one type into a column of another without a cast: numbers into numbers (one that does not fit is an error), dates
+/// into timestamps, any text into any text.
 fn coerces(from: &TrinoType, to: &TrinoType) -> bool {
     use TrinoType as T;
     match (from, to) {
         (T::Unknown, _) => true,
         (T::Varchar(_) | T::Char(_), T::Varchar(_) | T::Char(_)) => true,
-        (T::TinyInt, T::TinyInt | T::SmallInt | T::Integer | T::BigInt | T::Real | T::Double) => true,
-        (T::SmallInt, T::SmallInt | T::Integer | T::BigInt | T::Real | T::Double) => true,
-        (T::Integer, T::Integer | T::BigInt | T::Real | T::Double) => true,
-        (T::BigInt, T::BigInt | T::Real | T::Double) => true,
-        (T::Decimal(..), T::Real | T::Double) => true,
-        (T::Decimal(p, s), T::Decimal(p2, s2)) => s2 >= s && p2 - s2 >= p - s,
-        (T::TinyInt, T::Decimal(p, s)) => p - s >= 3,
-        (T::SmallInt, T::Decimal(p, s)) => p - s >= 5,
-        (T::Integer, T::Decimal(p, s)) => p - s >= 10,
-        (T::BigInt, T::Decimal(p, s)) => p - s >= 19,
-        (T::Real, T::Real | T::Double) | (T::Date, T::Timestamp(_)) | (T::Timestamp(_), T::Timestamp(_)) => true,
+        (from, to) if is_number(from) && is_number(to) => true,
+        (T::Date, T::Timestamp(_)) | (T::Timestamp(_), T::Timestamp(_)) => true,
         (T::Array(from), T::Array(to)) => coerces(from, to),
         (T::Map(key, value), T::Map(to_key, to_value)) => coerces(key, to_key) && coerces(value, to_value),
         (T::Row(from), T::Row(to)) => from.len() == to.len() && from.iter().zip(to).all(|((_, from), (_, to))| coerces(from, to)),

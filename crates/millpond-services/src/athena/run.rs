@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use md5::{Digest, Md5};
 use millpond_core::arn::Place;
 use millpond_core::error::ErrorKind;
+use millpond_engine::iceberg::COMMIT_ERROR;
 use millpond_engine::query::Stage;
 use millpond_engine::sql::{self as dialect, Statement};
 use millpond_store::blobs::NewBlob;
@@ -29,6 +30,9 @@ pub(super) const STOPPED: &str = "Query cancelled by user";
 
 /// Why an execution was stopped that read more than its workgroup allows (Athena user guide, "Setting data usage control limits").
 const CUT_OFF: &str = "Bytes scanned limit was exceeded";
+
+/// Times that a statement runs again because its commit lost against another's.
+const RACES_MAX: usize = 10;
 
 /// Runs executions.
 #[derive(Debug)]
@@ -301,16 +305,24 @@ impl Handler for Runner {
 
     async fn run(&self, _lake: &Lake, task: &Task) -> Result<(), Failure> {
         let ticket = Ticket::read(task);
-        let held = Held { queue: &self.athena.queue, id: &ticket.id };
-        let cancel = self.athena.queue.enter(&ticket);
-        let Some(execution) = self.begin(ticket.id.clone()).await? else { return Ok(()) };
-        let progress = Progress::default();
-        let executed = self.within(&execution, cancel, progress.clone()).await;
-        // Its place is free before its end wakes those who wait.
-        drop(held);
-        let ended = match executed {
-            Ok(ended) => self.succeed(task, ticket.id.clone(), ended).await,
-            Err(error) => Err(error),
+        let mut races = 0;
+        let (ended, progress) = loop {
+            let held = Held { queue: &self.athena.queue, id: &ticket.id };
+            let cancel = self.athena.queue.enter(&ticket);
+            let Some(execution) = self.begin(ticket.id.clone()).await? else { return Ok(()) };
+            let progress = Progress::default();
+            let executed = self.within(&execution, cancel, progress.clone()).await;
+            // Its place is free before its end wakes those who wait.
+            drop(held);
+            let ended = match executed {
+                Ok(ended) => self.succeed(task, ticket.id.clone(), ended).await,
+                Err(error) => Err(error),
+            };
+            match ended {
+                // Another one's commit came between: the statement did nothing yet, and looks again.
+                Err(error) if error.message.starts_with(COMMIT_ERROR) && races < RACES_MAX => races += 1,
+                ended => break (ended, progress),
+            }
         };
         let scanned_bytes = progress.get().map(|statistics| statistics.scanned_bytes()).unwrap_or_default();
         match ended {

@@ -84,6 +84,8 @@ pub struct Answer {
     pub total_ms: u64,
     /// Bytes.
     pub scanned: u64,
+    /// Rows that the statement wrote.
+    pub written: Option<u64>,
 }
 
 struct Session<'a> {
@@ -264,6 +266,12 @@ async fn ended(client: &Client, id: &str) -> Result<athena::QueryExecution> {
     }
 }
 
+/// Whether a statement writes rows: its result has none.
+fn is_write(execution: &athena::QueryExecution) -> bool {
+    let kind = execution.substatement_type.as_deref().unwrap_or_default();
+    ["CREATE_TABLE_AS_SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "UNLOAD"].contains(&kind)
+}
+
 /// Reads a result page by page and hands each one on; keeps none.
 async fn pages(
     client: &Client,
@@ -289,6 +297,10 @@ async fn pages(
         };
         let page = client.call(athena::GetQueryResults, &input).await?;
         let set = page.result_set.unwrap_or_default();
+        if is_first && is_write(execution) {
+            answer.written = page.update_count.map(|count| count.max(0) as u64);
+            return Ok(answer);
+        }
         if is_first {
             let columns = set.result_set_metadata.and_then(|metadata| metadata.column_info).unwrap_or_default();
             (answer.columns, answer.types) = columns.into_iter().map(|column| (column.name, column.r#type)).unzip();
@@ -378,7 +390,11 @@ pub fn render(answer: &Answer, rows: &[Vec<Option<String>>]) -> String {
 
 fn note(answer: &Answer, rows: usize, cost: Option<String>) -> String {
     let cut = if answer.is_cut { " (more exist; --output csv shows all)" } else { "" };
-    let (rows, time) = (out::things(rows as u64, "row"), out::duration(answer.total_ms));
+    let rows = match answer.written {
+        Some(written) => format!("{} written", out::things(written, "row")),
+        None => out::things(rows as u64, "row"),
+    };
+    let time = out::duration(answer.total_ms);
     let cost = cost.map(|cost| format!(", {cost}")).unwrap_or_default();
     format!("{rows}{cut}, {time}, {} scanned{cost}", out::bytes(answer.scanned))
 }

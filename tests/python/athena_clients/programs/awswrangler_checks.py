@@ -105,6 +105,13 @@ def check_a_query_is_read_by_a_table_that_it_makes():
     assert not [name for name in wr.catalog.tables(database=database())["Table"] if name.startswith("temp_table_")]
 
 
+def check_a_query_is_read_by_what_it_unloads():
+    dataset("unload_read")
+    # The output location is the target, which must be empty.
+    found = read("SELECT * FROM unload_read", s3_output=STAGING + "unload_out/", unload_approach=True, unload_parameters={"file_format": "PARQUET"})
+    assert sorted(found["id"].tolist()) == [1, 2, 3] and found["at"].min() == pd.Timestamp("2024-01-01 10:00"), found
+
+
 def check_a_table_is_made_of_a_query():
     dataset("made_from")
     made = wr.athena.create_ctas_table(
@@ -119,6 +126,15 @@ def check_a_table_is_made_of_a_query():
     )
     assert made["ctas_query_metadata"].raw_payload["Status"]["State"] == "SUCCEEDED", made
     assert read("SELECT day, count(*) AS c FROM made_partitioned GROUP BY day ORDER BY day").values.tolist() == [["x", 2], ["y", 1]]
+
+
+def check_a_query_is_unloaded():
+    dataset("unloaded")
+    path = STAGING + "unload_target/"
+    wr.athena.unload("SELECT id, name, day FROM unloaded", path, database(), file_format="PARQUET", partitioned_by=["day"])
+    # The manifest and the metadata lie beside the files.
+    found = wr.s3.read_parquet(path, dataset=True, path_ignore_suffix=[".csv", ".metadata"])
+    assert sorted(zip(found["id"], found["day"])) == [(1, "x"), (2, "x"), (3, "y")], found
 
 
 def check_a_table_is_repaired_described_and_shown():

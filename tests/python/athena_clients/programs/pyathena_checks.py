@@ -150,3 +150,5 @@ def check_cursors_unload_what_they_read():
     assert sorted(frame["word"]) == ["a", "b"]
     found = cursor(ArrowCursor, unload=True).execute(f"SELECT * FROM {name}").as_arrow()
     assert sorted(found["id"].to_pylist()) == [1, 2]
+    empty = cursor(PandasCursor, unload=True).execute(f"SELECT * FROM {name} WHERE id > 5").as_pandas()
+    assert len(empty) == 0

@@ -118,13 +118,18 @@ impl Names {
     }
 }
 
-/// The list of files beside the result: a URI a line. `None` where nothing was written.
+/// The list of files beside the result. `None` where nothing was written.
 pub(super) async fn manifest(cx: &Context<'_>, named: &[Named]) -> Result<Option<ResultFile>, RunError> {
-    if named.is_empty() {
-        return Ok(None);
+    match named.is_empty() {
+        true => Ok(None),
+        false => Ok(Some(listing(cx, named).await?)),
     }
+}
+
+/// The list of files beside the result, also where it is empty: a URI a line.
+pub(super) async fn listing(cx: &Context<'_>, named: &[Named]) -> Result<ResultFile, RunError> {
     let lines: String = named.iter().map(|file| format!("s3://{}/{}\n", file.bucket, file.key)).collect();
-    Ok(Some(ResultFile::of(cx, "-manifest.csv", lines.into_bytes(), "application/octet-stream").await?))
+    ResultFile::of(cx, "-manifest.csv", lines.into_bytes(), "application/octet-stream").await
 }
 
 /// Gives files their names.

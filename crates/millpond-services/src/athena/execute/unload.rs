@@ -1,6 +1,6 @@
 //! `UNLOAD`: a query's rows as files below a location.
 
-use super::files::{Names, is_empty, manifest, place, put, refused, rows_column, write};
+use super::files::{Names, is_empty, listing, place, put, refused, rows_column, write};
 use super::{Context, Outcome, ResultFile, RunError, Update};
 use millpond_core::error::ErrorKind;
 use millpond_engine::output::{OutputFile, OutputProperties};
@@ -43,7 +43,8 @@ pub(super) async fn run(cx: &Context<'_>, unload: &Unload) -> Result<Outcome, Ru
     let (file_names, named) = named.await?;
     let columns = rows_column();
     let mut files = vec![ResultFile::metadata(cx, &columns, Some(update)).await?];
-    files.extend(manifest(cx, &named).await?);
+    // Clients of UNLOAD read it whether there are rows or not.
+    files.push(listing(cx, &named).await?);
     let lake = cx.athena.lake.place.clone();
     let commit = move |tx: &Tx<'_>| {
         require_empty(tx, &location)?;
