@@ -8,7 +8,7 @@ When a test fails, the last lines of its lakes' logs are shown.
 import pytest
 
 import harness
-from harness import Lake, Smtp, wait_until  # noqa: F401 (for tests that import them from here)
+from harness import Smtp
 
 _running = []
 
