@@ -63,6 +63,14 @@ def scripted_lake(tmp_path):
     discard(lake)
 
 
+@pytest.fixture
+def queried_lake(tmp_path):
+    """A lake of part 4: tables that queries made, one of Iceberg's with its versions, a view, a workgroup with all it has, an INSERT that was cut off."""
+    lake = opened(tmp_path, "lake-part4.tar.xz")
+    yield lake
+    discard(lake)
+
+
 def test_a_lake_of_part_1_has_its_data_and_goes_on(old_lake):
     lake = old_lake
     rows = lake.sql("select year, count(*), sum(delay) from processed.flights group by year order by year")
@@ -200,3 +208,49 @@ def test_scripts_of_a_lake_of_part_3_go_on(scripted_lake):
     assert fired[0]["TriggerName"] == "both" and {one["JobName"] for one in fired[0]["PredecessorRuns"]} == {"x", "y"}
     assert glue.get_workflow(Name="nightly")["Workflow"]["Description"] == "kept"
     assert sorted(trigger["Name"] for trigger in glue.get_triggers(DependentJobName="x")["Triggers"]) == ["begin", "do-x"]
+
+
+def test_tables_of_a_lake_of_part_4_are_read_and_written(queried_lake):
+    lake = queried_lake
+    assert lake.sql("SELECT id, name, price FROM shop.items WHERE day = DATE '2024-01-01' ORDER BY id") == [["1", "apple", "1.50"], ["2", "pear", None]]
+    assert lake.sql("SELECT id, CAST(day AS varchar) FROM shop.cheap ORDER BY id") == [["1", "2024-01-01"], ["3", "2024-01-02"], ["4", "2024-01-03"]]
+    assert lake.sql("SELECT name, n FROM shop.names ORDER BY name") == [["apple", "1"], ["pear", "1"], ["plum", "1"]]
+    lake.sql("INSERT INTO shop.cheap VALUES (5, 'nut', DECIMAL '0.20', DATE '2024-01-03')")
+    assert lake.scalar("SELECT count(*) FROM shop.cheap WHERE day = DATE '2024-01-03'") == "2"
+
+
+def test_an_iceberg_table_of_a_lake_of_part_4_has_its_versions(queried_lake):
+    lake = queried_lake
+    stock = "SELECT id, amount, note FROM shop.stock ORDER BY id"
+    assert lake.sql(stock) == [["2", "21", None], ["3", "30", None], ["5", "50", "new"]]
+    versions = lake.sql('SELECT snapshot_id, operation FROM "shop"."stock$snapshots" ORDER BY committed_at')
+    assert len(versions) == 5, versions
+    first = lake.sql(f"SELECT id, amount FROM shop.stock FOR VERSION AS OF {versions[0][0]} ORDER BY id")
+    assert first == [["1", "10"], ["2", "20"]]
+    lake.sql("MERGE INTO shop.stock t USING (VALUES (3, 7), (6, 60)) s (id, amount) ON t.id = s.id WHEN MATCHED THEN UPDATE SET amount = s.amount WHEN NOT MATCHED THEN INSERT (id, amount) VALUES (s.id, s.amount)")
+    assert lake.sql(stock) == [["2", "21", None], ["3", "7", None], ["5", "50", "new"], ["6", "60", None]]
+
+
+def test_a_workgroup_of_a_lake_of_part_4_has_its_settings_and_history(queried_lake):
+    athena = queried_lake.client("athena")
+    group = athena.get_work_group(WorkGroup="team")["WorkGroup"]
+    assert group["Description"] == "kept" and group["Configuration"]["BytesScannedCutoffPerQuery"] == 10_000_000
+    assert queried_lake.sql("EXECUTE by_id USING 3", WorkGroup="team") == [["plum"]]
+    [query] = athena.batch_get_named_query(NamedQueryIds=athena.list_named_queries(WorkGroup="team")["NamedQueryIds"])["NamedQueries"]
+    assert query["QueryString"] == "SELECT * FROM items"
+    old = athena.list_query_executions(WorkGroup="team")["QueryExecutionIds"][1:]
+    failed, executed = athena.batch_get_query_execution(QueryExecutionIds=old)["QueryExecutions"]
+    assert failed["Status"]["StateChangeReason"].startswith("COLUMN_NOT_FOUND: line 1:8: ")
+    rows = athena.get_query_results(QueryExecutionId=executed["QueryExecutionId"])["ResultSet"]["Rows"]
+    assert [row["Data"][0]["VarCharValue"] for row in rows] == ["name", "pear"]
+
+
+def test_a_statement_of_a_lake_of_part_4_that_was_cut_off_is_carried_out_once(queried_lake):
+    lake = queried_lake
+    [cut] = [
+        one
+        for one in lake.client("athena").get_paginator("list_query_executions").paginate().search("QueryExecutionIds")
+        if lake.wait_query(one, 280)["Query"].startswith("INSERT INTO shop.totals")
+    ]
+    assert lake.wait_query(cut)["Status"]["State"] == "SUCCEEDED"
+    assert lake.sql("SELECT n FROM shop.totals ORDER BY n") == [["0"], ["428572"]]
