@@ -20,6 +20,9 @@ pub(super) struct Words<'a> {
     pub(super) sites: Option<&'a Sites>,
 }
 
+/// How the message begins of a `FILTER (WHERE …)` that gives no truth: its type follows.
+pub(super) const FILTER_IS_NO_CONDITION: &str = "Filter expression must evaluate to a boolean (actual: ";
+
 /// The name of an error and its message: what most kinds come to.
 type Known = (&'static str, Position, String);
 
@@ -58,6 +61,10 @@ impl Words<'_> {
         const BEFORE: &str = "Cannot apply operator: ";
         match &error {
             QueryError::TypeMismatch { message, .. } => {
+                let filtered = between(message, FILTER_IS_NO_CONDITION, ")");
+                if let Some(position) = filtered.and_then(|actual| self.sites?.filter(actual)) {
+                    return QueryError::TypeMismatch { position, message: message.clone() };
+                }
                 let operation = message.strip_prefix(BEFORE).and_then(split_operator);
                 let site = operation.and_then(|(left, op, right)| self.sites?.operator(op, left, right));
                 match (operation, site) {
@@ -249,6 +256,10 @@ impl Words<'_> {
             let number = rest.split(',').next().unwrap_or_default();
             let message = format!("ORDER BY position {number} is not in select list");
             return Some(("INVALID_COLUMN_REFERENCE", self.place_of_clause(&["order"]), message));
+        }
+        if text.starts_with("For SELECT DISTINCT, ORDER BY expressions") {
+            let message = "For SELECT DISTINCT, ORDER BY expressions must appear in select list".to_owned();
+            return Some(("EXPRESSION_NOT_IN_DISTINCT", self.place_of_clause(&["select"]), message));
         }
         if text.starts_with("Order by index starts at 1") {
             return Some((

@@ -2,7 +2,9 @@
 
 pub(super) mod expressions;
 mod marks;
+mod order;
 mod relations;
+mod scopes;
 mod session;
 mod sets;
 mod subqueries;
@@ -81,6 +83,7 @@ fn shown(name: &str) -> &str {
 /// What of the dialect is known and not supported.
 pub(crate) fn rewrite(query: &mut Query, names: &Names, hidden: &Hidden, database: Option<&str>) -> Result<Outputs, QueryError> {
     let outputs = outputs(query, names);
+    scopes::rename(query);
     let ctes = cte_names(query);
     let rewriter = &mut Rewriter { hidden, ctes, database };
     if let ControlFlow::Break(error) = VisitMut::visit(query, rewriter) {
@@ -160,6 +163,13 @@ impl VisitorMut for Rewriter<'_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
         match relations::query(query) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
+        match relations::values(query) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }

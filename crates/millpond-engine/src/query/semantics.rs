@@ -7,6 +7,7 @@
 //! - `typeof` is known.
 
 use super::error::{Position, QueryError};
+use super::reword::FILTER_IS_NO_CONDITION;
 use super::{lateral, operators};
 use crate::types::TrinoType;
 use arrow::datatypes::{DataType, TimeUnit};
@@ -25,7 +26,7 @@ pub(crate) type Locate<'a> = &'a dyn Fn(&str) -> Option<Position>;
 /// # Errors
 /// A text is compared with a number.
 pub(crate) fn apply(plan: LogicalPlan, locate: Locate<'_>) -> Result<LogicalPlan> {
-    let plan = lateral::rewrite(plan)?;
+    let plan = operators::one_row_each(lateral::rewrite(plan)?)?;
     let corrected = plan.transform_up_with_subqueries(|node| {
         let mut schema = merge_schema(&node.inputs());
         if node.inputs().is_empty() {
@@ -202,13 +203,11 @@ fn correct(expr: Expr, schema: &DFSchema, locate: Locate<'_>) -> Result<Transfor
             Ok(Transformed::no(expr))
         }
         Expr::AggregateFunction(call) => {
-            if let Some(filter) = &call.params.filter
-                && let Ok(found) = operators::type_of(filter, schema)
-                && !matches!(found, TrinoType::Boolean | TrinoType::Unknown)
-            {
-                let message = format!("FILTER expression must evaluate to a boolean (actual: {found})");
-                return Err(QueryError::TypeMismatch { position: Position::START, message }.into());
-            }
+            condition(call.params.filter.as_deref(), schema)?;
+            Ok(Transformed::no(expr))
+        }
+        Expr::WindowFunction(call) => {
+            condition(call.params.filter.as_deref(), schema)?;
             Ok(Transformed::no(expr))
         }
         // A whole number that is rounded to its fraction's digits stays what it is.
@@ -224,6 +223,10 @@ fn correct(expr: Expr, schema: &DFSchema, locate: Locate<'_>) -> Result<Transfor
         }
         Expr::ScalarFunction(call) if call.func.name() == "date_trunc" => {
             match call.args.get(1).map(|arg| arg.get_type(schema)) {
+                Some(Ok(DataType::Date32)) if is_less_than_a_day(&call.args[0]) => {
+                    let Expr::Literal(unit, _) = &call.args[0] else { return Ok(Transformed::no(expr)) };
+                    Err(QueryError::InvalidArgument(format!("'{unit}' is not a valid DATE field")).into())
+                }
                 Some(Ok(DataType::Date32)) => Ok(Transformed::yes(datafusion::logical_expr::cast(expr, DataType::Date32))),
                 _ => Ok(Transformed::no(expr)),
             }
@@ -233,6 +236,22 @@ fn correct(expr: Expr, schema: &DFSchema, locate: Locate<'_>) -> Result<Transfor
         }
         _ => Ok(Transformed::no(expr)),
     }
+}
+
+/// Whether it is the name of a unit that a date does not have.
+fn is_less_than_a_day(unit: &Expr) -> bool {
+    let Expr::Literal(ScalarValue::Utf8(Some(unit)), _) = unit else { return false };
+    ["millisecond", "second", "minute", "hour"].iter().any(|less| unit.eq_ignore_ascii_case(less))
+}
+
+/// Refuses a `FILTER (WHERE …)` that gives no truth.
+fn condition(filter: Option<&Expr>, schema: &DFSchema) -> Result<()> {
+    let Some(Ok(found)) = filter.map(|filter| operators::type_of(filter, schema)) else { return Ok(()) };
+    if matches!(found, TrinoType::Boolean | TrinoType::Unknown) {
+        return Ok(());
+    }
+    let message = format!("{FILTER_IS_NO_CONDITION}{found})");
+    Err(QueryError::TypeMismatch { position: Position::START, message }.into())
 }
 
 fn is_whole(arguments: &[Expr], schema: &DFSchema) -> bool {

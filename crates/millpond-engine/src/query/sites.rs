@@ -34,6 +34,15 @@ impl Kind {
                 Value::Boolean(_) => Self::Boolean,
                 _ => Self::Unknown,
             },
+            Expr::BinaryOp { op, .. } if is_truth(op) => Self::Boolean,
+            Expr::UnaryOp { op: UnaryOperator::Not, .. }
+            | Expr::IsNull(_)
+            | Expr::IsNotNull(_)
+            | Expr::Between { .. }
+            | Expr::InList { .. }
+            | Expr::InSubquery { .. }
+            | Expr::Exists { .. }
+            | Expr::Like { .. } => Self::Boolean,
             _ => Self::Unknown,
         }
     }
@@ -82,6 +91,7 @@ pub(super) struct Site {
 pub(crate) struct Sites {
     operators: Vec<Site>,
     calls: Vec<(String, Vec<Kind>)>,
+    filters: Vec<(Kind, Position)>,
     compounds: Vec<(String, Position)>,
 }
 
@@ -116,6 +126,14 @@ impl Sites {
         self.calls.iter().find(|(name, _)| name == function).map(|(_, kinds)| kinds.clone())
     }
 
+    /// Where a condition of `FILTER (WHERE …)` stands that is of this type, and no condition.
+    pub(super) fn filter(&self, data_type: &str) -> Option<Position> {
+        let fitting =
+            self.filters.iter().map(|(kind, position)| (kind.fits(data_type), *position)).filter(|(score, _)| *score > 0);
+        // Of equals the first.
+        fitting.rev().max_by_key(|(score, _)| *score).map(|(_, position)| position)
+    }
+
     /// Where `table.column` stands.
     pub(super) fn compound(&self, name: &str) -> Option<Position> {
         self.compounds.iter().find(|(known, _)| known == name).map(|(_, position)| *position)
@@ -143,6 +161,9 @@ impl Visitor for Finder<'_> {
             }
             Expr::Function(function) => {
                 let name = function.name.to_string().to_lowercase();
+                if let Some(filter) = &function.filter {
+                    self.sites.filters.push((Kind::of(filter), parse::position(parse::first_span(filter))));
+                }
                 if let FunctionArguments::List(list) = &function.args {
                     let kind = |arg: &FunctionArg| match arg {
                         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Kind::of(expr),
@@ -161,6 +182,12 @@ impl Visitor for Finder<'_> {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Whether an operator gives a truth.
+fn is_truth(op: &BinaryOperator) -> bool {
+    use BinaryOperator as Op;
+    matches!(op, Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq | Op::And | Op::Or)
 }
 
 fn sign(op: &BinaryOperator) -> String {

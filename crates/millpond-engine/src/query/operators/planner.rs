@@ -3,11 +3,11 @@
 use super::arithmetic::{self, Operation};
 use super::cast::retype;
 use super::chain::{Step, then};
-use super::{compare, construct, interval, mismatch, type_of};
+use super::{compare, construct, counts, interval, mismatch, type_of};
 use crate::query::error::Position;
 use crate::types::TrinoType as T;
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawWindowExpr};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, lit};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
@@ -63,6 +63,14 @@ impl ExprPlanner for TrinoOperators {
 
     fn plan_array_literal(&self, exprs: Vec<Expr>, _: &DFSchema) -> Result<PlannerResult<Vec<Expr>>> {
         Ok(PlannerResult::Planned(construct::array().call(exprs)))
+    }
+
+    fn plan_aggregate(&self, call: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+        Ok(counts::aggregate(call))
+    }
+
+    fn plan_window(&self, call: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+        Ok(counts::window(call))
     }
 
     fn plan_struct_literal(&self, args: Vec<Expr>, is_named_struct: bool) -> Result<PlannerResult<Vec<Expr>>> {

@@ -1,6 +1,6 @@
 //! `UNNEST(…)` of arrays, maps and arrays of rows, with or without ordinality, as a projection over lists that are taken apart.
 
-use super::{evaluate, mismatch, row, type_of};
+use super::{evaluate, mismatch, row, type_of, values};
 use crate::query::error::Position;
 use crate::query::parse::{first_span, position};
 use crate::query::rewrite::MARK;
@@ -25,6 +25,12 @@ pub(in crate::query) struct TrinoRelations;
 
 impl RelationPlanner for TrinoRelations {
     fn plan_relation(&self, relation: TableFactor, context: &mut dyn RelationPlannerContext) -> Result<RelationPlanning> {
+        if let TableFactor::Derived { lateral: false, subquery, alias, sample: None } = &relation
+            && let Some(rows) = values::of(subquery)
+        {
+            let plan = values::plan(rows, context)?;
+            return Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias.clone()))));
+        }
         let TableFactor::UNNEST { alias, array_exprs, with_ordinality, with_offset: false, .. } = relation else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };

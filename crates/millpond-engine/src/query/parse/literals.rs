@@ -14,7 +14,16 @@ pub(super) fn adapt(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, Qu
             // `0x0A` is a number, `X'0A'` is bytes: the tokenizer gives both as one.
             Token::HexStringLiteral(digits) if has_no_quotes(&digits, span) => number(&digits, 16, span)?,
             Token::HexStringLiteral(digits) => Token::HexStringLiteral(bytes(&digits, span)?),
-            Token::UnicodeStringLiteral(text) => Token::SingleQuotedString(text),
+            Token::UnicodeStringLiteral(text) => {
+                let is_word = |token: &Token, name: &str| matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value == name);
+                match tokens.next_if(|next| is_word(&next.token, "uescape")) {
+                    Some(_) => match tokens.next().map(|next| next.token) {
+                        Some(Token::SingleQuotedString(escape)) => Token::SingleQuotedString(unescaped(&text, &escape, span)?),
+                        _ => return Err(invalid(span, "UESCAPE is followed by a character in quotes".into())),
+                    },
+                    None => Token::SingleQuotedString(text),
+                }
+            }
             Token::Number(zero, _) if zero == "0" && tokens.peek().is_some_and(|next| next.span.start == span.end) => {
                 match tokens.next_if(|next| radix(&next.token).is_some()) {
                     Some(next) => match radix(&next.token) {
@@ -42,6 +51,36 @@ pub(super) fn adapt(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, Qu
         };
         out.push(TokenWithSpan { token, span });
     }
+    Ok(out)
+}
+
+/// `#2603` and `#+01F600` are characters, `##` is the sign itself; escapes by backslashes have been read already.
+fn unescaped(text: &str, escape: &str, span: Span) -> Result<String, QueryError> {
+    let mut signs = escape.chars();
+    let (Some(sign), None) = (signs.next(), signs.next()) else {
+        return Err(invalid(span, "Unicode escape must be a single character".into()));
+    };
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(sign) {
+        out.push_str(before);
+        if let Some(doubled) = after.strip_prefix(sign) {
+            out.push(sign);
+            rest = doubled;
+            continue;
+        }
+        let (digits, after) = match after.strip_prefix('+') {
+            Some(long) => (long.get(..6), long.get(6..)),
+            None => (after.get(..4), after.get(4..)),
+        };
+        let character = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).and_then(char::from_u32);
+        let (Some(character), Some(after)) = (character, after) else {
+            return Err(invalid(span, "Incomplete escape sequence in a unicode literal".into()));
+        };
+        out.push(character);
+        rest = after;
+    }
+    out.push_str(rest);
     Ok(out)
 }
 

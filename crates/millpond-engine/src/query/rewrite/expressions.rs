@@ -7,8 +7,8 @@ use super::super::parse::{first_span, position};
 use super::super::template::instantiate;
 use crate::types::TrinoType;
 use datafusion::sql::sqlparser::ast::{
-    self, CastKind, DataType, DateTimeField, Expr, ExtractSyntax, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    Ident, Interval, UnaryOperator, Value, WindowFrameBound, WindowType,
+    self, AccessExpr, CastKind, DataType, DateTimeField, Expr, ExtractSyntax, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Ident, Interval, UnaryOperator, Value, WindowFrameBound, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -69,11 +69,29 @@ pub(in crate::query) fn after(expr: &mut Expr) -> Option<Result<Expr, QueryError
         }
         Expr::Array(array) => Some(Ok(call(operators::ARRAY, std::mem::take(&mut array.elem), Span::empty()))),
         Expr::Tuple(fields) if fields.len() > 1 => Some(Ok(call(operators::ROW, std::mem::take(fields), Span::empty()))),
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            fields(root, access_chain);
+            None
+        }
         Expr::Like { pattern, escape_char, .. } => {
             unescaped(pattern, escape_char);
             None
         }
         _ => None,
+    }
+}
+
+/// Fields of a row that is no column, by name: the planner takes texts for those.
+fn fields(root: &Expr, chain: &mut [AccessExpr]) {
+    let is_column = matches!(root, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+    let name = |access: &AccessExpr| matches!(access, AccessExpr::Dot(Expr::Identifier(_)));
+    let of_column = if is_column { chain.iter().take_while(|access| name(access)).count() } else { 0 };
+    for access in &mut chain[of_column..] {
+        if let AccessExpr::Dot(field) = access
+            && let Expr::Identifier(ident) = &*field
+        {
+            *field = text(&ident.value, ident.span);
+        }
     }
 }
 

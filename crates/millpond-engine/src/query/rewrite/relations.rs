@@ -6,7 +6,7 @@ use super::super::parse::adapt::DISTINCT_SETS;
 use super::super::parse::{first_span, parse_query, position};
 use super::super::template::instantiate;
 use super::super::travel;
-use super::MARK;
+use super::{MARK, order};
 use datafusion::sql::sqlparser::ast::{
     Expr, Fetch, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, LimitClause, Offset, OrderBy, OrderByKind,
     Query, Select, SelectItem, SetExpr, Spanned, TableAlias, TableFactor, TableSample, TableSampleKind, Value, Values,
@@ -29,6 +29,7 @@ pub(super) fn query(query: &mut Query) -> Result<(), QueryError> {
         }
         None => {}
     }
+    order::of_distinct(query);
     recursive_names(query)?;
     if let SetExpr::Values(values) = query.body.as_ref() {
         alike(values)?;
@@ -100,7 +101,7 @@ fn with_ties(query: &mut Query, count: Expr, offset: Option<Offset>) -> Result<(
     let SetExpr::Select(select) = inner.body.as_mut() else { return Ok(()) };
     let mut by = order;
     for key in &mut by {
-        key.expr = resolved(&key.expr, select);
+        key.expr = order::resolved(&key.expr, select);
     }
     for (function, name) in [("rank", &rank), ("row_number", &row)] {
         let mut window = parse_query(&format!("SELECT {function}() OVER (ORDER BY 1) AS \"{name}\""))?.query;
@@ -129,27 +130,6 @@ fn with_ties(query: &mut Query, count: Expr, offset: Option<Offset>) -> Result<(
     set_derived(&mut outer, Box::new(inner));
     *query = *outer;
     self::query(query)
-}
-
-/// What a place or a name of the output stands for.
-fn resolved(key: &Expr, select: &Select) -> Expr {
-    let item = match key {
-        Expr::Value(value) => match &value.value {
-            Value::Number(digits, _) => {
-                digits.parse::<usize>().ok().and_then(|place| select.projection.get(place.checked_sub(1)?))
-            }
-            _ => None,
-        },
-        Expr::Identifier(ident) => select.projection.iter().find(|item| match item {
-            SelectItem::ExprWithAlias { alias, .. } => alias.value == ident.value,
-            _ => false,
-        }),
-        _ => None,
-    };
-    match item {
-        Some(SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr)) => expr.clone(),
-        _ => key.clone(),
-    }
 }
 
 /// Puts a query in the place of the one in `FROM`.
@@ -182,6 +162,21 @@ fn recursive_names(query: &mut Query) -> Result<(), QueryError> {
             **left = *named.body;
         }
     }
+    Ok(())
+}
+
+/// `VALUES` with more than literals is a relation, which is planned by ours (see [`operators`](super::super::operators)).
+pub(super) fn values(query: &mut Query) -> Result<(), QueryError> {
+    let SetExpr::Values(values) = query.body.as_ref() else { return Ok(()) };
+    let literal = |expr: &Expr| matches!(expr, Expr::Value(_) | Expr::Extract { .. });
+    if values.value_keyword || values.rows.len() < 2 || values.rows.iter().all(|row| row.content.iter().all(literal)) {
+        return Ok(());
+    }
+    let mut rows = parse_query("SELECT 1")?.query;
+    let mut outer = parse_query(&format!("SELECT * FROM (SELECT 1) AS \"{MARK}values\""))?.query;
+    std::mem::swap(&mut rows.body, &mut query.body);
+    set_derived(&mut outer, rows);
+    query.body = outer.body;
     Ok(())
 }
 

@@ -51,6 +51,11 @@ pub(super) fn retype(expr: Expr, from: &T, to: &T) -> Expr {
     if is_plain(from, to) {
         return arrow_cast(expr, target);
     }
+    converted(expr, to)
+}
+
+/// The expression as a type, whose mark its field has.
+pub(super) fn converted(expr: Expr, to: &T) -> Expr {
     function(false).call(vec![expr, lit(to.to_string())])
 }
 
