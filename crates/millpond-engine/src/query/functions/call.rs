@@ -2,11 +2,14 @@
 
 use crate::query::QueryError;
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, BooleanBuilder, Date32Array, Date32Builder, Float32Array,
-    Float64Array, Float64Builder, Int32Builder, Int64Array, Int64Builder, ListArray, MapArray, StringArray, StringBuilder,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, BooleanBuilder, Date32Array, Date32Builder, Float32Array, Float64Array,
+    Float64Builder, GenericByteBuilder, Int32Builder, Int64Array, Int64Builder, ListArray, MapArray, StringArray,
     TimestampMicrosecondArray, TimestampMicrosecondBuilder,
 };
-use arrow::datatypes::{DataType, Date32Type, FieldRef, Float32Type, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{
+    BinaryType, ByteArrayType, DataType, Date32Type, FieldRef, Float32Type, Float64Type, Int64Type, TimestampMicrosecondType,
+    Utf8Type,
+};
 use datafusion::common::{DataFusionError, Result};
 use std::sync::Arc;
 
@@ -127,51 +130,27 @@ sinks! {
     TimeOut: TimestampMicrosecondBuilder, i64;
 }
 
+/// Texts or binaries, bounded.
+pub(super) struct Bounded<T: ByteArrayType>(GenericByteBuilder<T>);
+
 /// Texts, bounded.
-pub(super) struct TextOut(StringBuilder);
-
-impl TextOut {
-    pub(super) fn with_rows(rows: usize) -> Self {
-        Self(StringBuilder::with_capacity(rows, 0))
-    }
-
-    pub(super) fn push(&mut self, value: Option<impl AsRef<str>>) -> Result<()> {
-        match value {
-            Some(text) => {
-                if self.0.values_slice().len() + text.as_ref().len() > BATCH_BYTES_MAX {
-                    return Err(too_large("the text of a batch"));
-                }
-                self.0.append_value(text);
-            }
-            None => self.0.append_null(),
-        }
-        Ok(())
-    }
-
-    pub(super) fn null(&mut self) {
-        self.0.append_null();
-    }
-
-    pub(super) fn finish(mut self) -> ArrayRef {
-        Arc::new(self.0.finish())
-    }
-}
-
+pub(super) type TextOut = Bounded<Utf8Type>;
 /// Binaries, bounded.
-pub(super) struct BytesOut(BinaryBuilder);
+pub(super) type BytesOut = Bounded<BinaryType>;
 
-impl BytesOut {
+impl<T: ByteArrayType> Bounded<T> {
     pub(super) fn with_rows(rows: usize) -> Self {
-        Self(BinaryBuilder::with_capacity(rows, 0))
+        Self(GenericByteBuilder::with_capacity(rows, 0))
     }
 
-    pub(super) fn push(&mut self, value: Option<impl AsRef<[u8]>>) -> Result<()> {
+    pub(super) fn push(&mut self, value: Option<impl AsRef<T::Native>>) -> Result<()> {
         match value {
-            Some(bytes) => {
-                if self.0.values_slice().len() + bytes.as_ref().len() > BATCH_BYTES_MAX {
-                    return Err(too_large("the binary of a batch"));
+            Some(value) => {
+                let bytes: &[u8] = value.as_ref().as_ref();
+                if self.0.values_slice().len() + bytes.len() > BATCH_BYTES_MAX {
+                    return Err(too_large("what a function gives for a batch"));
                 }
-                self.0.append_value(bytes);
+                self.0.append_value(value);
             }
             None => self.0.append_null(),
         }

@@ -4,8 +4,10 @@ use crate::query::functions::call::{Call, Picks, map, rows, span};
 use crate::query::functions::{Function, function};
 use arrow::array::{Array, ArrayRef, Int64Array};
 use arrow::compute::concat;
+use arrow::row::Rows;
 use datafusion::common::Result;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 pub(super) fn functions() -> Vec<Function> {
@@ -20,7 +22,8 @@ pub(super) fn functions() -> Vec<Function> {
     ]
 }
 
-fn distinct(call: &Call<'_>) -> Result<ArrayRef> {
+/// Each list's items as `pick` has them, of their places among all.
+fn each_list(call: &Call<'_>, pick: impl Fn(&Rows, Range<usize>) -> Vec<usize>) -> Result<ArrayRef> {
     let list = call.list(0);
     let items = rows(list.values())?;
     let mut out = Picks::with_rows(call.rows);
@@ -29,11 +32,17 @@ fn distinct(call: &Call<'_>) -> Result<ArrayRef> {
             out.null();
             continue;
         }
-        let mut seen = HashSet::new();
-        span(list.value_offsets(), row).filter(|at| seen.insert(items.row(*at))).try_for_each(|at| out.item(Some(at)))?;
+        pick(&items, span(list.value_offsets(), row)).into_iter().try_for_each(|at| out.item(Some(at)))?;
         out.end();
     }
     out.finish(list.values())
+}
+
+fn distinct(call: &Call<'_>) -> Result<ArrayRef> {
+    each_list(call, |items, places| {
+        let mut seen = HashSet::new();
+        places.filter(|at| seen.insert(items.row(*at))).collect()
+    })
 }
 
 enum Set {
@@ -91,20 +100,11 @@ fn remove(call: &Call<'_>) -> Result<ArrayRef> {
 
 /// NULL comes last.
 fn sort(call: &Call<'_>) -> Result<ArrayRef> {
-    let list = call.list(0);
-    let items = rows(list.values())?;
-    let mut out = Picks::with_rows(call.rows);
-    for row in 0..call.rows {
-        if list.is_null(row) {
-            out.null();
-            continue;
-        }
-        let mut places: Vec<usize> = span(list.value_offsets(), row).collect();
+    each_list(call, |items, places| {
+        let mut places: Vec<usize> = places.collect();
         places.sort_by(|a, b| items.row(*a).cmp(&items.row(*b)));
-        places.into_iter().try_for_each(|at| out.item(Some(at)))?;
-        out.end();
-    }
-    out.finish(list.values())
+        places
+    })
 }
 
 /// How often each item comes; NULLs are not counted.
