@@ -102,6 +102,11 @@ def test_views_are_shown_in_trinos_words_and_layout(athena):
     assert (lines[0], columns) == ("a\tinteger", [("column", "varchar"), ("type", "varchar")])
     assert lines[1].startswith("s\tvarchar")
     assert answer(athena, "SHOW COLUMNS IN d.v")[0] == lines
+    for described in ("DESCRIBE d.v", "DESC d.v", "SHOW COLUMNS IN d.v"):
+        execution = run(athena, described)
+        assert (execution["StatementType"], execution["SubstatementType"]) == ("UTILITY", "DESC_VIEW")
+        assert athena.get_query_results(QueryExecutionId=execution["QueryExecutionId"])["UpdateCount"] == 0
+    assert run(athena, "DESCRIBE d.t")["SubstatementType"] == "DESCRIBE_TABLE"
     assert answer(athena, "SHOW VIEWS IN d") == (["v"], [("views", "varchar")])
 
 
@@ -237,3 +242,32 @@ def test_a_view_whose_table_has_changed_is_stale(athena):
     assert message.startswith("VIEW_IS_STALE: ") and message.endswith("View 'awsdatacatalog.d.all_of_it' is stale; it must be re-created")
     run(athena, "CREATE OR REPLACE VIEW d.all_of_it AS SELECT * FROM d.base")
     assert rows(athena, run(athena, "SELECT * FROM d.above")) == [["a"]]
+
+
+def test_a_table_that_is_missing_is_not_described(athena):
+    for sql in ("DESCRIBE d.nothing", "SHOW COLUMNS IN d.nothing", "DESCRIBE nowhere.t"):
+        with pytest.raises(ClientError, match=r"Entity Not Found \(Service: AmazonDataCatalog; .*Error Code: EntityNotFoundException") as missing:
+            start(athena, sql)
+        assert missing.value.response["AthenaErrorCode"] == "INVALID_INPUT"
+
+
+def test_statements_that_athena_does_not_take_are_refused(athena):
+    for sql in ("USE d", "GRANT SELECT ON d.t TO x", "SET SESSION a = 1", "TRUNCATE TABLE d.t", "CALL x.y()"):
+        with pytest.raises(ClientError, match="Queries of this type are not supported") as refused:
+            start(athena, sql)
+        assert refused.value.response["AthenaErrorCode"] == "MALFORMED_QUERY"
+
+
+def test_functions_are_listed_as_rows_under_a_header(athena):
+    execution = run(athena, "SHOW FUNCTIONS LIKE 'regexp_l%'")
+    assert execution["ResultConfiguration"]["OutputLocation"].endswith(".csv")
+    assert (execution["StatementType"], execution["SubstatementType"]) == ("UTILITY", "SHOW_FUNCTIONS")
+    listed = rows(athena, execution)
+    assert listed[0] == ["Function", "Return Type", "Argument Types", "Function Type", "Deterministic", "Description"]
+    assert listed[1:] == [["regexp_like", "boolean", "varchar, varchar", "scalar", "true", "Regular expression"]]
+    assert len(rows(athena, run(athena, "SHOW FUNCTIONS"))) > 250
+
+
+def test_what_is_known_and_not_supported_is_started_and_fails(athena):
+    message, number = reason(athena, "CREATE EXTERNAL TABLE d.s (a int) STORED AS SEQUENCEFILE LOCATION 's3://data/s/'")
+    assert message.startswith("NOT_SUPPORTED: tables STORED AS SEQUENCEFILE") and number == 1200

@@ -41,6 +41,22 @@ def test_a_plan_stands_under_its_header(athena):
     assert column["Precision"] >= len(text.rstrip("\n"))
 
 
+@pytest.mark.parametrize(
+    ("form", "empty"),
+    [("", 3), ("(TYPE LOGICAL)", 3), ("ANALYZE", 3), ("(FORMAT JSON)", 1), ("(TYPE IO)", 1), ("(TYPE LOGICAL, FORMAT GRAPHVIZ)", 2)],
+)
+def test_a_plan_ends_with_as_many_empty_rows_as_athenas(athena, form, empty):
+    query = run(athena, f"EXPLAIN {form} {QUERY}")["QueryExecutionId"]
+    lines, token = [], {}
+    while True:
+        page = athena.get_query_results(QueryExecutionId=query, MaxResults=5, **token)
+        lines += [row["Data"][0].get("VarCharValue", "") for row in page["ResultSet"]["Rows"]]
+        if "NextToken" not in page:
+            break
+        token = {"NextToken": page["NextToken"]}
+    assert len(lines) - len("\n".join(lines).rstrip("\n").split("\n")) == empty, lines
+
+
 def test_forms_of_a_plan(athena):
     _, logical, _ = plan(athena, f"EXPLAIN (TYPE LOGICAL, FORMAT TEXT) {QUERY}")
     assert logical.startswith("Output[columnNames = [part, n]]") and "Fragment" not in logical

@@ -103,44 +103,48 @@ impl Iceberg {
     }
 }
 
-/// Takes a statement apart, when it is one of these.
+/// Takes a `DELETE`, `UPDATE` or `MERGE` apart.
 ///
 /// # Errors
 /// [`QueryError::Syntax`] with the place.
-pub(super) fn parse(sql: &str) -> Result<Option<Iceberg>, QueryError> {
-    let mut cursor = Cursor::new(sql);
-    if cursor.takes(&["CREATE", "TABLE"]) {
-        return create(&mut cursor).map(|create| Some(Iceberg::Create(Box::new(create))));
-    }
-    if cursor.takes(&["OPTIMIZE"]) {
-        let name = table_name(&mut cursor)?;
-        cursor.expect(&["REWRITE", "DATA", "USING", "BIN_PACK"])?;
-        let condition = if cursor.takes(&["WHERE"]) { Some(cursor.rest().to_owned()) } else { None };
-        if condition.is_none() {
-            cursor.end()?;
-        }
-        return Ok(Some(Iceberg::Optimize { name, condition }));
-    }
-    if cursor.takes(&["VACUUM"]) {
-        let name = table_name(&mut cursor)?;
-        cursor.end()?;
-        return Ok(Some(Iceberg::Vacuum { name }));
-    }
-    let Some(reader) = Reader::new(sql) else { return Ok(None) };
-    let mut reader = Dml(reader);
-    if reader.0.takes(&["DELETE", "FROM"]) {
-        return reader.delete().map(Some);
+pub(super) fn parse(sql: &str) -> Result<Iceberg, QueryError> {
+    let mut reader = Dml(Reader::new(sql)?);
+    if reader.0.takes(&["DELETE"]) {
+        reader.0.expect("FROM")?;
+        return reader.delete();
     }
     if reader.0.takes(&["UPDATE"]) {
-        return reader.update().map(Some);
+        return reader.update();
     }
-    if reader.0.takes(&["MERGE", "INTO"]) {
-        return reader.merge().map(Some);
-    }
-    Ok(None)
+    reader.0.expect("MERGE")?;
+    reader.0.expect("INTO")?;
+    reader.merge()
 }
 
-fn create(cursor: &mut Cursor<'_>) -> Result<CreateIceberg, QueryError> {
+/// `OPTIMIZE name REWRITE DATA USING BIN_PACK [WHERE condition]`
+pub(super) fn optimize(cursor: &mut Cursor<'_>) -> Result<Iceberg, QueryError> {
+    cursor.expect(&["OPTIMIZE"])?;
+    let name = table_name(cursor)?;
+    cursor.expect(&["REWRITE", "DATA", "USING", "BIN_PACK"])?;
+    let condition = if cursor.takes(&["WHERE"]) { Some(cursor.rest().to_owned()) } else { None };
+    cursor.end()?;
+    Ok(Iceberg::Optimize { name, condition })
+}
+
+/// `VACUUM name`
+pub(super) fn vacuum(cursor: &mut Cursor<'_>) -> Result<Iceberg, QueryError> {
+    cursor.expect(&["VACUUM"])?;
+    let name = table_name(cursor)?;
+    cursor.end()?;
+    Ok(Iceberg::Vacuum { name })
+}
+
+/// Behind `CREATE TABLE`.
+pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Iceberg, QueryError> {
+    create_table(cursor).map(|create| Iceberg::Create(Box::new(create)))
+}
+
+fn create_table(cursor: &mut Cursor<'_>) -> Result<CreateIceberg, QueryError> {
     let if_not_exists = cursor.takes(&["IF", "NOT", "EXISTS"]);
     let name = table_name(cursor)?;
     let columns = if cursor.peek().token == HiveToken::Symbol("(") { table::columns(cursor)? } else { Vec::new() };
@@ -412,7 +416,10 @@ mod tests {
     use super::*;
 
     fn dml(sql: &str) -> Iceberg {
-        parse(sql).unwrap().unwrap_or_else(|| panic!("{sql} is no such statement"))
+        match crate::sql::parse(sql) {
+            Ok(crate::sql::Statement::Iceberg(parsed)) => parsed,
+            other => panic!("{sql}: {other:?}"),
+        }
     }
 
     #[test]
@@ -447,7 +454,7 @@ mod tests {
 
     #[test]
     fn create_table_says_what_is_missing() {
-        let wrong = |sql: &str| parse(sql).unwrap_err().to_string();
+        let wrong = |sql: &str| crate::sql::parse(sql).unwrap_err().to_string();
         assert!(
             wrong("CREATE TABLE t (n int)").contains("No location was specified for table. An S3 location must be specified")
         );

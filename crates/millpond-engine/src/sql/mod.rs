@@ -21,7 +21,7 @@ pub use ddl::{AlterTable, ColumnPlace, Ddl, PartitionCondition};
 pub use explain::Explain;
 pub use iceberg::{CreateIceberg, Iceberg};
 pub use prepared::{Prepared, parse_preparable};
-pub use show::Show;
+pub use show::{Show, show_functions};
 pub use token::quote_identifier;
 pub use write::{CreateTableAs, Insert, Properties, PropertyValue, Unload, Write};
 
@@ -119,7 +119,8 @@ impl Statement {
     pub fn result_name(&self) -> ResultName {
         match self {
             Self::Query { .. } => ResultName::Csv,
-            Self::Explain(_) | Self::Ddl(_) | Self::Show(_) => ResultName::Text,
+            Self::Explain(_) | Self::Ddl(_) => ResultName::Text,
+            Self::Show(show) => show.result_name(),
             Self::Write(write) => write.result_name(),
             Self::Iceberg(iceberg) => iceberg.result_name(),
             Self::Prepared(prepared) => prepared.result_name(),
@@ -137,39 +138,73 @@ impl Statement {
 }
 
 /// What statements may begin with.
-const BEGINNINGS: &[&str] =
-    &["'ALTER'", "'CREATE'", "'DESCRIBE'", "'DROP'", "'EXPLAIN'", "'MSCK'", "'SELECT'", "'SHOW'", "'VALUES'", "'WITH'"];
+const BEGINNINGS: &[&str] = &[
+    "'ALTER'",
+    "'CREATE'",
+    "'DEALLOCATE'",
+    "'DELETE'",
+    "'DESCRIBE'",
+    "'DROP'",
+    "'EXECUTE'",
+    "'EXPLAIN'",
+    "'INSERT'",
+    "'MERGE'",
+    "'MSCK'",
+    "'OPTIMIZE'",
+    "'PREPARE'",
+    "'SELECT'",
+    "'SHOW'",
+    "'UNLOAD'",
+    "'UPDATE'",
+    "'VACUUM'",
+    "'VALUES'",
+    "'WITH'",
+];
 
-/// Statements that Athena has and Millpond does not yet.
-const LATER: &[(&str, &str)] = &[("USING", "USING EXTERNAL FUNCTION")];
+/// Statements of Trino's and Hive's that Athena does not take (Athena user guide, "Unsupported DDL" and "Considerations and limitations for SQL
+/// queries").
+const REFUSED: &[&str] = &[
+    "ANALYZE", "CALL", "COMMENT", "COMMIT", "DENY", "DFS", "EXPORT", "GRANT", "IMPORT", "LOAD", "LOCK", "REFRESH", "RELOAD",
+    "RESET", "REVOKE", "ROLLBACK", "SET", "START", "TRUNCATE", "UNLOCK", "USE",
+];
 
-fn statement(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
+fn statement(sql: &str) -> Result<Statement, QueryError> {
+    let cursor = &mut Cursor::new(sql);
     let first = match &cursor.peek().token {
         Token::Word(word) => word.to_uppercase(),
         Token::Symbol("(") => return Ok(Statement::Query { sql: cursor.rest().to_owned() }),
         _ => return Err(cursor.unexpected(BEGINNINGS)),
     };
-    match first.as_str() {
-        "SELECT" | "WITH" | "VALUES" | "TABLE" => return Ok(Statement::Query { sql: cursor.rest().to_owned() }),
-        "EXPLAIN" => return explain::explain(cursor).map(Statement::Explain),
-        _ => {}
-    }
-    if let Some((_, name)) = LATER.iter().find(|(word, _)| *word == first) {
-        return Err(QueryError::NotSupported(format!("{name} statements are not supported yet")));
-    }
     let parsed = match first.as_str() {
-        "CREATE" => ddl::create(cursor).map(Statement::Ddl),
-        "DROP" => ddl::drop(cursor).map(Statement::Ddl),
-        "ALTER" => ddl::alter(cursor).map(Statement::Ddl),
-        "MSCK" => ddl::msck(cursor).map(Statement::Ddl),
-        "PREPARE" => prepared::prepare(cursor).map(Statement::Prepared),
-        "EXECUTE" => prepared::execute(cursor).map(Statement::Prepared),
-        "DEALLOCATE" => prepared::deallocate(cursor).map(Statement::Prepared),
-        "SHOW" => show::show(cursor).map(Statement::Show),
-        "DESCRIBE" | "DESC" => show::describe(cursor).map(Statement::Show),
-        _ => Err(cursor.unexpected(BEGINNINGS)),
-    }?;
-    cursor.end()?;
+        "SELECT" | "WITH" | "VALUES" | "TABLE" => Statement::Query { sql: cursor.rest().to_owned() },
+        "EXPLAIN" => Statement::Explain(explain::explain(cursor)?),
+        "INSERT" | "UNLOAD" => Statement::Write(write::parse(sql)?),
+        "DELETE" | "UPDATE" | "MERGE" => Statement::Iceberg(iceberg::parse(sql)?),
+        "OPTIMIZE" => Statement::Iceberg(iceberg::optimize(cursor)?),
+        "VACUUM" => Statement::Iceberg(iceberg::vacuum(cursor)?),
+        "CREATE" if cursor.takes(&["CREATE", "TABLE"]) => match write::create_table_as(sql)? {
+            Some(create) => Statement::Write(create),
+            None => Statement::Iceberg(iceberg::create(cursor)?),
+        },
+        "CREATE" => Statement::Ddl(ddl::create(cursor)?),
+        "DROP" => Statement::Ddl(ddl::drop(cursor)?),
+        "ALTER" => Statement::Ddl(ddl::alter(cursor)?),
+        "MSCK" => Statement::Ddl(ddl::msck(cursor)?),
+        "PREPARE" => Statement::Prepared(prepared::prepare(cursor)?),
+        "EXECUTE" => Statement::Prepared(prepared::execute(cursor)?),
+        "DEALLOCATE" => Statement::Prepared(prepared::deallocate(cursor)?),
+        "SHOW" => Statement::Show(show::show(cursor)?),
+        "DESCRIBE" | "DESC" => Statement::Show(show::describe(cursor)?),
+        "USING" => return Err(QueryError::NotSupported("USING EXTERNAL FUNCTION statements are not supported yet".into())),
+        refused if REFUSED.contains(&refused) => {
+            return Err(QueryError::Refused("Queries of this type are not supported".into()));
+        }
+        _ => return Err(cursor.unexpected(BEGINNINGS)),
+    };
+    // Statements in Trino's tokens have looked at their ends.
+    if !matches!(parsed, Statement::Write(_) | Statement::Iceberg(_)) {
+        cursor.end()?;
+    }
     Ok(parsed)
 }
 
@@ -178,24 +213,23 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
 /// The text of a query is not looked into here: [`check_query`] does.
 ///
 /// # Errors
-/// [`QueryError::Syntax`] with the place, [`QueryError::NotSupported`] for statements that Athena has and Millpond does not yet.
+/// [`QueryError::Syntax`] with the place. What is known and not supported is no error: it is a statement that fails when it is carried out.
 pub fn parse(sql: &str) -> Result<Statement, QueryError> {
-    if let Some(write) = write::parse(sql)? {
-        return Ok(Statement::Write(write));
+    match statement(sql) {
+        Err(QueryError::NotSupported(message)) => Ok(Statement::Ddl(Ddl::Unsupported(message))),
+        parsed => parsed,
     }
-    if let Some(iceberg) = iceberg::parse(sql)? {
-        return Ok(Statement::Iceberg(iceberg));
-    }
-    let mut cursor = Cursor::new(sql);
-    statement(&mut cursor)
 }
 
 /// Checks the syntax of a query, as Athena does when it is submitted.
 ///
 /// # Errors
-/// [`QueryError::Syntax`] with the place.
+/// [`QueryError::Syntax`] with the place. What is not supported is left to fail when it is carried out.
 pub fn check_query(sql: &str) -> Result<(), QueryError> {
-    crate::query::check_syntax(sql)
+    match crate::query::check_syntax(sql) {
+        Err(error) if error.is_syntax() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a name fits the pattern of a `SHOW` statement: `*` and `%` stand for any characters, `|` separates choices; case does not count
@@ -231,4 +265,27 @@ fn wildcard(pattern: &[u8], name: &[u8]) -> bool {
         }
     }
     pattern[at..].iter().all(|byte| matches!(byte, b'*' | b'%' | b'.'))
+}
+
+/// SQL's `LIKE` on whole names. Goes back to the last `%` only, so that no pattern takes long.
+fn like(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut at, mut place, mut retry) = (0, 0, None);
+    while place < name.len() {
+        match pattern.get(at) {
+            Some(b'%') => {
+                at += 1;
+                retry = Some((at, place));
+            }
+            Some(byte) if *byte == b'_' || *byte == name[place] => {
+                at += 1;
+                place += 1;
+            }
+            _ => {
+                let Some((after, taken)) = retry else { return false };
+                retry = Some((after, taken + 1));
+                (at, place) = (after, taken + 1);
+            }
+        }
+    }
+    pattern[at..].iter().all(|byte| *byte == b'%')
 }

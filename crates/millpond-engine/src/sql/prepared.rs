@@ -2,7 +2,7 @@
 //! statements"; Trino documentation, "EXECUTE IMMEDIATE").
 
 use super::token::{Cursor, Token};
-use super::{ResultName, Statement, Write, parse};
+use super::{Ddl, ResultName, Statement, Write, parse};
 use crate::query::{Piece, Position, QueryError, SqlToken, check_constant, trino_pieces};
 
 /// What is done with a prepared statement. Names keep their case, as Trino's do.
@@ -73,6 +73,7 @@ pub fn parse_preparable(sql: &str) -> Result<Statement, QueryError> {
     let statement = parse(sql)?;
     let fits = match &statement {
         Statement::Query { .. } => true,
+        Statement::Ddl(Ddl::Unsupported(why)) => return Err(QueryError::NotSupported(why.clone())),
         Statement::Write(write) => matches!(write, Write::Insert(_) | Write::CreateTableAs(_) | Write::Unload(_)),
         _ => false,
     };
@@ -233,7 +234,6 @@ mod tests {
         for (sql, message) in [
             ("PREPARE p FROM", "mismatched input '<EOF>'"),
             ("PREPARE p FROM SELEC 1", "mismatched input 'SELEC'"),
-            ("PREPARE p FROM SHOW TABLES", "NOT_SUPPORTED"),
             ("EXECUTE p USING", "mismatched input '<EOF>'"),
             ("EXECUTE p USING a", "cannot contain column references"),
             ("EXECUTE p USING 1) OR (1", "mismatched input ')'"),
@@ -242,6 +242,13 @@ mod tests {
         ] {
             let error = parse(sql).unwrap_err().to_string();
             assert!(error.contains(message), "{sql}: {error}");
+        }
+        for (sql, message) in [
+            ("PREPARE p FROM SHOW TABLES", "SHOW_TABLES: a prepared statement is a SELECT"),
+            ("PREPARE p FROM USING EXTERNAL FUNCTION f() RETURNS int LAMBDA 'x' SELECT f()", "USING EXTERNAL FUNCTION"),
+        ] {
+            let Ok(Statement::Ddl(Ddl::Unsupported(why))) = parse(sql) else { panic!("{sql}") };
+            assert!(why.starts_with(message), "{sql}: {why}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::ddl::{database_name, partition, table_name};
 use super::token::{Cursor, Token};
-use super::{PartitionSpec, TableName};
+use super::{PartitionSpec, ResultName, TableName};
 use crate::query::QueryError;
 
 /// A statement that shows the catalog.
@@ -25,6 +25,11 @@ pub enum Show {
         /// `None`: the default database.
         database: Option<String>,
         /// For [`super::show_pattern`].
+        like: Option<String>,
+    },
+    /// `SHOW FUNCTIONS [LIKE 'pattern']`
+    Functions {
+        /// `%` stands for any characters, `_` for one.
         like: Option<String>,
     },
     /// `SHOW COLUMNS {IN | FROM} table [{IN | FROM} database]`
@@ -75,6 +80,7 @@ impl Show {
             Self::Databases { .. } => "SHOW_DATABASES",
             Self::Tables { .. } => "SHOW_TABLES",
             Self::Views { .. } => "SHOW_VIEWS",
+            Self::Functions { .. } => "SHOW_FUNCTIONS",
             Self::Columns { .. } => "SHOW_COLUMNS",
             Self::Partitions { .. } => "SHOW_PARTITIONS",
             Self::CreateTable { .. } => "SHOW_CREATE_TABLE",
@@ -83,6 +89,19 @@ impl Show {
             Self::Describe { .. } => "DESCRIBE_TABLE",
         }
     }
+
+    pub(super) fn result_name(&self) -> ResultName {
+        match self {
+            Self::Functions { .. } => ResultName::Csv,
+            _ => ResultName::Text,
+        }
+    }
+}
+
+/// The query that `SHOW FUNCTIONS` is; its result is a query's too.
+pub fn show_functions(like: Option<&str>) -> String {
+    let pattern = like.map(str::to_lowercase);
+    crate::query::show_functions(|name| pattern.as_deref().is_none_or(|pattern| super::like(pattern.as_bytes(), name.as_bytes())))
 }
 
 pub(super) fn show(cursor: &mut Cursor<'_>) -> Result<Show, QueryError> {
@@ -98,6 +117,9 @@ pub(super) fn show(cursor: &mut Cursor<'_>) -> Result<Show, QueryError> {
     if cursor.takes(&["VIEWS"]) {
         let database = in_from(cursor, database_name)?;
         return Ok(Show::Views { database, like: pattern(cursor)? });
+    }
+    if cursor.takes(&["FUNCTIONS"]) {
+        return Ok(Show::Functions { like: pattern(cursor)? });
     }
     if cursor.takes(&["COLUMNS"]) {
         let Some(name) = in_from(cursor, table_name)? else { return Err(cursor.unexpected(&["'FROM'", "'IN'"])) };
@@ -127,6 +149,7 @@ pub(super) fn show(cursor: &mut Cursor<'_>) -> Result<Show, QueryError> {
         "'COLUMNS'",
         "'CREATE'",
         "'DATABASES'",
+        "'FUNCTIONS'",
         "'PARTITIONS'",
         "'SCHEMAS'",
         "'TABLES'",

@@ -2,7 +2,7 @@
 
 mod parse;
 
-pub(super) use parse::{Reader, parse};
+pub(super) use parse::{Reader, create_table_as, parse};
 
 use super::{ResultName, TableName};
 

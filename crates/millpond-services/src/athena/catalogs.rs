@@ -195,14 +195,17 @@ impl Athena {
         self.not_found(&format!("Database {name} not found."))
     }
 
-    /// Glue's answer as Athena hands it on. Clients take the code out of the text.
     fn not_found(&self, message: &str) -> AthenaError {
-        let request = self.lake.store.env().uuid();
-        AthenaError::Metadata(format!(
-            "{message} (Service: AmazonDataCatalog; Status Code: 400; Error Code: EntityNotFoundException; \
-             Request ID: {request}; Proxy: null)"
-        ))
+        AthenaError::Metadata(not_found(message, &self.lake.store.env().uuid()))
     }
+}
+
+/// Glue's answer as Athena hands it on. Clients take the code out of the text.
+pub(super) fn not_found(message: &str, request: &str) -> String {
+    format!(
+        "{message} (Service: AmazonDataCatalog; Status Code: 400; Error Code: EntityNotFoundException; Request ID: {request}; \
+         Proxy: null)"
+    )
 }
 
 /// A catalog that was created, by its name.

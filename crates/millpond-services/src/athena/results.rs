@@ -75,6 +75,11 @@ impl Athena {
         let more = page.next_offset.or_else(|| (page.rows.len() == size).then_some(page.end_offset));
         results.next = more.map(|offset| format!("{id}@{offset}"));
         results.rows = page.rows;
+        // A plan ends with the end of a line, behind which Athena shows an empty row.
+        let is_plan = execution.columns.first().is_some_and(|column| column.name == "Query Plan");
+        if is_plan && execution.substatement == "EXPLAIN" && results.next.is_none() {
+            results.rows.push(vec![Some(String::new())]);
+        }
         Ok(results)
     }
 

@@ -1,15 +1,17 @@
 //! Submitting query executions.
 
+use super::catalogs::not_found;
 use super::model::{Details, Execution, Resolved, State, StatementKind, Statistics, Workgroup};
 use super::queue::Ticket;
 use super::workgroups::{PRIMARY, check_location, require};
 use super::{Athena, AthenaError, run, sql};
+use crate::lake::catalog::{self, CatalogError};
 use crate::lake::objects;
 use crate::runtime::at_once;
 use millpond_core::arn::Place;
 use millpond_core::env::EnvExt;
-use millpond_engine::query::QueryError;
-use millpond_engine::sql::{self as dialect, Prepared, ResultName, Statement};
+use millpond_engine::query::{QueryError, view};
+use millpond_engine::sql::{self as dialect, Prepared, ResultName, Show, Statement};
 use millpond_store::Tx;
 use millpond_store::task::{self, NewTask, Task};
 
@@ -186,6 +188,7 @@ fn new_execution(
         Some(resolved) => &dialect::parse(&resolved.query).map_err(malformed)?,
         None => sent,
     };
+    let substatement = substatement(tx, statement, start.database.as_deref(), &id)?.to_owned();
     let settings = &workgroup.configuration;
     let enforced = settings.enforce && settings.output_location.is_some();
     let asked = start.output_location.clone().filter(|_| !enforced);
@@ -214,7 +217,7 @@ fn new_execution(
         database: start.database.filter(|database| !database.is_empty()),
         parameters: start.parameters,
         kind: kind(statement),
-        substatement: statement.sub_kind().to_owned(),
+        substatement,
         encryption: of_client(start.encryption, &settings.encryption),
         state: State::Queued,
         reason: None,
@@ -247,6 +250,28 @@ fn resolve(tx: &Tx<'_>, workgroup: &str, statement: &Statement, parameters: &[St
     };
     let parameters = if values.is_empty() { parameters.to_vec() } else { values.clone() };
     Ok(Some(Resolved { query, parameters }))
+}
+
+fn unreadable(error: CatalogError) -> AthenaError {
+    match error {
+        CatalogError::Store(error) => error.into(),
+        other => AthenaError::invalid(other.to_string()),
+    }
+}
+
+/// Athena's `SubstatementType`. It looks for a table that is to be described when the statement is submitted: there may be none, and a view has
+/// a type of its own.
+fn substatement(tx: &Tx<'_>, statement: &Statement, database: Option<&str>, id: &str) -> Result<&'static str, AthenaError> {
+    let Statement::Show(Show::Describe { name, .. } | Show::Columns { name }) = statement else {
+        return Ok(statement.sub_kind());
+    };
+    // Without a database it fails when it is carried out.
+    let Ok((database, name)) = name.resolve(database.map(|name| name.trim_matches('`'))) else { return Ok(statement.sub_kind()) };
+    match catalog::table(tx, &database, &name).map_err(unreadable)? {
+        Some(table) if view::is_view(&table) => Ok("DESC_VIEW"),
+        Some(_) => Ok(statement.sub_kind()),
+        None => Err(AthenaError::invalid(not_found("Entity Not Found", id))),
+    }
 }
 
 pub(super) fn kind(statement: &Statement) -> StatementKind {

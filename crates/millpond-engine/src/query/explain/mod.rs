@@ -188,7 +188,7 @@ fn explained(planned: &Planned, format: ExplainFormat, kind: ExplainType) -> Exp
         (ExplainType::Distributed, format) => {
             let fragments = fragments(&planned.physical, logical, names);
             plan_text(match format {
-                ExplainFormat::Text => format!("{}\n", render::fragments(&fragments, None)),
+                ExplainFormat::Text => render::fragments(&fragments, None),
                 ExplainFormat::Json => render::json_fragments(&fragments),
                 ExplainFormat::Graphviz => {
                     let roots: Vec<(usize, &Node)> = fragments.iter().map(|fragment| &fragment.root).enumerate().collect();
@@ -204,7 +204,7 @@ fn analyzed(planned: &Planned, format: ExplainFormat, times: Times) -> Explanati
     let fragments = fragments(&planned.physical, planned.logical(), planned.names());
     plan_text(match format {
         ExplainFormat::Json => render::json_fragments(&fragments),
-        _ => format!("{}\n", render::fragments(&fragments, Some(times))),
+        _ => render::fragments(&fragments, Some(times)),
     })
 }
 

@@ -17,6 +17,7 @@ mod datetime;
 mod format;
 pub(crate) mod json;
 mod lambda;
+pub(crate) mod listed;
 mod map;
 mod math;
 mod network;

@@ -169,6 +169,8 @@ pub enum Ddl {
         /// What is done.
         action: AlterTable,
     },
+    /// What Athena has and Millpond does not: why. It fails when it is carried out.
+    Unsupported(String),
 }
 
 impl Ddl {
@@ -182,6 +184,7 @@ impl Ddl {
             Self::CreateView { .. } => "CREATE_VIEW",
             Self::DropView { .. } => "DROP_VIEW",
             Self::MsckRepair { .. } => "MSCK_REPAIR",
+            Self::Unsupported(_) => "",
             Self::AlterTable { action, .. } => match action {
                 AlterTable::AddPartitions { .. } => "ALTER_TABLE_ADD_PARTITION",
                 AlterTable::DropPartitions { .. } => "ALTER_TABLE_DROP_PARTITION",

@@ -4,23 +4,30 @@
 //! columns of the whole statement.
 
 use super::{CreateTableAs, Insert, Properties, PropertyValue, Unload, Write};
-use crate::query::{AthenaDialect, Position, QueryError};
+use crate::query::{AthenaDialect, Position, QueryError, syntax_error};
 use crate::sql::TableName;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-/// Takes a statement apart, when it is one of these.
+/// Takes an `INSERT` or `UNLOAD` apart.
 ///
 /// # Errors
 /// [`QueryError::Syntax`] with the place.
-pub(in crate::sql) fn parse(sql: &str) -> Result<Option<Write>, QueryError> {
-    // A query's text has a message of its own for wrong tokens, and Hive's statements have other rules for texts.
-    let Some(mut reader) = Reader::new(sql) else { return Ok(None) };
+pub(in crate::sql) fn parse(sql: &str) -> Result<Write, QueryError> {
+    let mut reader = Reader::new(sql)?;
     if reader.takes(&["INSERT"]) {
-        return reader.insert().map(|insert| Some(Write::Insert(insert)));
+        return reader.insert().map(Write::Insert);
     }
-    if reader.takes(&["UNLOAD"]) {
-        return reader.unload().map(|unload| Some(Write::Unload(unload)));
-    }
+    reader.expect("UNLOAD")?;
+    reader.unload().map(Write::Unload)
+}
+
+/// Takes a `CREATE TABLE` apart, when it is one with a query.
+///
+/// # Errors
+/// [`QueryError::Syntax`] with the place.
+pub(in crate::sql) fn create_table_as(sql: &str) -> Result<Option<Write>, QueryError> {
+    // Hive has other rules for texts: what are no tokens of Trino's may be some of its own.
+    let Ok(mut reader) = Reader::new(sql) else { return Ok(None) };
     if reader.takes(&["CREATE", "TABLE"]) && reader.is_create_table_as() {
         return reader.create_table_as().map(|create| Some(Write::CreateTableAs(create)));
     }
@@ -35,11 +42,13 @@ pub(in crate::sql) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// `None`: the text does not consist of tokens.
-    pub(in crate::sql) fn new(sql: &'a str) -> Option<Self> {
-        let tokens = Tokenizer::new(&AthenaDialect, sql).tokenize_with_location().ok()?;
+    /// # Errors
+    /// The text does not consist of tokens.
+    pub(in crate::sql) fn new(sql: &'a str) -> Result<Self, QueryError> {
+        let tokens = Tokenizer::new(&AthenaDialect, sql).tokenize_with_location();
+        let tokens = tokens.map_err(|error| syntax_error(&error.into()))?;
         let tokens = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
-        Some(Self { sql, tokens, at: 0 })
+        Ok(Self { sql, tokens, at: 0 })
     }
 
     pub(in crate::sql) fn token(&self, ahead: usize) -> &Token {
@@ -338,9 +347,13 @@ fn byte_of(sql: &str, at: Location) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::Statement;
 
     fn write(sql: &str) -> Write {
-        parse(sql).unwrap().unwrap_or_else(|| panic!("{sql} writes nothing"))
+        match crate::sql::parse(sql) {
+            Ok(Statement::Write(write)) => write,
+            other => panic!("{sql}: {other:?}"),
+        }
     }
 
     #[test]
@@ -393,7 +406,7 @@ mod tests {
             "CREATE EXTERNAL TABLE t (a int)",
             "x '",
         ] {
-            assert_eq!(parse(sql).unwrap(), None, "{sql}");
+            assert!(!matches!(crate::sql::parse(sql), Ok(Statement::Write(_))), "{sql}");
         }
     }
 
@@ -402,12 +415,13 @@ mod tests {
         for (sql, message) in [
             ("INSERT OVERWRITE t SELECT 1", "line 1:8: mismatched input 'OVERWRITE'. Expecting: 'INTO'"),
             ("INSERT INTO t", "line 1:14: mismatched input '<EOF>'. Expecting: '(', 'SELECT', 'TABLE', 'VALUES', 'WITH'"),
+            ("INSERT INTO t VALUES ('a", "line 1:23: Unterminated string literal"),
             ("UNLOAD (SELECT 1", "line 1:17: mismatched input '<EOF>'. Expecting: ')'"),
             ("UNLOAD (SELECT 1)\nWITH (a = 1)", "line 2:1: mismatched input 'WITH'. Expecting: 'TO'"),
             ("CREATE TABLE t WITH (format) AS SELECT 1", "line 1:28: mismatched input ')'. Expecting: '='"),
             ("CREATE TABLE t AS", "line 1:18: mismatched input '<EOF>'. Expecting: <query>"),
         ] {
-            assert_eq!(parse(sql).unwrap_err().to_string(), message, "{sql}");
+            assert_eq!(crate::sql::parse(sql).unwrap_err().to_string(), message, "{sql}");
         }
     }
 }

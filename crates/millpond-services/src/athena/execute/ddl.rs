@@ -7,7 +7,7 @@ use millpond_core::arn::Place;
 use millpond_core::catalog::{Database, Table};
 use millpond_core::error::ErrorKind;
 use millpond_engine::iceberg::is_iceberg;
-use millpond_engine::query::view;
+use millpond_engine::query::{QueryError, view};
 use millpond_engine::sql::render::TextResult;
 use millpond_engine::sql::{Ddl, TableName};
 use millpond_store::Tx;
@@ -23,6 +23,7 @@ pub(super) async fn run(cx: &Context<'_>, statement: &Ddl) -> Result<Outcome, Ru
     let place = cx.athena.lake.place.clone();
     let (text, commit): (TextResult, Commit) = match statement {
         Ddl::CreateView { name, or_replace, sql } => (TextResult::default(), create_view(cx, name, *or_replace, sql).await?),
+        Ddl::Unsupported(why) => return Err(QueryError::NotSupported(why.clone()).into()),
         Ddl::MsckRepair { name } => (repair::run(cx.athena, cx.execution, name).await?, Outcome::nothing()),
         other => {
             let statement = other.clone();
@@ -142,7 +143,9 @@ fn change(tx: &Tx<'_>, place: &Place, statement: Ddl, default: Option<&str>) -> 
             let table = require(tx, &database, &name)?;
             alter::run(tx, place, table, action)?;
         }
-        Ddl::CreateView { .. } | Ddl::MsckRepair { .. } => unreachable!("they are carried out by functions of their own"),
+        Ddl::CreateView { .. } | Ddl::MsckRepair { .. } | Ddl::Unsupported(_) => {
+            unreachable!("they are carried out by functions of their own")
+        }
     }
     Ok(())
 }

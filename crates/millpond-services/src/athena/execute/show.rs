@@ -2,18 +2,21 @@
 
 use super::alter::{partition, partition_values, values};
 use super::ddl::{LINES_MAX, failed, no_database, not_for_iceberg, refused, require};
-use super::{Context, Outcome, RunError};
+use super::{Context, Outcome, RunError, select};
 use crate::lake::catalog;
 use millpond_core::catalog::Table;
 use millpond_core::error::ErrorKind;
 use millpond_engine::iceberg::is_iceberg;
 use millpond_engine::query::view;
 use millpond_engine::sql::render::{self, TextResult};
-use millpond_engine::sql::{Show, TableName, show_pattern};
+use millpond_engine::sql::{Show, TableName, show_functions, show_pattern};
 use rusqlite::Connection;
 
 /// Carries a statement out.
 pub(super) async fn run(cx: &Context<'_>, statement: &Show) -> Result<Outcome, RunError> {
+    if let Show::Functions { like } = statement {
+        return select::run(cx, &show_functions(like.as_deref())).await;
+    }
     if let Some(shown) = iceberg(cx, statement).await? {
         return Outcome::text(cx, &shown, Outcome::nothing()).await;
     }
@@ -54,6 +57,7 @@ fn show(connection: &Connection, statement: &Show, default: Option<&str>) -> Res
         require(connection, &database, &name)
     };
     match statement {
+        Show::Functions { .. } => unreachable!("it is carried out as a query"),
         Show::Databases { like } => {
             let all = catalog::databases(connection, "", LINES_MAX)?;
             let names = all.into_iter().map(|database| database.name).filter(|name| show_pattern(like.as_deref(), name));
