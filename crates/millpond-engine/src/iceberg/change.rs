@@ -11,7 +11,7 @@ use super::provider::{self, IcebergTable, Seen};
 use super::schema::{Match, arrow_schema, conform};
 use super::write::{DataWriter, Target};
 use crate::query::plan::Given;
-use crate::query::{Engine, QueryError, QueryRequest, QueryStatistics, QueryStream};
+use crate::query::{Engine, QueryError, QueryRequest, QueryStream};
 use crate::result::columns::trino_type;
 use crate::scan::Hidden;
 use crate::sql::quote_identifier;
@@ -33,24 +33,6 @@ pub struct Changed {
     pub change: Change,
     /// Rows that were added, changed or removed.
     pub rows: u64,
-    /// What it cost.
-    pub cost: Cost,
-}
-
-/// What a statement's queries cost together.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Cost {
-    /// Bytes that were read.
-    pub scanned_bytes: u64,
-    /// Milliseconds of planning.
-    pub planning_ms: u64,
-}
-
-impl Cost {
-    pub(super) fn add(&mut self, statistics: &QueryStatistics) {
-        self.scanned_bytes += statistics.scanned_bytes();
-        self.planning_ms += statistics.planning_ms();
-    }
 }
 
 /// A statement under way: the engine, the table as it was at its start, and where files go.
@@ -137,7 +119,7 @@ impl<'a> Writing<'a> {
     }
 
     /// Data files with rows for which `condition` holds, and how many in each.
-    async fn hits(&self, condition: &str, seen: &Arc<Mutex<Seen>>, cost: &mut Cost) -> Result<HashMap<String, u64>, QueryError> {
+    async fn hits(&self, condition: &str, seen: &Arc<Mutex<Seen>>) -> Result<HashMap<String, u64>, QueryError> {
         let table = self.target_sql(&self.table.name);
         let sql = format!("SELECT \"$path\", count(*) FROM {table} WHERE {condition} GROUP BY \"$path\"");
         let mut hits = HashMap::new();
@@ -149,19 +131,17 @@ impl<'a> Writing<'a> {
                 hits.insert(path.unwrap_or_default().to_owned(), u64::try_from(count.unwrap_or_default()).unwrap_or_default());
             }
         }
-        cost.add(stream.statistics());
         Ok(hits)
     }
 
     /// Rows of the version, by what its snapshot says or by counting.
-    async fn count(&self, cost: &mut Cost) -> Result<u64, QueryError> {
+    async fn count(&self) -> Result<u64, QueryError> {
         let sql = format!("SELECT count(*) FROM {}", self.target_sql(&self.table.name));
         let mut rows = 0;
         let mut stream = self.open(sql, self.given(None, None)).await?;
         while let Some(batch) = stream.next().await {
             rows += batch?.column(0).as_primitive::<Int64Type>().iter().flatten().sum::<i64>();
         }
-        cost.add(stream.statistics());
         Ok(u64::try_from(rows).unwrap_or_default())
     }
 
@@ -187,7 +167,6 @@ pub async fn insert(writing: &Writing<'_>, columns: Option<&[String]>, sql: Stri
         Some(names) => places(&schema, names)?,
     };
     let mut writer = writing.writer()?;
-    let mut cost = Cost::default();
     let mut stream = writing.engine.query(writing.query(sql)).await?;
     let given = Arc::clone(stream.schema());
     let wanted: Vec<&Field> = places.iter().map(|place| schema.field(*place)).collect();
@@ -207,10 +186,9 @@ pub async fn insert(writing: &Writing<'_>, columns: Option<&[String]>, sql: Stri
         let arrays = arrays.collect::<Result<Vec<_>, QueryError>>()?;
         writer.write(&rows(&schema, arrays)?).await?;
     }
-    cost.add(stream.statistics());
     let rows = writer.rows();
     let change = Change::append(Arc::clone(&writing.version), writer.finish().await?);
-    Ok(Changed { change, rows, cost })
+    Ok(Changed { change, rows })
 }
 
 fn places(schema: &Schema, names: &[String]) -> Result<Vec<usize>, QueryError> {
@@ -281,11 +259,10 @@ fn assignable(from: &DataType, to: &DataType) -> bool {
 /// The condition's.
 pub async fn delete(writing: &Writing<'_>, condition: &Condition) -> Result<Changed, QueryError> {
     let Some(sql) = &condition.sql else {
-        let mut cost = Cost::default();
-        let (removed, rows) = (writing.files().await?, writing.count(&mut cost).await?);
+        let (removed, rows) = (writing.files().await?, writing.count().await?);
         let base = Arc::clone(&writing.version);
         let change = Change { base, operation: Operation::Delete, added: Vec::new(), removed, guard: Guard::Anything };
-        return Ok(Changed { change, rows, cost });
+        return Ok(Changed { change, rows });
     };
     match rewrite(writing, sql, condition.once, &[]).await {
         Ok(changed) => Ok(changed),
@@ -355,9 +332,9 @@ async fn rewrite(writing: &Writing<'_>, condition: &str, once: bool, sets: &[(St
         }
     }
     let targets = places(&schema, &names)?;
-    let (mut cost, seen) = (Cost::default(), Arc::<Mutex<Seen>>::default());
+    let seen = Arc::<Mutex<Seen>>::default();
     let files: HashSet<String> =
-        if once { writing.files().await? } else { writing.hits(condition, &seen, &mut cost).await?.into_keys().collect() };
+        if once { writing.files().await? } else { writing.hits(condition, &seen).await?.into_keys().collect() };
     let guard = {
         let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         match &seen.pruner {
@@ -369,7 +346,7 @@ async fn rewrite(writing: &Writing<'_>, condition: &str, once: bool, sets: &[(St
     let base = Arc::clone(&writing.version);
     if files.is_empty() {
         let change = Change { base, operation: Operation::Overwrite, added: Vec::new(), removed: HashSet::new(), guard };
-        return Ok(Changed { change, rows: 0, cost });
+        return Ok(Changed { change, rows: 0 });
     }
     let sql = rewritten(writing, condition, sets);
     let mut writer = writing.writer()?;
@@ -403,7 +380,6 @@ async fn rewrite(writing: &Writing<'_>, condition: &str, once: bool, sets: &[(St
         let kept = filter_record_batch(&batch, &kept).map_err(|error| QueryError::Internal(error.to_string()))?;
         writer.write(&kept).await?;
     }
-    cost.add(stream.statistics());
     let added = writer.finish().await?;
     let operation = if added.is_empty() { Operation::Delete } else { Operation::Overwrite };
     let mut change = Change { base, operation, added, removed, guard };
@@ -412,7 +388,7 @@ async fn rewrite(writing: &Writing<'_>, condition: &str, once: bool, sets: &[(St
         change.added.clear();
         change.removed.clear();
     }
-    Ok(Changed { change, rows: hits, cost })
+    Ok(Changed { change, rows: hits })
 }
 
 /// All columns, the new values where the condition holds, and whether it does.

@@ -1,6 +1,6 @@
 //! OPTIMIZE and VACUUM.
 
-use super::change::{Changed, Cost, Writing};
+use super::change::{Changed, Writing};
 use super::commit::{Change, Guard};
 use super::metadata;
 use super::plan;
@@ -32,9 +32,8 @@ struct Candidate {
 /// # Errors
 /// The condition's.
 pub async fn optimize(writing: &Writing<'_>, condition: Option<&str>) -> Result<Changed, QueryError> {
-    let mut cost = Cost::default();
     let chosen = match condition {
-        Some(condition) => Some(files_of(writing, condition, &mut cost).await?),
+        Some(condition) => Some(files_of(writing, condition).await?),
         None => None,
     };
     let (version, only) = (Arc::clone(&writing.version), chosen.clone());
@@ -61,7 +60,7 @@ pub async fn optimize(writing: &Writing<'_>, condition: Option<&str>) -> Result<
         guard: Guard::Files { drop_deletes: all_deletes && chosen.is_none() },
     };
     if change.removed.is_empty() {
-        return Ok(Changed { change, rows: 0, cost });
+        return Ok(Changed { change, rows: 0 });
     }
     let mut writer = writing.writer()?;
     let sql = format!("SELECT * FROM {}", writing.target_sql(&writing.table.name));
@@ -69,20 +68,18 @@ pub async fn optimize(writing: &Writing<'_>, condition: Option<&str>) -> Result<
     while let Some(batch) = stream.next().await {
         writer.write(&batch?).await?;
     }
-    cost.add(stream.statistics());
     let rows = writer.rows();
     change.added = writer.finish().await?;
-    Ok(Changed { change, rows, cost })
+    Ok(Changed { change, rows })
 }
 
-async fn files_of(writing: &Writing<'_>, condition: &str, cost: &mut Cost) -> Result<HashSet<String>, QueryError> {
+async fn files_of(writing: &Writing<'_>, condition: &str) -> Result<HashSet<String>, QueryError> {
     let sql = format!("SELECT DISTINCT \"$path\" FROM {} WHERE {condition}", writing.target_sql(&writing.table.name));
     let mut files = HashSet::new();
     let mut stream = writing.open(sql, writing.given(None, None)).await?;
     while let Some(batch) = stream.next().await {
         files.extend(batch?.column(0).as_string::<i32>().iter().flatten().map(str::to_owned));
     }
-    cost.add(stream.statistics());
     Ok(files)
 }
 

@@ -4,7 +4,7 @@
 //! action, and that none is matched twice; the second reads the files that have such rows and replaces them; the third finds the source's rows
 //! that no row of the table matches.
 
-use super::change::{Changed, Cost, Writing, assigned, check_types};
+use super::change::{Changed, Writing, assigned, check_types};
 use super::commit::{Change, Guard};
 use super::named;
 use super::schema::arrow_schema;
@@ -75,7 +75,6 @@ struct Merge<'a, 'w> {
     merging: &'a Merging,
     source: Arc<MemTable>,
     schema: SchemaRef,
-    cost: Cost,
 }
 
 /// Carries a MERGE out.
@@ -83,11 +82,10 @@ struct Merge<'a, 'w> {
 /// # Errors
 /// `MERGE_TARGET_ROW_MULTIPLE_MATCHES`; those of its expressions; values do not fit their columns.
 pub async fn merge(writing: &Writing<'_>, merging: &Merging) -> Result<Changed, QueryError> {
-    let mut cost = Cost::default();
     // What the source keeps is given back at the end.
-    let (source, _held) = source(writing, merging, &mut cost).await?;
+    let (source, _held) = source(writing, merging).await?;
     let schema = arrow_schema(&writing.version.schema);
-    let mut merge = Merge { writing, merging, source, schema, cost };
+    let mut merge = Merge { writing, merging, source, schema };
     let removed = if merging.matched.is_empty() { HashSet::new() } else { merge.matched_files().await? };
     let mut writer = writing.writer()?;
     let mut rows = 0;
@@ -104,13 +102,12 @@ pub async fn merge(writing: &Writing<'_>, merging: &Merging) -> Result<Changed, 
         removed,
         guard: Guard::Anything,
     };
-    Ok(Changed { change, rows, cost: merge.cost })
+    Ok(Changed { change, rows })
 }
 
 async fn source(
     writing: &Writing<'_>,
     merging: &Merging,
-    cost: &mut Cost,
 ) -> Result<(Arc<MemTable>, datafusion::execution::memory_pool::MemoryReservation), QueryError> {
     let text = merging.source.trim();
     let mut alias = quote_identifier(&merging.source_alias);
@@ -133,7 +130,6 @@ async fn source(
         }
         batches.push(batch.with_schema(Arc::clone(&schema)).map_err(|error| QueryError::Internal(error.to_string()))?);
     }
-    cost.add(stream.statistics());
     let table = MemTable::try_new(schema, vec![batches]).map_err(QueryError::from_execution)?;
     Ok((Arc::new(table), held))
 }
@@ -199,7 +195,6 @@ impl Merge<'_, '_> {
                 }
             }
         }
-        self.cost.add(stream.statistics());
         Ok(files)
     }
 
@@ -246,7 +241,6 @@ impl Merge<'_, '_> {
             let kept = filter_record_batch(&batch, &not(&gone).map_err(internal)?).map_err(internal)?;
             writer.write(&kept).await?;
         }
-        self.cost.add(stream.statistics());
         Ok(changed)
     }
 
@@ -308,7 +302,6 @@ impl Merge<'_, '_> {
                 writer.write(&filter_record_batch(&own, &is_case(&cases, index)?).map_err(internal)?).await?;
             }
         }
-        self.cost.add(stream.statistics());
         Ok(writer.rows() - before)
     }
 }

@@ -20,8 +20,10 @@ use millpond_core::catalog::{Column, Table};
 use millpond_core::env::{SharedEnv, SystemEnv};
 use object_store::ObjectStore;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +37,8 @@ pub struct EngineConfig {
     pub statement_memory_bytes: usize,
     /// Threads for columnar work, and partitions of work a statement.
     pub threads: usize,
-    /// Where operators spill; made when first needed.
+    /// Where operators spill: a directory of this engine's alone, made with the first statement. What it holds is removed when an engine begins (a
+    /// process that was killed leaves its files) and when it ends.
     pub spill_dir: PathBuf,
     /// Most bytes that spilled data may take on disk.
     pub spill_bytes_max: u64,
@@ -53,12 +56,29 @@ impl Default for EngineConfig {
             memory_bytes: 512 << 20,
             statement_memory_bytes: 384 << 20,
             threads: std::thread::available_parallelism().map_or(2, NonZeroUsize::get),
-            spill_dir: std::env::temp_dir().join("millpond-spill"),
+            spill_dir: own_spill_dir(),
             spill_bytes_max: 100 << 30,
             batch_size: 8192,
             footer_cache_bytes: 32 << 20,
             env: Arc::new(SystemEnv),
         }
+    }
+}
+
+/// A directory that no other engine has.
+fn own_spill_dir() -> PathBuf {
+    static ENGINES: AtomicUsize = AtomicUsize::new(0);
+    let number = ENGINES.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("millpond-spill-{}-{number}", std::process::id()))
+}
+
+/// Removes what was spilled.
+fn remove_spilled(directory: &Path) {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            tracing::warn!(dir = %directory.display(), %error, "what queries have spilled can't be removed");
+        }
+        _ => {}
     }
 }
 
@@ -80,8 +100,10 @@ pub struct QueryRequest {
     pub catalog: Arc<dyn TableSource>,
     /// Athena's `ExecutionParameters`: SQL literals for the statement's `?`, in order.
     pub parameters: Vec<String>,
-    /// Bounds of this query.
+    /// Bounds of the statement that this query is of.
     pub limits: QueryLimits,
+    /// What the statement has cost so far: its queries share it, and are limited together.
+    pub statistics: Arc<QueryStatistics>,
     /// Stops planning and running.
     pub cancel: CancellationToken,
 }
@@ -95,6 +117,7 @@ impl QueryRequest {
             catalog,
             parameters: Vec::new(),
             limits: QueryLimits::default(),
+            statistics: Arc::default(),
             cancel: CancellationToken::new(),
         }
     }
@@ -117,6 +140,7 @@ struct Shared {
     /// `Some` until the engine is dropped.
     runtime: Option<tokio::runtime::Runtime>,
     environment: Arc<RuntimeEnv>,
+    spill_dir: PathBuf,
     /// With all functions registered; cloned for each statement.
     state: SessionState,
 }
@@ -137,6 +161,7 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     /// An engine that reads `DataFile.blob` locations from `store`.
     pub fn new(config: EngineConfig, store: Arc<dyn ObjectStore>) -> Self {
+        remove_spilled(&config.spill_dir);
         Self { config, store, shared: OnceLock::new() }
     }
 
@@ -171,13 +196,13 @@ impl Engine {
     /// As [`Engine::query`], with tables besides those of the catalog.
     pub(crate) async fn query_over(&self, request: QueryRequest, given: Given) -> Result<QueryStream, QueryError> {
         let started = Instant::now();
-        let statistics = Arc::new(QueryStatistics::default());
+        let statistics = Arc::clone(&request.statistics);
         let metered =
             Arc::new(MeteredStore::new(Arc::clone(&self.store), Arc::clone(&statistics), request.limits.scan_bytes_max));
         let state = self.state_for(metered)?;
         let cancel = request.cancel.clone();
         let planned = self.on_runtime(&cancel, async move { plan::plan(&state, &request, &given).await }).await?;
-        statistics.set_planning(started.elapsed());
+        statistics.add_planning(started.elapsed());
         Ok(self.start(planned, statistics, cancel))
     }
 
@@ -294,7 +319,7 @@ impl Shared {
             .build_arc()
             .expect("a runtime environment without side effects can be built");
         let state = session::base_state(config, Arc::clone(&environment));
-        Self { runtime: Some(runtime), environment, state }
+        Self { runtime: Some(runtime), environment, spill_dir: config.spill_dir.clone(), state }
     }
 
     fn runtime(&self) -> &tokio::runtime::Runtime {
@@ -308,6 +333,7 @@ impl Drop for Shared {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+        remove_spilled(&self.spill_dir);
     }
 }
 

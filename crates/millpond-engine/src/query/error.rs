@@ -362,7 +362,7 @@ impl From<QueryError> for DataFusionError {
 }
 
 /// Our own error, when it is somewhere in the chain of causes (through Arrow's, Parquet's and the object store's wrappers).
-fn find_own(error: &DataFusionError) -> Option<QueryError> {
+pub(crate) fn find_own(error: &DataFusionError) -> Option<QueryError> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     let mut depth = 0;
     while let Some(error) = cause {

@@ -5,6 +5,7 @@
 //! on the engine's own threads. Nothing but tables of the catalog can be read: no table functions, no files by name, no DDL.
 
 mod bounds;
+mod build_once;
 mod calls;
 mod catalog;
 pub mod engine;
@@ -38,6 +39,7 @@ mod words;
 
 pub(crate) use datafusion::sql::sqlparser::tokenizer::Token as SqlToken;
 pub use engine::{Engine, EngineConfig, QueryLimits, QueryRequest};
+pub(crate) use error::find_own;
 pub use error::{Position, QueryError};
 pub use explain::{ExplainFormat, ExplainType, Explanation};
 pub(crate) use parameters::{Piece, check_constant, trino_pieces};

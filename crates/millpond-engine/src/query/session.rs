@@ -1,5 +1,6 @@
 //! DataFusion's session, set up as Trino behaves: made once with all functions, cloned for each statement.
 
+use super::build_once::BuildOnce;
 use super::catalog::CATALOG;
 use super::engine::EngineConfig;
 use super::error::{Position, QueryError};
@@ -7,7 +8,7 @@ use super::functions;
 use super::meter::MeteredStore;
 use super::operators::{self, TrinoOperators, TrinoRelations};
 use super::runtime_filter::RuntimeFilters;
-use crate::scan::store_url;
+use crate::scan::{NameDamagedFiles, store_url};
 use crate::types::TrinoType;
 use chrono::DateTime;
 use datafusion::arrow::datatypes::FieldRef;
@@ -63,6 +64,8 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
         .with_runtime_env(environment)
         .with_type_planner(Arc::new(TrinoTypes))
         .with_physical_optimizer_rule(Arc::new(RuntimeFilters))
+        .with_physical_optimizer_rule(Arc::new(BuildOnce))
+        .with_physical_optimizer_rule(Arc::new(NameDamagedFiles))
         .with_physical_optimizer_rule(Arc::new(YieldAfterJoins))
         // No function may read what is not in the catalog.
         .with_table_functions(std::collections::HashMap::new())

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 /// Batches computed ahead of the reader.
 const AHEAD: usize = 2;
 
-/// What a query cost; grows while it runs.
+/// What the queries of a statement cost together; grows while they run.
 #[derive(Debug, Default)]
 pub struct QueryStatistics {
     scanned_bytes: AtomicU64,
@@ -40,7 +40,7 @@ impl QueryStatistics {
         self.planning_us.load(Ordering::Relaxed) / 1000
     }
 
-    /// Milliseconds from the end of planning to the last batch: `EngineExecutionTimeInMillis` less planning.
+    /// Milliseconds from the end of planning to the last batch: `EngineExecutionTimeInMillis` less planning. Queries that run at the same time add up.
     pub fn execution_ms(&self) -> u64 {
         self.execution_us.load(Ordering::Relaxed) / 1000
     }
@@ -55,12 +55,12 @@ impl QueryStatistics {
         self.scanned_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
     }
 
-    pub(crate) fn set_planning(&self, elapsed: Duration) {
-        self.planning_us.store(micros(elapsed), Ordering::Relaxed);
+    pub(crate) fn add_planning(&self, elapsed: Duration) {
+        self.planning_us.fetch_add(micros(elapsed), Ordering::Relaxed);
     }
 
-    pub(crate) fn set_execution(&self, elapsed: Duration) {
-        self.execution_us.store(micros(elapsed), Ordering::Relaxed);
+    pub(crate) fn add_execution(&self, elapsed: Duration) {
+        self.execution_us.fetch_add(micros(elapsed), Ordering::Relaxed);
     }
 }
 
@@ -160,7 +160,7 @@ async fn run(
     cancel: CancellationToken,
     sender: &mpsc::Sender<Result<RecordBatch, QueryError>>,
 ) {
-    let started = Instant::now();
+    let mut counted = Instant::now();
     let schema = Arc::clone(&planned.schema);
     let mut stream = match execute_stream(planned.physical, planned.context) {
         Ok(stream) => stream,
@@ -178,7 +178,9 @@ async fn run(
                 rename(batch, &schema)
             }),
         };
-        statistics.execution_us.store(micros(started.elapsed()), Ordering::Relaxed);
+        let now = Instant::now();
+        statistics.add_execution(now.duration_since(counted));
+        counted = now;
         let Some(item) = next else { return };
         let failed = item.is_err();
         if let Ok(batch) = &item {

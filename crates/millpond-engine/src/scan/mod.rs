@@ -4,6 +4,7 @@
 //! one consistent snapshot. Parquet is read by DataFusion's own source ([`parquet`]), text and Avro by the shared decoders ([`text`]). Files are
 //! spread over few partitions of work by size: ten thousand small files cost no more plan than ten.
 
+mod damaged;
 mod files;
 mod parquet;
 pub mod partition;
@@ -11,6 +12,7 @@ mod partitions;
 mod statistics;
 mod text;
 
+pub(crate) use damaged::NameDamagedFiles;
 pub(crate) use files::{ScanFile, spread};
 pub(crate) use parquet::{FindColumns, Readers, object_meta, partitioned_file};
 pub(crate) use partitions::PartitionsTable;

@@ -101,7 +101,13 @@ pub(crate) fn partitioned_file(file: ScanFile) -> PartitionedFile {
 
 /// For people: which object a file is.
 #[derive(Debug, Clone)]
-struct Uri(String);
+pub(super) struct Uri(String);
+
+impl Uri {
+    pub(super) fn of(file: &PartitionedFile) -> String {
+        file.extension::<Self>().map_or_else(|| file.object_meta.location.to_string(), |uri| uri.0.clone())
+    }
+}
 
 /// Readers whose errors name the object, and which check a file's columns against the table's before anything is read.
 #[derive(Debug)]
@@ -120,7 +126,7 @@ impl ParquetFileReaderFactory for Readers {
         metadata_size_hint: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        let uri = file.extension::<Uri>().map_or_else(|| file.object_meta.location.to_string(), |uri| uri.0.clone());
+        let uri = Uri::of(&file);
         let inner = self.inner.create_reader(partition_index, file, metadata_size_hint, metrics)?;
         Ok(Box::new(Reader { inner, uri, logical: Arc::clone(&self.logical), find: self.find.clone() }))
     }
@@ -133,7 +139,7 @@ struct Reader {
     find: FindColumns,
 }
 
-fn own(error: QueryError) -> ParquetError {
+pub(super) fn own(error: QueryError) -> ParquetError {
     ParquetError::External(Box::new(error))
 }
 

@@ -110,6 +110,7 @@ impl Session {
             catalog: Arc::clone(&self.server.tables),
             parameters,
             limits: QueryLimits::default(),
+            statistics: Arc::default(),
             cancel: self.entry.begin(),
         };
         self.server.engine.schema(request).await.map_err(|cause| of_athena(&cause.to_string(), sql))

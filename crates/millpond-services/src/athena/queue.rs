@@ -144,6 +144,11 @@ impl Queue {
         }
     }
 
+    /// Stops all of a workgroup's that run.
+    pub(super) fn cancel_workgroup(&self, workgroup: &str) {
+        self.places().values().filter(|place| place.workgroup == workgroup).for_each(|place| place.cancel.cancel());
+    }
+
     /// Those of the waiting tasks that get a place, `free` at the most; `waiting` is in the order in which they came.
     pub(super) fn admit(&self, waiting: Vec<Task>, free: usize) -> Vec<Task> {
         let mut places = self.places();

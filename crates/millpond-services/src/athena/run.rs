@@ -1,6 +1,6 @@
 //! The worker that runs executions.
 
-use super::execute::{self, Context, MANIFEST, Outcome, Progress, ResultFile, RunError};
+use super::execute::{self, Context, MANIFEST, Outcome, ResultFile, RunError};
 use super::model::{Execution, OutputColumn, QueryFailure, State, Statistics};
 use super::queue::{Class, Queue, Ticket};
 use super::{Athena, AthenaError, error_types, results, reuse, sql};
@@ -12,13 +12,15 @@ use md5::{Digest, Md5};
 use millpond_core::arn::Place;
 use millpond_core::error::ErrorKind;
 use millpond_engine::iceberg::COMMIT_ERROR;
-use millpond_engine::query::Stage;
+use millpond_engine::query::{QueryStatistics, Stage};
 use millpond_engine::sql::{self as dialect, Statement};
 use millpond_store::blobs::NewBlob;
 use millpond_store::task::Task;
 use millpond_store::{StoreError, Tx};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -94,10 +96,10 @@ impl Runner {
         begun.await
     }
 
-    async fn execute(&self, execution: &Execution, cancel: CancellationToken, progress: Progress) -> Result<Ended, RunError> {
+    async fn execute(&self, execution: &Execution, cancel: CancellationToken, spent: Arc<QueryStatistics>) -> Result<Ended, RunError> {
         let effective = execution.effective();
         let statement = dialect::parse(&effective.query)?;
-        let cx = Context { progress, ..Context::new(&self.athena, &effective, cancel) };
+        let cx = Context { spent, ..Context::new(&self.athena, &effective, cancel) };
         let Statement::Query { sql: query } = &statement else {
             let outcome = execute::run(&cx, &statement).await?;
             let notes = Notes { stages: cx.stages.into_inner(), ..Notes::default() };
@@ -115,10 +117,10 @@ impl Runner {
     }
 
     /// An execution within the time that it may take.
-    async fn within(&self, execution: &Execution, cancel: CancellationToken, progress: Progress) -> Result<Ended, RunError> {
+    async fn within(&self, execution: &Execution, cancel: CancellationToken, spent: Arc<QueryStatistics>) -> Result<Ended, RunError> {
         let limits = self.athena.timeouts;
         let limit = if Class::of(execution) == Class::Dml { limits.dml } else { limits.ddl };
-        match tokio::time::timeout(limit, self.execute(execution, cancel.clone(), progress)).await {
+        match tokio::time::timeout(limit, self.execute(execution, cancel.clone(), spent)).await {
             Ok(executed) => executed,
             Err(_) => {
                 cancel.cancel();
@@ -135,9 +137,14 @@ impl Runner {
         let (task, place) = (task.clone(), self.athena.lake.place.clone());
         let ended = self.athena.lake.store.write(move |tx| {
             tx.finish_task(&task)?;
-            let Some(mut execution) = sql::execution(tx, &id)?.filter(|execution| execution.state == State::Running) else {
-                return Ok(()); // Stopped meanwhile: the blobs have no name and are collected.
-            };
+            let Some(mut execution) = sql::execution(tx, &id)? else { return Ok(()) };
+            if execution.state != State::Running {
+                // Stopped meanwhile: the blobs have no name and are collected.
+                if let Ended::Ran(ran) = &ended {
+                    execution.cost(ran.0.statistics);
+                }
+                return Ok(sql::update_execution(tx, &execution)?);
+            }
             let queue_ms = execution.statistics.queue_ms;
             match ended {
                 Ended::Reused(earlier) => {
@@ -177,12 +184,12 @@ impl Runner {
         ended.await
     }
 
-    async fn fail(&self, task: &Task, id: String, failure: QueryFailure, scanned_bytes: u64) -> Result<(), StoreError> {
+    async fn fail(&self, task: &Task, id: String, failure: QueryFailure, cost: Statistics) -> Result<(), StoreError> {
         let (task, place) = (task.clone(), self.athena.lake.place.clone());
         let ended = self.athena.lake.store.write(move |tx| {
             tx.finish_task(&task)?;
             let Some(mut execution) = sql::execution(tx, &id)? else { return Ok(()) };
-            execution.statistics.scanned_bytes = scanned_bytes;
+            execution.cost(cost);
             // Stopped meanwhile: what it had read until then is paid for.
             if execution.state.is_final() {
                 return Ok(sql::update_execution(tx, &execution)?);
@@ -194,6 +201,14 @@ impl Runner {
             end(tx, &place, execution)
         });
         ended.await.map_err(store_error)
+    }
+}
+
+impl Execution {
+    /// Notes what it cost though it has no result.
+    fn cost(&mut self, cost: Statistics) {
+        let Statistics { queue_ms, total_ms, .. } = self.statistics;
+        self.statistics = Statistics { queue_ms, total_ms, rows: 0, result_bytes: 0, ..cost };
     }
 }
 
@@ -305,13 +320,12 @@ impl Handler for Runner {
 
     async fn run(&self, _lake: &Lake, task: &Task) -> Result<(), Failure> {
         let ticket = Ticket::read(task);
-        let mut races = 0;
-        let (ended, progress) = loop {
+        let (mut races, started, spent) = (0, Instant::now(), Arc::<QueryStatistics>::default());
+        let ended = loop {
             let held = Held { queue: &self.athena.queue, id: &ticket.id };
             let cancel = self.athena.queue.enter(&ticket);
             let Some(execution) = self.begin(ticket.id.clone()).await? else { return Ok(()) };
-            let progress = Progress::default();
-            let executed = self.within(&execution, cancel, progress.clone()).await;
+            let executed = self.within(&execution, cancel, spent.clone()).await;
             // Its place is free before its end wakes those who wait.
             drop(held);
             let ended = match executed {
@@ -321,20 +335,21 @@ impl Handler for Runner {
             match ended {
                 // Another one's commit came between: the statement did nothing yet, and looks again.
                 Err(error) if error.message.starts_with(COMMIT_ERROR) && races < RACES_MAX => races += 1,
-                ended => break (ended, progress),
+                ended => break ended,
             }
         };
-        let scanned_bytes = progress.get().map(|statistics| statistics.scanned_bytes()).unwrap_or_default();
-        match ended {
-            Ok(()) => Ok(()),
-            Err(error) => Ok(self.fail(task, ticket.id, error_types::failure(&error), scanned_bytes).await?),
-        }
+        let Err(error) = ended else { return Ok(()) };
+        let mut cost = execute::cost(&spent);
+        cost.divide(started.elapsed().as_millis() as i64);
+        Ok(self.fail(task, ticket.id, error_types::failure(&error), cost).await?)
     }
 
-    /// After a panic or a broken store: the execution must not stay `RUNNING`.
+    /// After a panic, a broken store, or the death of servers with it: the execution must not stay `RUNNING`.
     async fn buried(&self, lake: &Lake, task: &Task, reason: &str) {
         let id = Ticket::read(task).id;
-        let failure = QueryFailure { category: 1, error_type: 0, retryable: true, message: reason.to_owned() };
+        self.athena.queue.leave(&id);
+        let message = format!("GENERIC_INTERNAL_ERROR: {reason}");
+        let failure = QueryFailure { category: 1, error_type: 0, retryable: true, message };
         let place = lake.place.clone();
         let marked = lake.store.write(move |tx| {
             let Some(mut execution) = sql::execution(tx, &id)?.filter(|execution| !execution.state.is_final()) else {

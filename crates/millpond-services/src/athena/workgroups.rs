@@ -122,12 +122,14 @@ impl Athena {
         updated.await
     }
 
-    /// Removes a workgroup; one that is not empty only with `recursive`.
+    /// Removes a workgroup; one that is not empty only with `recursive`. What it runs is stopped.
     pub async fn delete_workgroup(&self, name: String, recursive: bool) -> Result<(), AthenaError> {
         if name == PRIMARY {
             return Err(AthenaError::invalid("The primary workgroup cannot be deleted"));
         }
+        let deleting = name.clone();
         let deleted = self.lake.store.write(move |tx| {
+            let name = deleting;
             require(tx, &name)?;
             let is_used = sql::has_executions(tx, &name)?
                 || sql::has_named_queries(tx, &name)?
@@ -138,7 +140,9 @@ impl Athena {
             sql::delete_workgroup(tx, &name)?;
             Ok(())
         });
-        deleted.await
+        deleted.await?;
+        self.queue.cancel_workgroup(&name);
+        Ok(())
     }
 }
 

@@ -135,7 +135,7 @@ impl Engine {
         Ok(explained(&planned, format, kind))
     }
 
-    /// Runs a query and drops its rows, for `EXPLAIN ANALYZE`: its plan with what the operators counted, and what it cost.
+    /// Runs a query and drops its rows, for `EXPLAIN ANALYZE`: its plan with what the operators counted. What it cost is in the request's statistics.
     ///
     /// # Errors
     /// Everything that is wrong with the statement, and what goes wrong while it runs.
@@ -143,9 +143,9 @@ impl Engine {
         &self,
         request: QueryRequest,
         format: ExplainFormat,
-    ) -> Result<(Explanation, Arc<QueryStatistics>), QueryError> {
+    ) -> Result<Explanation, QueryError> {
         let started = Instant::now();
-        let statistics = Arc::new(QueryStatistics::default());
+        let statistics = Arc::clone(&request.statistics);
         let limit = request.limits.scan_bytes_max;
         let metered = Arc::new(MeteredStore::new(Arc::clone(self.store()), Arc::clone(&statistics), limit));
         let state = self.state_for(metered)?;
@@ -153,7 +153,7 @@ impl Engine {
         let counted = Arc::clone(&statistics);
         let run = async move {
             let planned = plan::plan(&state, &request, &plan::Given::default()).await?;
-            counted.set_planning(started.elapsed());
+            counted.add_planning(started.elapsed());
             let planning = started.elapsed();
             let running = Instant::now();
             let plan = Arc::clone(&planned.physical);
@@ -164,8 +164,8 @@ impl Engine {
             Ok((planned, Times { planning, execution: running.elapsed() }))
         };
         let (planned, times) = self.on_runtime(&cancel, run).await?;
-        statistics.set_execution(times.execution);
-        Ok((analyzed(&planned, format, times), statistics))
+        statistics.add_execution(times.execution);
+        Ok(analyzed(&planned, format, times))
     }
 }
 

@@ -74,7 +74,7 @@ impl Cutter<'_> {
 
     fn node(&mut self, plan: &Arc<dyn ExecutionPlan>) -> Node {
         let children = plan.children();
-        if ["CoalesceBatchesExec", "CooperativeExec", "BufferExec"].contains(&plan.name())
+        if ["CoalesceBatchesExec", "CooperativeExec", "BufferExec", "BuildOnceExec", "DamagedFilesExec"].contains(&plan.name())
             && let [child] = children.as_slice()
         {
             return self.node(child);

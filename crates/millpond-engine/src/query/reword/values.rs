@@ -157,7 +157,9 @@ pub(super) fn clean(message: &str) -> String {
 /// What is too large, without the engine's names of its consumers.
 pub(super) fn first_lines(message: &str) -> String {
     let text = clean(message);
-    let first = text.lines().next().unwrap_or_default();
+    // The greatest consumers may be named first.
+    let sized = text.lines().find(|line| line.contains("allocate additional "));
+    let first = sized.or_else(|| text.lines().next()).unwrap_or_default();
     let size = |before: &str, after: &str| between(first, before, after).map(str::to_owned);
     match (size("allocate additional ", " for "), size(" with ", " already allocated")) {
         (Some(more), Some(have)) => format!("an operator that holds {have} needs {more} more"),

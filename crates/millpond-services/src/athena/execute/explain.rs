@@ -10,14 +10,7 @@ pub(super) async fn run(cx: &Context<'_>, explain: &Explain) -> Result<Outcome, 
     let inner = sql::parse(&explain.sql)?;
     let query = inner.query().unwrap_or(&explain.sql);
     let (explanation, mut statistics) = if explain.analyze {
-        let (explanation, counted) = cx.athena.engine.analyze(cx.limited(query).await, explain.format).await?;
-        let statistics = Statistics {
-            scanned_bytes: counted.scanned_bytes(),
-            planning_ms: counted.planning_ms() as i64,
-            engine_ms: (counted.planning_ms() + counted.execution_ms()) as i64,
-            ..Statistics::default()
-        };
-        (explanation, statistics)
+        (cx.athena.engine.analyze(cx.limited(query).await, explain.format).await?, cx.cost())
     } else {
         let explanation = cx.athena.engine.explain(cx.request(query), explain.format, explain.kind).await?;
         (explanation, Statistics::default())

@@ -24,18 +24,10 @@ pub(super) fn refused(kind: ErrorKind, name: &str, message: impl std::fmt::Displ
 
 /// Runs a query to its end and writes its rows; answers what it cost, too.
 pub(super) async fn write(cx: &Context<'_>, stream: QueryStream, target: Target) -> Result<(Written, Statistics), RunError> {
-    let spent = stream.statistics().clone();
     let blobs = cx.athena.lake.store.blobs().clone();
     let new_path = Arc::new(move || blobs.new_location().path());
     let written = output::write(&cx.athena.engine, stream, target, new_path).await?;
-    let statistics = Statistics {
-        scanned_bytes: spent.scanned_bytes(),
-        planning_ms: spent.planning_ms() as i64,
-        engine_ms: (spent.planning_ms() + spent.execution_ms()) as i64,
-        rows: written.rows,
-        result_bytes: written.bytes,
-        ..Statistics::default()
-    };
+    let statistics = Statistics { rows: written.rows, result_bytes: written.bytes, ..cx.cost() };
     Ok((written, statistics))
 }
 

@@ -12,7 +12,7 @@ use crate::lake::iceberg::{self as tables, Pending};
 use millpond_core::catalog::{Column, Parameters, Table};
 use millpond_core::env::EnvExt;
 use millpond_core::error::ErrorKind;
-use millpond_engine::iceberg::change::{self, Changed, Condition, Cost, Writing, asks_once};
+use millpond_engine::iceberg::change::{self, Changed, Condition, Writing, asks_once};
 use millpond_engine::iceberg::commit::Change;
 use millpond_engine::iceberg::create::{NewColumns, NewTable, PartitionField, create};
 use millpond_engine::iceberg::evolve::{Evolution, Place, evolve};
@@ -98,9 +98,10 @@ async fn own(cx: &Context<'_>, statement: &Iceberg) -> Result<Outcome, RunError>
         Iceberg::Optimize { name, condition } => {
             let table = modifiable(cx, name).await?;
             let written = write(cx, &table, &Work::Optimize(condition.as_deref())).await?;
-            let (statistics, commit) = (written.statistics(), written.commit(cx, &table));
-            let outcome = Outcome::text(cx, &TextResult::default(), commit).await?;
-            Ok(Outcome { statistics: Statistics { result_bytes: outcome.statistics.result_bytes, ..statistics }, ..outcome })
+            let rows = written.rows;
+            let outcome = Outcome::text(cx, &TextResult::default(), written.commit(cx, &table)).await?;
+            let result_bytes = outcome.statistics.result_bytes;
+            Ok(Outcome { statistics: Statistics { rows, result_bytes, ..cx.cost() }, ..outcome })
         }
         Iceberg::Vacuum { name } => {
             let table = modifiable(cx, name).await?;
@@ -171,21 +172,11 @@ impl Work<'_> {
 /// What a statement wrote.
 struct Written {
     rows: u64,
-    cost: Cost,
     /// `None`: nothing changes.
     pending: Option<Pending>,
 }
 
 impl Written {
-    fn statistics(&self) -> Statistics {
-        Statistics {
-            scanned_bytes: self.cost.scanned_bytes,
-            planning_ms: self.cost.planning_ms as i64,
-            rows: self.rows,
-            ..Statistics::default()
-        }
-    }
-
     fn commit(self, cx: &Context<'_>, table: &Table) -> Commit {
         let Some(pending) = self.pending else { return Outcome::nothing() };
         let (lake, database, name) = (cx.athena.lake.clone(), table.database.clone(), table.name.clone());
@@ -209,20 +200,17 @@ fn target(cx: &Context<'_>) -> Target {
 
 async fn write(cx: &Context<'_>, table: &Table, work: &Work<'_>) -> Result<Written, RunError> {
     let mut table = table.clone();
-    let mut cost = Cost::default();
     for attempt in 1.. {
         let request: QueryRequest = cx.limited("").await;
         let version = change::version(&table, &request.catalog).await?;
         let writing = Writing { engine: &cx.athena.engine, table: &table, version, request, target: target(cx) };
-        let Changed { change, rows, cost: spent } = work.run(&writing).await?;
-        cost.scanned_bytes += spent.scanned_bytes;
-        cost.planning_ms += spent.planning_ms;
+        let Changed { change, rows } = work.run(&writing).await?;
         if change.is_empty() {
-            return Ok(Written { rows, cost, pending: None });
+            return Ok(Written { rows, pending: None });
         }
         let commit = tables::Commit::Change(Arc::new(change));
         match tables::pending(&cx.athena.lake, &table.database, &table.name, commit).await {
-            Ok(pending) => return Ok(Written { rows, cost, pending: Some(pending) }),
+            Ok(pending) => return Ok(Written { rows, pending: Some(pending) }),
             Err(error) if tables::is_conflict(&error) && attempt < ATTEMPTS => {}
             Err(error) => return Err(error.into()),
         }
@@ -234,15 +222,10 @@ async fn write(cx: &Context<'_>, table: &Table, work: &Work<'_>) -> Result<Writt
 }
 
 /// What Athena answers where rows were written.
-async fn rows_outcome(
-    cx: &Context<'_>,
-    kind: &'static str,
-    count: u64,
-    statistics: Statistics,
-    commit: Commit,
-) -> Result<Outcome, RunError> {
+async fn rows_outcome(cx: &Context<'_>, kind: &'static str, count: u64, commit: Commit) -> Result<Outcome, RunError> {
     let columns = rows_column();
     let update = Update { kind, count };
+    let statistics = Statistics { rows: count, ..cx.cost() };
     let files = vec![ResultFile::metadata(cx, &columns, Some(update)).await?];
     Ok(Outcome { files, columns, update: Some(update), statistics, commit })
 }
@@ -250,14 +233,12 @@ async fn rows_outcome(
 async fn change_rows(cx: &Context<'_>, name: &TableName, kind: &'static str, work: &Work<'_>) -> Result<Outcome, RunError> {
     let table = modifiable(cx, name).await?;
     let written = write(cx, &table, work).await?;
-    let (rows, statistics) = (written.rows, written.statistics());
-    rows_outcome(cx, kind, rows, statistics, written.commit(cx, &table)).await
+    rows_outcome(cx, kind, written.rows, written.commit(cx, &table)).await
 }
 
 async fn insert_into(cx: &Context<'_>, table: &Table, insert: &Insert) -> Result<Outcome, RunError> {
     let written = write(cx, table, &Work::Insert(insert)).await?;
-    let (rows, statistics) = (written.rows, written.statistics());
-    rows_outcome(cx, "INSERT", rows, statistics, written.commit(cx, table)).await
+    rows_outcome(cx, "INSERT", written.rows, written.commit(cx, table)).await
 }
 
 async fn drop_table(cx: &Context<'_>, table: Table) -> Result<Outcome, RunError> {
@@ -449,7 +430,7 @@ async fn create_table_as(cx: &Context<'_>, create_as: &CreateTableAs) -> Result<
     if exists(cx, &database, &name).await? {
         return match taken(&name) {
             Some(error) => Err(error),
-            None => rows_outcome(cx, "CREATE TABLE", 0, Statistics::default(), Outcome::nothing()).await,
+            None => rows_outcome(cx, "CREATE TABLE", 0, Outcome::nothing()).await,
         };
     }
     let request = cx.limited(&create_as.sql).await;
@@ -463,14 +444,13 @@ async fn create_table_as(cx: &Context<'_>, create_as: &CreateTableAs) -> Result<
         snapshot: None,
         schema: prepared.metadata.current_schema().clone(),
     });
-    let (mut rows, mut statistics, mut change) = (0, Statistics::default(), None);
+    let (mut rows, mut change) = (0, None);
     if create_as.with_data {
         let writing = Writing { engine: &cx.athena.engine, table: &table, version, request, target: target(cx) };
         let changed = change::insert(&writing, None, create_as.sql.clone()).await?;
         rows = changed.rows;
-        statistics = Written { rows, cost: changed.cost, pending: None }.statistics();
         change = Some(changed.change).filter(|change| !change.is_empty());
     }
     let commit = commit_new(cx, (database, name), prepared, change, taken);
-    rows_outcome(cx, "CREATE TABLE", rows, statistics, commit).await
+    rows_outcome(cx, "CREATE TABLE", rows, commit).await
 }

@@ -79,12 +79,9 @@ pub(super) struct Context<'a> {
     pub(super) tables: Arc<Watched>,
     /// What the steps of its plan did, once it ran.
     pub(super) stages: OnceLock<Stage>,
-    /// What it has cost so far.
-    pub(super) progress: Progress,
+    /// What its queries have cost so far.
+    pub(super) spent: Arc<QueryStatistics>,
 }
-
-/// Counts of a query that may still run; nothing before it does.
-pub(super) type Progress = Arc<OnceLock<Arc<QueryStatistics>>>;
 
 impl<'a> Context<'a> {
     /// For an execution of the lake's.
@@ -95,7 +92,7 @@ impl<'a> Context<'a> {
             cancel,
             tables: Watched::new(athena.tables.clone()),
             stages: OnceLock::new(),
-            progress: Progress::default(),
+            spent: Arc::default(),
         }
     }
 
@@ -107,8 +104,14 @@ impl<'a> Context<'a> {
             catalog: self.tables.clone(),
             parameters: self.execution.parameters.clone(),
             limits: QueryLimits::default(),
+            statistics: Arc::clone(&self.spent),
             cancel: self.cancel.clone(),
         }
+    }
+
+    /// What its queries have cost so far; nothing of its result.
+    pub(super) fn cost(&self) -> Statistics {
+        cost(&self.spent)
     }
 
     /// A query of the execution's with the limits of its workgroup.
@@ -116,6 +119,26 @@ impl<'a> Context<'a> {
         let workgroup = self.athena.workgroup(&self.execution.workgroup).await.ok();
         let scan_bytes_max = workgroup.and_then(|group| group.configuration.scan_bytes_max);
         QueryRequest { limits: QueryLimits { scan_bytes_max }, ..self.request(sql) }
+    }
+}
+
+/// What queries have cost, as an execution keeps it.
+pub(super) fn cost(spent: &QueryStatistics) -> Statistics {
+    Statistics {
+        scanned_bytes: spent.scanned_bytes(),
+        planning_ms: spent.planning_ms() as i64,
+        engine_ms: (spent.planning_ms() + spent.execution_ms()) as i64,
+        ..Statistics::default()
+    }
+}
+
+impl Statistics {
+    /// Divides the time that a statement took between the engine and the rest. What is not a query counts as the engine's.
+    pub(super) fn divide(&mut self, elapsed_ms: i64) {
+        // Queries that ran at the same time add up.
+        self.engine_ms = if self.engine_ms == 0 { elapsed_ms } else { self.engine_ms.min(elapsed_ms) };
+        self.planning_ms = self.planning_ms.min(self.engine_ms);
+        self.service_ms = elapsed_ms - self.engine_ms;
     }
 }
 
@@ -252,12 +275,7 @@ pub(super) async fn run(cx: &Context<'_>, statement: &Statement) -> Result<Outco
         Statement::Write(statement) => write::run(cx, statement).await?,
     };
     let elapsed_ms = started.elapsed().as_millis() as i64;
-    let statistics = &mut outcome.statistics;
-    statistics.queue_ms = cx.execution.statistics.queue_ms;
-    if statistics.engine_ms == 0 {
-        statistics.engine_ms = elapsed_ms;
-    }
-    statistics.engine_ms = statistics.engine_ms.max(statistics.planning_ms);
-    statistics.service_ms = (elapsed_ms - statistics.engine_ms).max(0);
+    outcome.statistics.queue_ms = cx.execution.statistics.queue_ms;
+    outcome.statistics.divide(elapsed_ms);
     Ok(outcome)
 }

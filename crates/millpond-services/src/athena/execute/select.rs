@@ -7,20 +7,11 @@ use millpond_engine::result;
 /// Runs a query; its rows become CSV.
 pub(super) async fn run(cx: &Context<'_>, sql: &str) -> Result<Outcome, RunError> {
     let mut stream = cx.athena.engine.query(cx.limited(sql).await).await?;
-    let _ = cx.progress.set(stream.statistics().clone());
-    let (columns, statistics) = (stream.columns().clone(), stream.statistics().clone());
+    let columns = stream.columns().clone();
     let mut spool = Spool::new(cx);
     let written = result::stream_csv(&mut stream, &mut spool).await?;
     let stages = stream.stages();
-    let statistics = Statistics {
-        scanned_bytes: statistics.scanned_bytes(),
-        planning_ms: statistics.planning_ms() as i64,
-        engine_ms: (statistics.planning_ms() + statistics.execution_ms()) as i64,
-        rows: written.rows,
-        result_bytes: written.bytes,
-        input_rows: stages.table_rows(),
-        ..Statistics::default()
-    };
+    let statistics = Statistics { rows: written.rows, result_bytes: written.bytes, input_rows: stages.table_rows(), ..cx.cost() };
     let content_type = if cx.tables.is_untouched() { LITERAL_OCTETS } else { OCTETS };
     let file = spool.file("", content_type).await?;
     let metadata = ResultFile::metadata(cx, &columns, None).await?;
