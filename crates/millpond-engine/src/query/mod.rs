@@ -17,6 +17,7 @@ mod information_schema;
 mod lateral;
 mod memory;
 mod meter;
+mod null_joins;
 mod operators;
 mod parameters;
 mod parse;

@@ -10,7 +10,7 @@ mod types;
 use super::bounds;
 use super::error::{Position, QueryError};
 use datafusion::sql::sqlparser::ast::{Expr, Query, Statement};
-use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Word};
@@ -90,6 +90,20 @@ impl Dialect for AthenaDialect {
 
     fn supports_named_fn_args_with_rarrow_operator(&self) -> bool {
         true
+    }
+
+    /// `IS [NOT] DISTINCT FROM` compares two values, as `=` does: the parser's own takes all that follows, `AND` too, for its right side.
+    fn parse_infix(&self, parser: &mut Parser<'_>, left: &Expr, _: u8) -> Option<Result<Expr, ParserError>> {
+        const DISTINCT_FROM: [Keyword; 4] = [Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM];
+        let compared: fn(Box<Expr>, Box<Expr>) -> Expr = if parser.parse_keywords(&DISTINCT_FROM) {
+            Expr::IsNotDistinctFrom
+        } else if parser.parse_keywords(&[Keyword::IS, Keyword::DISTINCT, Keyword::FROM]) {
+            Expr::IsDistinctFrom
+        } else {
+            return None;
+        };
+        let right = parser.parse_subexpr(self.prec_value(Precedence::Eq));
+        Some(right.map(|right| compared(Box::new(left.clone()), Box::new(right))))
     }
 }
 

@@ -6,6 +6,7 @@ use super::engine::EngineConfig;
 use super::error::{Position, QueryError};
 use super::functions;
 use super::meter::MeteredStore;
+use super::null_joins::NullJoins;
 use super::operators::{self, TrinoOperators, TrinoRelations};
 use super::runtime_filter::RuntimeFilters;
 use crate::scan::{NameDamagedFiles, store_url};
@@ -63,6 +64,7 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
         .with_config(session)
         .with_runtime_env(environment)
         .with_type_planner(Arc::new(TrinoTypes))
+        .with_physical_optimizer_rule(Arc::new(NullJoins))
         .with_physical_optimizer_rule(Arc::new(RuntimeFilters))
         .with_physical_optimizer_rule(Arc::new(BuildOnce))
         .with_physical_optimizer_rule(Arc::new(NameDamagedFiles))
