@@ -96,7 +96,12 @@ impl Runner {
         begun.await
     }
 
-    async fn execute(&self, execution: &Execution, cancel: CancellationToken, spent: Arc<QueryStatistics>) -> Result<Ended, RunError> {
+    async fn execute(
+        &self,
+        execution: &Execution,
+        cancel: CancellationToken,
+        spent: Arc<QueryStatistics>,
+    ) -> Result<Ended, RunError> {
         let effective = execution.effective();
         let statement = dialect::parse(&effective.query)?;
         let cx = Context { spent, ..Context::new(&self.athena, &effective, cancel) };
@@ -117,7 +122,12 @@ impl Runner {
     }
 
     /// An execution within the time that it may take.
-    async fn within(&self, execution: &Execution, cancel: CancellationToken, spent: Arc<QueryStatistics>) -> Result<Ended, RunError> {
+    async fn within(
+        &self,
+        execution: &Execution,
+        cancel: CancellationToken,
+        spent: Arc<QueryStatistics>,
+    ) -> Result<Ended, RunError> {
         let limits = self.athena.timeouts;
         let limit = if Class::of(execution) == Class::Dml { limits.dml } else { limits.ddl };
         match tokio::time::timeout(limit, self.execute(execution, cancel.clone(), spent)).await {

@@ -139,11 +139,7 @@ impl Engine {
     ///
     /// # Errors
     /// Everything that is wrong with the statement, and what goes wrong while it runs.
-    pub async fn analyze(
-        &self,
-        request: QueryRequest,
-        format: ExplainFormat,
-    ) -> Result<Explanation, QueryError> {
+    pub async fn analyze(&self, request: QueryRequest, format: ExplainFormat) -> Result<Explanation, QueryError> {
         let started = Instant::now();
         let statistics = Arc::clone(&request.statistics);
         let limit = request.limits.scan_bytes_max;
