@@ -175,7 +175,7 @@ fn describe(field: &Field, kind: &TrinoType, format: FieldFormat) -> FieldInfo {
 }
 
 /// The type, its width in bytes (-1 where that varies), and its modifier (-1 for none).
-fn pg_type(kind: &TrinoType, data_type: &DataType) -> (Type, i16, i32) {
+pub(crate) fn pg_type(kind: &TrinoType, data_type: &DataType) -> (Type, i16, i32) {
     let plain = |kind: Type, size: i16| (kind, size, -1);
     match kind {
         TrinoType::Boolean => plain(Type::BOOL, 1),

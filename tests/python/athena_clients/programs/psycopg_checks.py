@@ -5,6 +5,7 @@ import decimal
 import os
 import threading
 import time
+import uuid
 
 import boto3
 import psycopg
@@ -27,7 +28,7 @@ def prepare():
         boto3.client("s3").put_object(Bucket=bucket, Key=f"{prefix}fruit/data.csv", Body=b"1,apple,1.50\n2,pear,\n3,plum,0.25\n")
         connection.execute("CREATE DATABASE shop")
         connection.execute(
-            "CREATE EXTERNAL TABLE shop.fruit (id bigint, name string, price decimal(10,2)) "
+            "CREATE EXTERNAL TABLE shop.fruit (id bigint COMMENT 'the key', name string, price decimal(10,2)) COMMENT 'what is sold' "
             f"ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' LOCATION '{STAGING}fruit/'"
         )
 
@@ -70,6 +71,97 @@ def check_parameters_of_each_type_come_back():
                     continue
                 found = connection.execute(f"SELECT {form}", (value,)).fetchone()[0]
                 assert found == value, (form, value, found)
+
+
+def check_parameters_in_binary_have_the_servers_types():
+    """What psycopg sends with its own type: small integers, times with zones, texts as `text`."""
+    zone = datetime.timezone.utc
+    cases = [
+        (datetime.datetime(2024, 2, 29, 10, 0, 0, 250000), "timestamp"),
+        (datetime.datetime(1970, 1, 1, 0, 0, tzinfo=zone), "timestamp with time zone"),
+        (datetime.time(23, 59, 59), "time"),
+        (uuid.UUID("12151fd2-7586-11e9-8f9e-2a86e4085a59"), "varchar"),
+        (-(2**15), "smallint"),
+        (decimal.Decimal("-12345678901234567890.0001"), "decimal(38,4)"),
+        (1e300, "double"),
+        ("é" * 1000, "varchar"),
+    ]
+    with connect() as connection:
+        for value, kind in cases:
+            found = connection.execute(f"SELECT CAST(%b AS {kind})", (value,), binary=True).fetchone()[0]
+            assert found == (str(value) if kind == "varchar" else value), (value, found)
+        names = connection.execute("SELECT relname FROM pg_class WHERE relname = %b", ("pg_type",), binary=True).fetchall()
+        assert names == [("pg_type",)], names
+        for value in (datetime.date.max, datetime.date.min, datetime.datetime(9999, 12, 31, 23, 59, 59, 999000)):
+            assert connection.execute("SELECT %b", (value,)).fetchone() == (value,)
+
+
+# What PostgreSQL's JDBC driver, DBeaver and BI tools ask the catalog, shortened; with the rows that come.
+ASKED = [
+    (
+        "SELECT nspname AS TABLE_SCHEM FROM pg_catalog.pg_namespace WHERE nspname <> 'pg_toast' AND (nspname !~ '^pg_temp_' OR "
+        "nspname = (pg_catalog.current_schemas(true))[1]) AND nspname IN ('shop', 'pg_toast') ORDER BY TABLE_SCHEM",
+        [("shop",)],
+    ),
+    (
+        "SELECT n.nspname, c.relname, CASE n.nspname ~ '^pg_' WHEN true THEN 'SYSTEM TABLE' WHEN false THEN CASE c.relkind WHEN 'r' THEN "
+        "'TABLE' WHEN 'v' THEN 'VIEW' ELSE NULL END ELSE NULL END, d.description FROM pg_catalog.pg_namespace n, pg_catalog.pg_class c "
+        "LEFT JOIN pg_catalog.pg_description d ON (c.oid = d.objoid AND d.objsubid = 0 AND d.classoid = 'pg_class'::regclass) "
+        "WHERE c.relnamespace = n.oid AND n.nspname LIKE 'shop' AND c.relname LIKE 'frui_'",
+        [("shop", "fruit", "TABLE", "what is sold")],
+    ),
+    (
+        "SELECT * FROM (SELECT a.attname, a.atttypid, a.attnotnull OR (t.typtype = 'd' AND t.typnotnull) AS attnotnull, a.atttypmod, "
+        "row_number() OVER (PARTITION BY a.attrelid ORDER BY a.attnum) AS attnum, pg_catalog.pg_get_expr(def.adbin, def.adrelid) AS adsrc, "
+        "dsc.description FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_class c ON (c.relnamespace = n.oid) "
+        "JOIN pg_catalog.pg_attribute a ON (a.attrelid = c.oid) JOIN pg_catalog.pg_type t ON (a.atttypid = t.oid) "
+        "LEFT JOIN pg_catalog.pg_attrdef def ON (a.attrelid = def.adrelid AND a.attnum = def.adnum) "
+        "LEFT JOIN pg_catalog.pg_description dsc ON (c.oid = dsc.objoid AND a.attnum = dsc.objsubid) "
+        "WHERE c.relkind IN ('r', 'v') AND a.attnum > 0 AND NOT a.attisdropped AND n.nspname LIKE 'shop' AND c.relname LIKE 'fruit') c "
+        "WHERE true ORDER BY attnum",
+        [
+            ("id", 20, False, -1, 1, None, "the key"),
+            ("name", 25, False, -1, 2, None, None),
+            ("price", 1700, False, (10 << 16 | 2) + 4, 3, None, None),
+        ],
+    ),
+    (
+        "SELECT ct.relname, (information_schema._pg_expandarray(i.indkey)).n AS KEY_SEQ FROM pg_catalog.pg_class ct "
+        "JOIN pg_catalog.pg_index i ON (ct.oid = i.indrelid) WHERE i.indisprimary",
+        [],
+    ),
+    ("SELECT 'shop.fruit'::regclass::oid = c.oid, c.oid::regclass::text FROM pg_class c WHERE relname = 'fruit'", [(True, "fruit")]),
+    ("SELECT to_regclass('nothing') IS NULL, to_regclass('shop.fruit') IS NULL, 'pg_catalog.pg_type'::regclass::oid", [(True, False, 1247)]),
+    (
+        "SELECT typinput = 'pg_catalog.array_in'::regproc AS is_array, typtype, typname FROM pg_catalog.pg_type "
+        "LEFT JOIN (SELECT ns.oid AS nspoid, ns.nspname, r.r FROM pg_namespace AS ns JOIN (SELECT s.r, (current_schemas(false))[s.r] AS nspname "
+        "FROM generate_series(1, array_upper(current_schemas(false), 1)) AS s (r)) AS r USING (nspname)) AS sp ON sp.nspoid = typnamespace "
+        "WHERE pg_type.oid IN (1015, 1043) ORDER BY sp.r, pg_type.oid",
+        [(True, "b", "_varchar"), (False, "b", "varchar")],
+    ),
+    ("SELECT oid::regtype::text FROM pg_type WHERE oid = to_regtype('bigint')", [("bigint",)]),
+    ("SELECT EXISTS (SELECT 1 FROM pg_class WHERE relname = 'fruit'), EXISTS (SELECT 1 FROM pg_index)", [(True, False)]),
+    ("SELECT obj_description('shop.fruit'::regclass, 'pg_class'), col_description('shop.fruit'::regclass, 1)", [("what is sold", "the key")]),
+    ("SELECT setting FROM pg_settings WHERE name = 'max_index_keys'", [("32",)]),
+    ("SELECT current_database(), current_schema(), inet_server_addr(), pg_is_in_recovery()", [("awsdatacatalog", "shop", None, False)]),
+    ("SELECT count(*) > 500, bool_and(typname IS NOT NULL) FROM pg_type", [(True, True)]),
+    ("SELECT rolname = current_user, rolsuper FROM pg_roles", [(True, False)]),
+    ("SELECT table_name FROM information_schema.tables WHERE table_schema = 'shop' AND table_name = 'fruit'", [("fruit",)]),
+]
+
+
+def check_what_tools_ask_the_catalog():
+    prepare()
+    with connect(dbname="shop") as connection:
+        for sql, expected in ASKED:
+            found = connection.execute(sql).fetchall()
+            assert found == expected, (sql, found)
+        try:
+            connection.execute("SELECT 'nothing'::regclass::oid")
+        except psycopg.Error as error:
+            assert 'relation "nothing" does not exist' in str(error), error
+        else:
+            raise AssertionError("there is no such relation")
 
 
 def check_a_statement_is_prepared_once():
