@@ -3,7 +3,11 @@
 What psycopg and SQLAlchemy do with it is in `athena_clients/`.
 """
 
+import base64
+import hashlib
+import hmac
 import json
+import random
 import socket
 import struct
 import subprocess
@@ -34,7 +38,7 @@ def sql_lake():
     lake.bucket("data")
     lake.put("data", "fruit/1.csv", "1,apple\n2,pear\n")
     lake.sql("CREATE DATABASE shop")
-    lake.sql("CREATE EXTERNAL TABLE shop.fruit (id bigint, name string) ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' LOCATION 's3://data/fruit/'")
+    lake.sql("CREATE EXTERNAL TABLE shop.fruit (id bigint COMMENT 'the key', name string) COMMENT 'what is sold' ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' LOCATION 's3://data/fruit/'")
     yield lake
     harness.discard(lake)
 
@@ -64,6 +68,16 @@ def test_psql_asks_and_shows(sql_lake):
     assert "shop" in said(psql(sql_lake, "\\dn"))
     assert "awsdatacatalog" in said(psql(sql_lake, "\\l"))
     assert "fruit" in said(psql(sql_lake, "\\d"))
+    assert "fruit" not in said(psql(sql_lake, "\\d", database="default"))
+    described = said(psql(sql_lake, "\\d+ fruit"))
+    assert "the key" in described, described
+    assert "what is sold" in said(psql(sql_lake, "\\dt+"))
+    said(psql(sql_lake, "CREATE VIEW apples AS SELECT id FROM fruit WHERE name = 'apple'"))
+    assert "apples" in said(psql(sql_lake, "\\dv"))
+    assert "name = 'apple'" in said(psql(sql_lake, "\\d+ apples"))
+    said(psql(sql_lake, "DROP VIEW apples"))
+    for command in ("\\dn+", "\\l+", "\\dv+", "\\du", "\\dp", "\\df", "\\di", "\\ds", "\\dx", "\\db", "\\dD", "\\ddp", "\\d pg_class"):
+        said(psql(sql_lake, command))
 
 
 def test_a_session_by_a_token_of_the_command_line(sql_lake):
@@ -190,11 +204,38 @@ class Raw:
         body = struct.pack("!I", 3 << 16) + b"".join(f"{name}\0{value}\0".encode() for name, value in pairs.items()) + b"\0"
         self.send(b"", body)
 
+    def authentication(self):
+        """The next request for a proof: its code, and what comes with it."""
+        kind, body = self.next()
+        assert kind == "R", (kind, body)
+        return struct.unpack("!I", body[:4])[0], body[4:]
+
+    def prove(self, secret=None):
+        """SCRAM-SHA-256 (RFC 5802), up to the client's proof; answers what the server must say to it."""
+        assert self.authentication() == (10, b"SCRAM-SHA-256\0\0")
+        bare = "n=,r=" + base64.b64encode(random.randbytes(18)).decode()
+        first = b"n,," + bare.encode()
+        self.send(b"p", b"SCRAM-SHA-256\0" + struct.pack("!I", len(first)) + first)
+        code, challenge = self.authentication()
+        assert code == 11
+        fields = dict(field.split("=", 1) for field in challenge.decode().split(","))
+        salted = hashlib.pbkdf2_hmac("sha256", (secret or self.keys["secret_access_key"]).encode(), base64.b64decode(fields["s"]), int(fields["i"]))
+        last = f"c=biws,r={fields['r']}"
+        signed = f"{bare},{challenge.decode()},{last}".encode()
+        key = hmac.digest(salted, b"Client Key", "sha256")
+        signature = hmac.digest(hashlib.sha256(key).digest(), signed, "sha256")
+        proof = base64.b64encode(bytes(a ^ b for a, b in zip(key, signature))).decode()
+        self.send(b"p", f"{last},p={proof}".encode())
+        return b"v=" + base64.b64encode(hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), signed, "sha256"))
+
     def login(self, **parameters):
+        """Opens a session of the root; answers what a cancelling needs."""
         self.startup(**{"database": "shop", **parameters})
-        assert self.next()[0] == "R"
-        self.send(b"p", self.keys["secret_access_key"].encode() + b"\0")
+        expected = self.prove()
+        assert self.authentication() == (12, expected) and self.authentication() == (0, b"")
+        key = struct.unpack("!II", self.until("K"))
         self.until("Z")
+        return key
 
     def query(self, sql):
         self.send(b"Q", sql.encode() + b"\0")
@@ -270,6 +311,111 @@ def test_messages_of_no_form_end_their_session_alone(sql_lake, kind, length):
     assert lives(sql_lake)
 
 
+def test_the_roots_secret_is_proved_and_never_sent(sql_lake):
+    with Raw(sql_lake) as client:
+        client.login()
+    with Raw(sql_lake) as client:
+        client.startup()
+        client.prove(secret="wrong")
+        assert client.error()["C"] == "28P01" and client.is_closed()
+    lines = dict(line.split() for line in sql_lake.millpond("token", "--hours", "1").splitlines())
+    with Raw(sql_lake) as client:
+        client.startup(user=lines["user"], database="shop")
+        assert client.authentication() == (3, b"")
+        client.send(b"p", lines["password"].encode() + b"\0")
+        client.until("Z")
+    # A client that insists on SCRAM, as libpq can.
+    done = psql(sql_lake, "SELECT 1", database="dbname=shop require_auth=scram-sha-256", more=["-At"])
+    assert done.returncode == 0 or "require_auth" in done.stderr, done
+
+
+@pytest.mark.parametrize(
+    "bytes_",
+    [
+        b"",
+        b"SCRAM-SHA-256\0",
+        b"SCRAM-SHA-256\0\xff\xff\xff\xff",
+        b"SCRAM-SHA-256\0\x7f\xff\xff\xffn,,n=,r=x",
+        b"SCRAM-SHA-1\0\0\0\0\x09n,,n=,r=x",
+        b"SCRAM-SHA-256\0\0\0\0\x03\xff,,",
+        b"SCRAM-SHA-256\0\0\0\0\x05n,,,,",
+        b"secret in clear\0",
+    ],
+)
+def test_what_is_no_proof_is_refused(sql_lake, bytes_):
+    with Raw(sql_lake) as client:
+        client.startup()
+        client.authentication()
+        client.send(b"p", bytes_)
+        assert client.error()["C"] == "08P01" and client.is_closed()
+    assert lives(sql_lake)
+
+
+def test_a_final_message_of_no_form_is_refused(sql_lake):
+    for last in (b"", b"c=biws", b"c=biws,r=,p=", b"c=eSws,r=x,p=AAAA", b"\xff\xfe", b"c=biws,r=x,p=" + b"A" * 10_000):
+        with Raw(sql_lake) as client:
+            client.startup()
+            client.authentication()
+            client.send(b"p", b"SCRAM-SHA-256\0\0\0\0\x09n,,n=,r=x")
+            client.authentication()
+            client.send(b"p", last)
+            assert client.error()["C"] in ("08P01", "28P01") and client.is_closed(), last
+    assert lives(sql_lake)
+
+
+def test_random_bytes_end_their_connection_alone(sql_lake):
+    chance = random.Random(7)
+    kinds = b"QPBDECHSXpdcf?\0\xff"
+    for number in range(120):
+        with Raw(sql_lake) as client:
+            if number % 2:
+                client.login()
+                for _ in range(chance.randrange(1, 5)):
+                    body = chance.randbytes(chance.choice([0, 1, 4, 9, 300]))
+                    kind = bytes([chance.choice(kinds)])
+                    try:
+                        client.send(kind, body, chance.choice([None, None, 3, len(body), 70_000]))
+                    except (BrokenPipeError, ConnectionResetError):
+                        break
+            else:
+                client.socket.sendall(chance.randbytes(chance.choice([3, 8, 40, 5000])))
+            try:
+                client.socket.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+            assert client.is_closed()
+    assert lives(sql_lake)
+
+
+def test_an_idle_session_is_ended(new_lake):
+    lake = new_lake(CONFIG + "idle_s = 1\n")
+    with Raw(lake) as client:
+        client.login(database="default")
+        began = time.monotonic()
+        assert client.error()["C"] == "57P05" and client.is_closed()
+        assert 0.9 < time.monotonic() - began < 10
+
+
+def test_what_a_session_keeps_is_bounded(sql_lake):
+    with Raw(sql_lake) as client:
+        client.login()
+        long = b"SELECT '" + b"x" * 4_000_000 + b"'"
+        for number in range(8):
+            client.send(b"P", b"s%d\0" % number + long + b"\0\0\0")
+            client.send(b"H")
+            kind, _ = client.next()
+            if kind == "E":
+                break
+        assert 2 <= number < 8
+        client.send(b"S")
+        client.until("Z")
+        client.send(b"C", b"Ss0\0")
+        client.send(b"P", b"again\0SELECT 1\0\0\0")
+        client.send(b"S")
+        client.until("1")
+        client.until("Z")
+
+
 def test_nothing_is_answered_before_the_password(sql_lake):
     with Raw(sql_lake) as client:
         client.startup(database="shop")
@@ -307,8 +453,7 @@ def test_more_sessions_than_are_allowed_are_refused(sql_lake):
             client.login()
         with Raw(sql_lake) as client:
             client.startup()
-            assert client.next()[0] == "R"
-            client.send(b"p", client.keys["secret_access_key"].encode() + b"\0")
+            client.prove()
             assert client.error()["C"] == "53300"
     finally:
         for client in held:
@@ -348,11 +493,7 @@ def test_a_reader_that_stops_reading_holds_little_memory(sql_lake):
 
 def test_a_cancelling_without_the_secret_changes_nothing(sql_lake):
     with Raw(sql_lake) as client:
-        client.startup(database="shop")
-        assert client.next()[0] == "R"
-        client.send(b"p", client.keys["secret_access_key"].encode() + b"\0")
-        process, secret = struct.unpack("!II", client.until("K"))
-        client.until("Z")
+        process, secret = client.login()
         client.query("SELECT count(*) FROM UNNEST(sequence(1, 10000)) a (n), UNNEST(sequence(1, 3000)) b (n)")
         with Raw(sql_lake) as other:
             other.send(b"", struct.pack("!III", 80877102, process, secret ^ 1))

@@ -209,6 +209,14 @@ fn message(kind: u8, body: &[u8]) -> Result<Message, ReadError> {
     })
 }
 
+/// The body of a `SASLInitialResponse`: the mechanism, and what the client says first.
+pub(crate) fn sasl_initial(body: &[u8]) -> Result<(String, Vec<u8>), ReadError> {
+    let mut body = Body(body);
+    let mechanism = body.text()?;
+    let length = usize::try_from(body.i32()?).map_err(|_| ReadError::Malformed("it says nothing"))?;
+    Ok((mechanism, body.bytes(length)?.to_vec()))
+}
+
 fn bind(body: &mut Body<'_>) -> Result<Bind, ReadError> {
     let (portal, statement) = (body.text()?, body.text()?);
     let parameter_formats = formats(body)?;

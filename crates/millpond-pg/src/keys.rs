@@ -1,10 +1,9 @@
 //! Who may open a session: the lake's access keys.
 //!
-//! The user is an access key's id. The password is the key's secret (of the root's), or the token of a session that the lake issued
-//! (`millpond token`, `sts:GetSessionToken`, `sts:AssumeRole`): such a one ends at its time, and with its role.
+//! The user is an access key's id. The password is the key's secret (of the root's, proved by [`crate::auth`]), or the token of a session that the
+//! lake issued (`millpond token`, `sts:GetSessionToken`, `sts:AssumeRole`): such a one ends at its time, and with its role.
 
 use millpond_services::lake::identity::{Identity, SessionError};
-use subtle::ConstantTimeEq;
 
 /// Opens and checks keys.
 #[derive(Clone)]
@@ -45,15 +44,9 @@ pub(crate) enum Refusal {
 }
 
 impl Keys {
-    /// Checks a user's password.
-    pub(crate) fn open(&self, user: &str, password: &str) -> Result<Credential, Refusal> {
-        if user == self.root_access_key {
-            return match bool::from(password.as_bytes().ct_eq(self.root_secret.as_bytes())) {
-                true => Ok(Credential::Root),
-                false => Err(Refusal::Wrong),
-            };
-        }
-        let credential = Credential::Session { access_key: user.to_owned(), token: password.to_owned() };
+    /// Checks the token of a session's access key.
+    pub(crate) fn open(&self, user: &str, token: &str) -> Result<Credential, Refusal> {
+        let credential = Credential::Session { access_key: user.to_owned(), token: token.to_owned() };
         self.check(&credential).map(|()| credential)
     }
 

@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod answer;
+mod auth;
 mod cancel;
 mod catalog;
 mod commands;
@@ -58,6 +59,7 @@ pub(crate) struct Server {
     engine: Arc<Engine>,
     catalog: Catalog,
     keys: Keys,
+    verifier: auth::Verifier,
     sessions: Arc<Sessions>,
     settings: Settings,
     tls: Option<tls::Acceptor>,

@@ -1,5 +1,6 @@
 //! The listener: who may connect, how many at a time, and for how long without saying who they are.
 
+use crate::auth::Verifier;
 use crate::cancel::Sessions;
 use crate::catalog::Catalog;
 use crate::connection::Connection;
@@ -52,6 +53,7 @@ impl Listener {
         let server = Server {
             catalog: Catalog::new(Arc::clone(&engine), Arc::clone(&tables)),
             sessions: Arc::new(Sessions::new(keys.identity.lake().store.env().clone())),
+            verifier: Verifier::new(&keys),
             athena,
             tables,
             engine,

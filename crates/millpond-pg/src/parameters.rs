@@ -4,6 +4,7 @@
 //! function). It is never put into the statement's text: Athena gets it as an execution parameter.
 
 use crate::text::quote;
+use millpond_engine::result::value::write_date;
 use pgwire::api::Type;
 use std::fmt::Write;
 
@@ -101,6 +102,7 @@ fn with_zone(text: &str) -> String {
 /// The text of a binary value.
 fn from_binary(kind: &Type, bytes: &[u8]) -> Result<String, String> {
     let wrong = || format!("incorrect binary data format for type {}: {} bytes", kind.name(), bytes.len());
+    let infinite = || format!("{} out of range: infinity is none here", kind.name());
     let whole = |width: usize| -> Result<i64, String> {
         if bytes.len() != width {
             return Err(wrong());
@@ -116,10 +118,10 @@ fn from_binary(kind: &Type, bytes: &[u8]) -> Result<String, String> {
         Type::INT8 => whole(8)?.to_string(),
         Type::FLOAT4 => f32::from_bits(whole(4)? as u32).to_string(),
         Type::FLOAT8 => f64::from_bits(whole(8)? as u64).to_string(),
-        Type::DATE => date(whole(4)? + EPOCH_DAYS),
+        Type::DATE => date(whole(4)?).ok_or_else(infinite)?,
         Type::TIME => clock(whole(8)?),
-        Type::TIMESTAMP => timestamp(whole(8)?),
-        Type::TIMESTAMPTZ => format!("{}+00", timestamp(whole(8)?)),
+        Type::TIMESTAMP => timestamp(whole(8)?).ok_or_else(infinite)?,
+        Type::TIMESTAMPTZ => format!("{}+00", timestamp(whole(8)?).ok_or_else(infinite)?),
         Type::NUMERIC => numeric(bytes).ok_or_else(wrong)?,
         Type::UUID if bytes.len() == 16 => {
             let hex = hex_of(bytes);
@@ -143,18 +145,12 @@ fn hex_of(bytes: &[u8]) -> String {
     })
 }
 
-/// `days` since 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-fn date(days: i64) -> String {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
+/// `days` since 2000-01-01. PostgreSQL's `infinity` is a number of days, too, which no date here is.
+fn date(days: i64) -> Option<String> {
+    let days = i32::try_from(days + EPOCH_DAYS).ok()?;
+    let mut text = String::new();
+    write_date(days, &mut text);
+    Some(text)
 }
 
 fn clock(micros: i64) -> String {
@@ -163,8 +159,10 @@ fn clock(micros: i64) -> String {
     if fraction == 0 { text } else { format!("{text}.{fraction:06}") }
 }
 
-fn timestamp(micros: i64) -> String {
-    format!("{} {}", date(micros.div_euclid(DAY_US) + EPOCH_DAYS), clock(micros.rem_euclid(DAY_US)))
+fn timestamp(micros: i64) -> Option<String> {
+    // The ends of the range are PostgreSQL's `-infinity` and `infinity`.
+    let finite = Some(micros).filter(|micros| !matches!(*micros, i64::MIN | i64::MAX))?;
+    Some(format!("{} {}", date(finite.div_euclid(DAY_US))?, clock(finite.rem_euclid(DAY_US))))
 }
 
 /// Digits of base 10,000, with the weight of the first, a sign, and the number of decimals to show.
@@ -248,6 +246,13 @@ mod tests {
         check(&Type::NUMERIC, 1, &number, "DECIMAL '12345.678'");
         let small: Vec<u8> = [1_i16, -1, 0x4000, 4, 15].iter().flat_map(|part| part.to_be_bytes()).collect();
         check(&Type::NUMERIC, 1, &small, "DECIMAL '-0.0015'");
+        for (kind, infinity) in [
+            (Type::DATE, i32::MAX.to_be_bytes().to_vec()),
+            (Type::TIMESTAMP, i64::MAX.to_be_bytes().to_vec()),
+            (Type::TIMESTAMPTZ, i64::MIN.to_be_bytes().to_vec()),
+        ] {
+            assert!(literal(&kind, 1, Some(&infinity)).is_err(), "{kind}");
+        }
         assert!(literal(&Type::INT4, 1, Some(&[1])).is_err());
         assert!(literal(&Type::NUMERIC, 1, Some(&[0, 9])).is_err());
         assert!(literal(&Type::TEXT, 1, Some(&[0xff])).is_err());

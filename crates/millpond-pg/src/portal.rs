@@ -17,6 +17,9 @@ pub(crate) const STATEMENTS_MAX: usize = 1000;
 /// Of a session, at a time: each may hold a running query.
 pub(crate) const PORTALS_MAX: usize = 64;
 
+/// Bytes of a session's prepared statements, and of its portals' parameters.
+pub(crate) const KEPT_BYTES_MAX: usize = 32 << 20;
+
 /// What a statement is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Subject {
@@ -56,6 +59,12 @@ impl Prepared {
             told.or_else(cast).unwrap_or(Type::UNKNOWN)
         };
         Ok(Self { sql: sql.to_owned(), subject, types: (0..count).map(known).collect(), placeholders })
+    }
+
+    /// Bytes that it takes while it is kept.
+    pub(crate) fn size_bytes(&self) -> usize {
+        // The text is there twice: as it was sent, and with `?` for parameters.
+        2 * self.sql.len() + self.types.len() * size_of::<Type>()
     }
 
     /// The cursor that it fetches from, and how many rows (all without a number).
@@ -176,6 +185,13 @@ pub(crate) struct Portal {
     pub(crate) hold: bool,
     /// `DECLARE`d: what comes from it comes by `FETCH`.
     pub(crate) is_cursor: bool,
+}
+
+impl Portal {
+    /// Bytes of its parameters, which are there until it is closed.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.literals.iter().map(String::len).sum()
+    }
 }
 
 /// How far a portal is.

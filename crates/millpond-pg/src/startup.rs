@@ -3,10 +3,10 @@
 use crate::cancel::Entry;
 use crate::connection::{Connection, Io};
 use crate::errors;
-use crate::frontend::{Message, Opening, read_opening};
+use crate::frontend::{Opening, read_opening};
 use crate::keys::Credential;
 use crate::settings::{Session as SessionSettings, options};
-use crate::{Server, text};
+use crate::{Server, auth};
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey};
 use std::io;
@@ -95,37 +95,8 @@ async fn start(
         connection.send_fatal("0A000", "there is no replication").await?;
         return Ok(None);
     }
-    if !is_private {
-        let message =
-            "a password is only taken over TLS or on the loopback; set certificate and key in [postgres], and sslmode=require";
-        connection.send_fatal("28000", message).await?;
-        return Ok(None);
-    }
-    connection.send(PgWireBackendMessage::Authentication(Authentication::CleartextPassword)).await?;
-    connection.flush().await?;
-    let password = match connection.read().await {
-        Ok(Some(Message::Password(bytes))) => bytes,
-        Ok(None) => return Ok(None),
-        Ok(Some(_)) => {
-            connection.send_fatal("08P01", "expected password response").await?;
-            return Ok(None);
-        }
-        Err(error) => {
-            connection.send_error(errors::of_read(&error)).await?;
-            connection.flush().await?;
-            return Ok(None);
-        }
-    };
-    let password = password.strip_suffix(b"\0").unwrap_or(&password);
-    let opened = server.keys.open(&user, std::str::from_utf8(password).unwrap_or_default());
-    let credential = match opened {
-        Ok(credential) => credential,
-        Err(refusal) => {
-            tracing::warn!(user = %shown(&user), %refusal, "a PostgreSQL client was refused");
-            connection.send_fatal("28P01", format!("{refusal} for user {}", text::quote_name(&shown(&user)))).await?;
-            return Ok(None);
-        }
-    };
+    let proved = auth::authenticate(&server.keys, &server.verifier, &mut connection, &user, is_private).await?;
+    let Some(credential) = proved else { return Ok(None) };
     let mut settings = SessionSettings::new(user);
     let mut given: Vec<(String, String)> = Vec::new();
     for (name, value) in parameters {
@@ -155,9 +126,4 @@ async fn start(
     let key = BackendKeyData::new(entry.process, SecretKey::I32(entry.secret));
     connection.send(PgWireBackendMessage::BackendKeyData(key)).await?;
     Ok(Some(Opened { connection, entry, credential, settings }))
-}
-
-/// What a client calls itself, fit for a line of a log.
-fn shown(user: &str) -> String {
-    user.chars().filter(|c| !c.is_control()).take(64).collect()
 }

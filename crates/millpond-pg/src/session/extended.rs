@@ -4,7 +4,7 @@ use super::{Answer, Fault, Handled, Session, send_rows};
 use crate::commands::Command;
 use crate::errors::{error, of_athena};
 use crate::frontend::{Bind, Target};
-use crate::portal::{PORTALS_MAX, Portal, Prepared, STATEMENTS_MAX, State, Subject};
+use crate::portal::{KEPT_BYTES_MAX, PORTALS_MAX, Portal, Prepared, STATEMENTS_MAX, State, Subject};
 use crate::rows::Columns;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millpond_engine::query::{QueryLimits, QueryRequest};
@@ -29,7 +29,13 @@ impl Session {
                 error("53400", format!("a session has at most {STATEMENTS_MAX} prepared statements; DEALLOCATE some")).into()
             );
         }
-        self.statements.insert(name, Arc::new(Prepared::new(sql, types)?));
+        let prepared = Prepared::new(sql, types)?;
+        let others = self.statements.iter().filter(|(other, _)| **other != name);
+        let kept: usize = others.map(|(_, other)| other.size_bytes()).sum();
+        if kept + prepared.size_bytes() > KEPT_BYTES_MAX {
+            return Err(too_much("prepared statements; DEALLOCATE some").into());
+        }
+        self.statements.insert(name, Arc::new(prepared));
         Ok(self.connection.send(Backend::ParseComplete(ParseComplete::new())).await?)
     }
 
@@ -45,6 +51,10 @@ impl Session {
         }
         let literals = statement.literals(&parameter_formats, &parameters)?;
         let bound = Portal { statement, literals, formats: result_formats, state: State::New, hold: false, is_cursor: false };
+        let kept: usize = self.portals.values().map(Portal::size_bytes).sum();
+        if kept + bound.size_bytes() > KEPT_BYTES_MAX {
+            return Err(too_much("parameters of portals; close some").into());
+        }
         self.portals.insert(portal, bound);
         Ok(self.connection.send(Backend::BindComplete(BindComplete::new())).await?)
     }
@@ -216,6 +226,10 @@ impl Session {
         }
         self.connection.send(Backend::CloseComplete(CloseComplete::new())).await.map_err(Fault::Io)
     }
+}
+
+fn too_much(what: &str) -> ErrorInfo {
+    error("53400", format!("a session keeps at most {} MiB of {what}", KEPT_BYTES_MAX >> 20))
 }
 
 fn text_has_several(sql: &str) -> bool {

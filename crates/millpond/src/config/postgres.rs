@@ -15,7 +15,7 @@ const IDLE: Duration = Duration::from_secs(8 * 60 * 60);
 pub struct Postgres {
     /// Address and port.
     pub listen: String,
-    /// PEM files of a certificate chain and its key; relative to the file's directory. Without them only the loopback is served.
+    /// PEM files of a certificate chain and its key; relative to the file's directory. Without them tokens are taken on the loopback only.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Sessions at a time.
     pub connections_max: usize,
