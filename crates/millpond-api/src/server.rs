@@ -7,7 +7,7 @@
 use crate::answer;
 use crate::authorize::{OWN_ACTION, RUN_ACTION};
 use crate::caller::{Caller, KeyOf, Keys};
-use crate::iceberg_rest::{self, IcebergRest, RestRequest};
+use crate::iceberg_rest::{self, IcebergRest, RestRequest, oauth};
 use crate::router::{Call, Context, LARGE_BYTES, Origin, Router, Visit};
 use crate::s3::S3Endpoint;
 use crate::s3::drain::{Drained, Leave};
@@ -229,6 +229,13 @@ impl Server {
         }
         let own = Internal::of(path);
         let (parts, body) = request.into_parts();
+        if oauth::asks(&parts) {
+            let answered = self.answer_token(parts, body, &origin).await;
+            return with_id(
+                answered.unwrap_or_else(|error| iceberg_rest::refused(&error)).map(s3s::Body::from),
+                &origin.request_id,
+            );
+        }
         if is_rest(&parts) {
             let answered = self.answer_rest(parts, body, &origin).await;
             return with_id(
@@ -285,17 +292,38 @@ impl Server {
         Ok(small(StatusCode::OK, "application/json", answer))
     }
 
+    async fn answer_token(&self, parts: Parts, body: Body, origin: &Origin) -> Result<Response<Bytes>, WireError> {
+        let (body, _share) = self.read_whole(&parts, body, UNSIGNED_BODY_MAX).await?;
+        let (keys, sts) = (self.keys.as_ref(), &self.iceberg.sts);
+        Ok(oauth::answer(keys, sts, &parts, &body, &origin.source_ip, self.env.now_ms()))
+    }
+
     async fn answer_rest(&self, parts: Parts, body: Body, origin: &Origin) -> Result<Response<Bytes>, WireError> {
-        let (signed, key) = self.signed(&parts, GLUE, false, None)?;
-        let (body, _share) = self.read_whole(&parts, body, BODY_MAX).await?;
-        self.verify(&signed, &parts, &body, &key, None)?;
+        let now_ms = self.env.now_ms();
+        let (caller, body, _share, session) = match oauth::bearer(&parts) {
+            Some(token) => {
+                let session = match oauth::open(self.keys.as_ref(), &parts, token, &origin.source_ip, now_ms) {
+                    Ok(session) => session,
+                    Err(refusal) => return Ok(*refusal),
+                };
+                let (body, share) = self.read_whole(&parts, body, BODY_MAX).await?;
+                (session.key.caller.clone(), body, share, Some(session))
+            }
+            None => {
+                let (signed, key) = self.signed(&parts, GLUE, false, None)?;
+                let (body, share) = self.read_whole(&parts, body, BODY_MAX).await?;
+                self.verify(&signed, &parts, &body, &key, None)?;
+                (key.caller, body, share, None)
+            }
+        };
         let request = RestRequest {
             method: parts.method.clone(),
             path: parts.uri.path().strip_prefix(iceberg_rest::PREFIX).unwrap_or_default().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             body,
+            session,
         };
-        let context = self.context(key.caller, &parts, origin);
+        let context = self.context(caller, &parts, origin);
         Ok(self.iceberg.answer(&context, self.router.authorizer().as_ref(), request).await)
     }
 
@@ -470,9 +498,10 @@ impl Internal {
     }
 }
 
-/// Whether a request speaks Iceberg's REST protocol: one for the bucket `iceberg` is signed for S3.
+/// Whether a request speaks Iceberg's REST protocol: one for the bucket `iceberg` is signed for S3, and never carries a bearer token.
 fn is_rest(parts: &Parts) -> bool {
-    parts.uri.path().starts_with(iceberg_rest::PREFIX) && target::scope(parts).as_deref() == Some(GLUE)
+    parts.uri.path().starts_with(iceberg_rest::PREFIX)
+        && (oauth::bearer(parts).is_some() || target::scope(parts).as_deref() == Some(GLUE))
 }
 
 /// How large the body of a request may be: by its operation, where its path tells that.

@@ -198,7 +198,7 @@ impl App {
             router,
             own: Arc::new(own),
             runs: Arc::new(millpond_api::glue::OwnRuns::new(services.glue.clone())),
-            iceberg: millpond_api::iceberg_rest::IcebergRest::new(services.glue.clone()),
+            iceberg: millpond_api::iceberg_rest::IcebergRest::new(services.glue.clone(), services.sts.clone()),
             keys,
             place,
             env,

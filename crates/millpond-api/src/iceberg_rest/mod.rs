@@ -2,8 +2,9 @@
 //! Iceberg REST endpoint"; Apache Iceberg, "REST catalog specification").
 //!
 //! Namespaces are databases, tables are the Iceberg tables of the catalog, and a commit is the one that Athena's statements make, too. Requests are
-//! signed for the service `glue`, which tells them from those for a bucket of the name `iceberg`.
+//! signed for the service `glue`, or carry a bearer token ([`oauth`]), which tells them from those for a bucket of the name `iceberg`.
 
+pub(crate) mod oauth;
 mod route;
 
 use crate::authorize::Authorizer;
@@ -14,6 +15,7 @@ use millpond_core::catalog::Database;
 use millpond_core::error::ErrorKind;
 use millpond_services::glue::iceberg::{IcebergError, LoadedTable, NewTable, TableChange, TableIdent};
 use millpond_services::glue::{Glue, GlueError};
+use millpond_services::sts::Sts;
 use millpond_wire::WireError;
 use route::{ENDPOINTS, NoRoute, Route};
 use serde::Deserialize;
@@ -42,12 +44,15 @@ pub struct RestRequest {
     pub query: String,
     /// JSON.
     pub body: Bytes,
+    /// By what bearer token it came, where it was not signed.
+    pub(crate) session: Option<oauth::Session>,
 }
 
 /// Answers the protocol's requests.
 #[derive(Debug, Clone)]
 pub struct IcebergRest {
     glue: Glue,
+    pub(crate) sts: Sts,
 }
 
 /// Why a request is refused: the specification's `ErrorModel`.
@@ -234,10 +239,10 @@ fn done() -> Answer {
 }
 
 impl IcebergRest {
-    /// Over the catalog.
+    /// Over the catalog; sessions come from STS.
     #[must_use]
-    pub fn new(glue: Glue) -> Self {
-        Self { glue }
+    pub fn new(glue: Glue, sts: Sts) -> Self {
+        Self { glue, sts }
     }
 
     /// Answers a request.
@@ -254,6 +259,7 @@ impl IcebergRest {
         let route = Route::of(&request.method, &request.path, &context.account)?;
         let arn = format!("arn:aws:glue:{}:{}:{}", context.region, context.account, route.resource());
         authorizer.authorize(context, route.action(), &arn)?;
+        let session = request.session.as_ref();
         match route {
             Route::Config => config(context, &request.query),
             Route::ListNamespaces => self.list_namespaces(&request.query).await,
@@ -270,21 +276,27 @@ impl IcebergRest {
                 self.glue.database(database).await?;
                 ok(json!({"identifiers": []}))
             }
-            Route::CreateTable(database) => self.create_table(context, database, parse(&request.body)?).await,
+            Route::CreateTable(database) => {
+                let created = self.create_table(database, parse(&request.body)?).await?;
+                ok(loaded(context, session, created))
+            }
             Route::RegisterTable(database) => {
                 let RegisterTable { name, metadata_location, overwrite } = parse(&request.body)?;
                 let ident = TableIdent { database, name: name.to_lowercase() };
-                ok(loaded(context, self.glue.register_iceberg(ident, metadata_location, overwrite).await?))
+                ok(loaded(context, session, self.glue.register_iceberg(ident, metadata_location, overwrite).await?))
             }
-            Route::LoadTable(database, name) => ok(loaded(context, self.glue.load_iceberg(TableIdent { database, name }).await?)),
+            Route::LoadTable(database, name) => {
+                ok(loaded(context, session, self.glue.load_iceberg(TableIdent { database, name }).await?))
+            }
             Route::TableExists(database, name) => {
                 self.glue.load_iceberg(TableIdent { database, name }).await?;
                 done()
             }
-            // Whoever may load a table reaches the bucket with the credentials that it has.
+            // Who signs reaches the bucket with the credentials that it has; who brought a token gets those of its session.
             Route::Credentials(database, name) => {
                 self.glue.load_iceberg(TableIdent { database, name }).await?;
-                ok(json!({"storage-credentials": []}))
+                let keys = session.map(|session| json!({"prefix": "s3://", "config": keys_of(session)}));
+                ok(json!({"storage-credentials": keys.into_iter().collect::<Vec<_>>()}))
             }
             Route::CommitTable(database, name) => {
                 let commit: Commit = parse(&request.body)?;
@@ -374,7 +386,7 @@ impl IcebergRest {
         ok(json!({"identifiers": names, "next-page-token": page.next}))
     }
 
-    async fn create_table(&self, context: &Context, database: String, create: CreateTable) -> Answer {
+    async fn create_table(&self, database: String, create: CreateTable) -> Result<LoadedTable, RestError> {
         let new = NewTable {
             ident: TableIdent { database, name: create.name.to_lowercase() },
             location: create.location,
@@ -384,7 +396,7 @@ impl IcebergRest {
             properties: create.properties,
             stage: create.stage_create,
         };
-        ok(loaded(context, self.glue.create_iceberg(new).await?))
+        Ok(self.glue.create_iceberg(new).await?)
     }
 
     async fn commit_transaction(&self, transaction: Transaction) -> Answer {
@@ -413,17 +425,32 @@ fn config(context: &Context, query: &str) -> Answer {
 }
 
 /// Where clients find the objects.
-fn storage(context: &Context) -> Value {
-    json!({"s3.endpoint": context.base_url(), "s3.path-style-access": "true", "s3.region": context.region, "client.region": context.region})
+fn storage(context: &Context) -> Map<String, Value> {
+    let settings = [
+        ("s3.endpoint", context.base_url()),
+        ("s3.path-style-access", "true".to_owned()),
+        ("s3.region", context.region.clone()),
+        ("client.region", context.region.clone()),
+    ];
+    settings.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
 }
 
-fn loaded(context: &Context, table: LoadedTable) -> Value {
+/// What the S3 requests of a bearer token's session are signed with: its own keys, which open what it may open anyway.
+fn keys_of(session: &oauth::Session) -> Map<String, Value> {
+    let oauth::Session { access_key, token, key } = session;
+    let keys = [("s3.access-key-id", access_key), ("s3.secret-access-key", &key.secret), ("s3.session-token", token)];
+    keys.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect()
+}
+
+fn loaded(context: &Context, session: Option<&oauth::Session>, table: LoadedTable) -> Value {
     let mut answer = Map::new();
     if let Some(location) = table.metadata_location {
         answer.insert("metadata-location".into(), json!(location));
     }
     answer.insert("metadata".into(), table.metadata);
-    answer.insert("config".into(), storage(context));
+    let mut config = storage(context);
+    config.extend(session.map(keys_of).unwrap_or_default());
+    answer.insert("config".into(), config.into());
     answer.into()
 }
 

@@ -1,4 +1,4 @@
-//! `millpond token`: a short-lived user and password for SQL clients.
+//! `millpond token`: a short-lived user and password for SQL clients, and a bearer token for those of Iceberg's REST catalog.
 
 use super::connect::Lake;
 use super::{Global, out};
@@ -13,7 +13,8 @@ Examples:
   eval \"$(millpond token --env)\" && psql -h 127.0.0.1 -p 5439
 
 The password is a token of a session of yours, bound to the access key that is the user's name. It opens the PostgreSQL listener
-([postgres] in millpond.toml) until it expires; nothing else needs to be deleted then.";
+([postgres] in millpond.toml) until it expires; nothing else needs to be deleted then. The bearer token opens the same session for clients of
+the Iceberg REST catalog (`token` of PyIceberg and Spark).";
 
 /// The command.
 #[derive(Debug, Args)]
@@ -43,6 +44,7 @@ impl Token {
             false => {
                 out::line(format!("user      {}", credentials.access_key_id));
                 out::line(format!("password  {}", credentials.session_token));
+                out::line(format!("bearer    {}.{}", credentials.access_key_id, credentials.session_token));
             }
         }
         Ok(())

@@ -4,6 +4,7 @@ import json
 import os
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import boto3
@@ -162,6 +163,84 @@ def check_no_commit_of_two_at_once_is_lost():
     [writer.start() for writer in writers]
     [writer.join() for writer in writers]
     assert len(ids("raced")) == 3 + 3 * len(committed) == 39
+
+
+def bearer(**more):
+    """A catalog by a bearer token alone: it has no keys of S3's but those that the catalog gives it."""
+    return load_catalog("bearer", type="rest", uri=f"{ENDPOINT}/iceberg", warehouse=ACCOUNT, **more)
+
+
+def a_token(form, **headers):
+    """Asks for a token: the status and the JSON."""
+    asked = urllib.request.Request(f"{ENDPOINT}/iceberg/v1/oauth/tokens", urllib.parse.urlencode(form).encode(), headers)
+    try:
+        with urllib.request.urlopen(asked) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as refused:
+        return refused.code, json.loads(refused.read())
+
+
+def with_token(token, path="config"):
+    asked = urllib.request.Request(f"{ENDPOINT}/iceberg/v1/{path}", headers={"authorization": f"Bearer {token}"})
+    try:
+        with urllib.request.urlopen(asked) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as refused:
+        return refused.code, json.loads(refused.read())
+
+
+CLIENT = {"client_id": os.environ["AWS_ACCESS_KEY_ID"], "client_secret": os.environ["AWS_SECRET_ACCESS_KEY"]}
+
+
+def check_a_clients_credential_gets_a_token():
+    held = {name: os.environ.pop(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    try:
+        mine = bearer(credential=f"{CLIENT['client_id']}:{CLIENT['client_secret']}")
+        mine.create_namespace_if_not_exists("rest")
+        made = mine.create_table("rest.by_credential", ROWS.schema, location=f"{STAGING}by_credential")
+        made.append(ROWS)
+        assert mine.load_table("rest.by_credential").scan().to_arrow().num_rows == 3
+        given = mine.load_credentials("rest.by_credential", f"{STAGING}by_credential")
+        assert given["s3.access-key-id"].startswith("ASIA"), given
+    finally:
+        os.environ.update(held)
+    assert ids("by_credential") == [1, 2, 3]
+
+
+def check_a_token_opens_the_catalog():
+    table("by_token")
+    status, answer = a_token({"grant_type": "client_credentials", **CLIENT, "scope": "catalog"})
+    assert (status, answer["token_type"]) == (200, "bearer") and 3000 < answer["expires_in"] <= 3600, answer
+    assert answer["issued_token_type"] == "urn:ietf:params:oauth:token-type:access_token"
+    assert ("rest", "by_token") in bearer(token=answer["access_token"]).list_tables("rest")
+    # That of a session of STS's is one too, by its key and token.
+    keys = boto3.client("sts").get_session_token(DurationSeconds=900)["Credentials"]
+    token = f"{keys['AccessKeyId']}.{keys['SessionToken']}"
+    assert bearer(token=token).load_table("rest.by_token").scan().to_arrow().num_rows == 3
+    client = {"client_id": keys["AccessKeyId"], "client_secret": keys["SessionToken"]}
+    status, answer = a_token({"grant_type": "client_credentials", **client})
+    assert (status, answer["access_token"]) == (200, token) and 800 < answer["expires_in"] <= 900, answer
+
+
+def check_tokens_and_credentials_that_are_wrong_are_refused_by_name():
+    good = {"grant_type": "client_credentials", **CLIENT}
+    for form, expected in [
+        ({**good, "client_secret": "wrong"}, (401, "invalid_client")),
+        ({**good, "client_id": "AKIANOBODY"}, (401, "invalid_client")),
+        ({"grant_type": "client_credentials"}, (401, "invalid_client")),
+        ({**good, "grant_type": "password"}, (400, "unsupported_grant_type")),
+        ({}, (400, "invalid_request")),
+    ]:
+        status, answer = a_token(form)
+        assert (status, answer["error"]) == expected, (form, answer)
+    token = a_token(good)[1]["access_token"]
+    assert with_token(token)[0] == 200
+    for wrong in ("", "x", token[:-1], token + "x", "A" + token, CLIENT["client_id"], f"{CLIENT['client_id']}.{CLIENT['client_secret']}"):
+        for path in ("config", "namespaces", "namespaces/rest/tables/by_token"):
+            status, answer = with_token(wrong, path)
+            assert (status, answer["error"]["type"], answer["error"]["code"]) == (401, "NotAuthorizedException", 401), (wrong, answer)
+    raises(Exception, lambda: bearer(credential=f"{CLIENT['client_id']}:wrong").list_namespaces())
+    raises(Exception, lambda: bearer(token="nonsense").list_namespaces())
 
 
 def check_requests_that_are_wrong_are_refused_by_name():
