@@ -95,7 +95,7 @@ def test_results_of_text_end_without_a_newline(lake, athena):
 
 def test_views_are_shown_in_trinos_words_and_layout(athena):
     assert answer(athena, "SHOW CREATE VIEW d.v") == (
-        ["CREATE VIEW d.v AS ", "SELECT", "  a", ", 'x' s", "FROM", "  d.t", "WHERE ((a > 1) AND (day = '1'))"],
+        ["CREATE VIEW d.v AS", "SELECT", "  a", ", 'x' s", "FROM", "  d.t", "WHERE ((a > 1) AND (day = '1'))"],
         [("create view", "varchar")],
     )
     lines, columns = answer(athena, "DESCRIBE d.v")

@@ -255,7 +255,8 @@ impl Found<'_> {
             mappings,
             encoding: self.encoding()?,
             dots_in_keys: self.flag("dots.in.keys", false)?,
-            ignore_malformed: self.flag("ignore.malformed.json", false)?,
+            // The SerDe takes all but `true` for false (`JsonSerDe.initialize`); clients write `1` (PyAthena).
+            ignore_malformed: self.anywhere("ignore.malformed.json").is_some_and(|text| text.trim().eq_ignore_ascii_case("true")),
             case_sensitive: !self.flag("case.insensitive", true)?,
             timestamp_formats: self.timestamp_formats()?,
         }))
@@ -363,7 +364,6 @@ mod tests {
         check("x.RegexSerDe", &[], "the serde property 'input.regex' is missing");
         check("x.RegexSerDe", &[("input.regex", "(a")], "'input.regex' is no regular expression");
         check("x.JsonSerDe", &[("timestamp.formats", "nope")], "'timestamp.formats': the letters");
-        check("x.JsonSerDe", &[("ignore.malformed.json", "maybe")], "'ignore.malformed.json' must be true or false");
         check("x.OrcSerde", &[("orc.column.index.access", "1")], "'orc.column.index.access' must be true or false");
         check(LAZY_SIMPLE, &[("skip.footer.line.count", "1000000")], "'skip.footer.line.count' must be a whole number up to");
         let error = Format::of(&storage(LAZY_SIMPLE, &[("field.delim", "ab")]), &Parameters::new()).unwrap_err();

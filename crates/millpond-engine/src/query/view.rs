@@ -121,6 +121,8 @@ pub fn table(database: &str, name: &str, sql: &str, default_database: &str, colu
     let json = serde_json::to_vec(&view).expect("texts can be JSON");
     let storage = StorageDescriptor {
         columns: columns.iter().map(|(name, data_type)| Column::new(name, crate::types::hive_type(data_type))).collect(),
+        // Athena's views have it, and clients look for it (dbt-athena, where it deletes old versions).
+        location: Some(String::new()),
         serde_info: SerDeInfo::default(),
         ..StorageDescriptor::default()
     };

@@ -84,6 +84,8 @@ async fn json_that_is_none_fails_or_is_a_row_of_nulls() {
     assert!(error.contains("line 2 of s3://lake/t/1"), "{error}");
     let lake = one(OPENX, &[("ignore.malformed.json", "TRUE")], &[("a", "int")], text).await;
     lake.check("SELECT a FROM t", "1; ∅; ∅; 2").await;
+    let other = one(OPENX, &[("ignore.malformed.json", "1")], &[("a", "int")], text).await;
+    assert!(other.text("SELECT a FROM t").await.starts_with("HIVE_CURSOR_ERROR"));
     let keys = "{\"Url\":\"u\",\"a.b\":1,\"ts\":\"02.01.2024\"}\n{\"url\":\"v\"}\n";
     let list = [("url", "string"), ("a_b", "int"), ("ts", "timestamp")];
     let lake = one(OPENX, &[("dots.in.keys", "true"), ("timestamp.formats", "dd.MM.yyyy")], &list, keys).await;

@@ -122,7 +122,7 @@ fn properties(table: &Table, property: Option<&str>, shown: impl Fn(&str) -> boo
 /// The view's text is broken.
 pub fn show_create_view(table: &Table) -> Result<TextResult, view::ViewError> {
     let text = view::read(table)?;
-    let mut lines = vec![format!("CREATE VIEW {}.{} AS ", table.database, table.name)];
+    let mut lines = vec![format!("CREATE VIEW {}.{} AS", table.database, table.name)];
     lines.extend(format::query_text(&text.sql).lines().map(str::to_owned));
     Ok(TextResult::of_engine("create view", lines))
 }

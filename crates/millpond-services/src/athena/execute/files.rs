@@ -110,15 +110,7 @@ impl Names {
     }
 }
 
-/// The list of files beside the result. `None` where nothing was written.
-pub(super) async fn manifest(cx: &Context<'_>, named: &[Named]) -> Result<Option<ResultFile>, RunError> {
-    match named.is_empty() {
-        true => Ok(None),
-        false => Ok(Some(listing(cx, named).await?)),
-    }
-}
-
-/// The list of files beside the result, also where it is empty: a URI a line.
+/// The list of files beside the result, which is there also where it is empty: clients read it before all else. A URI a line.
 pub(super) async fn listing(cx: &Context<'_>, named: &[Named]) -> Result<ResultFile, RunError> {
     let lines: String = named.iter().map(|file| format!("s3://{}/{}\n", file.bucket, file.key)).collect();
     ResultFile::of(cx, "-manifest.csv", lines.into_bytes(), "application/octet-stream").await

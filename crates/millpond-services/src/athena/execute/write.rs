@@ -3,7 +3,7 @@
 //! The rows become blobs first. Then one transaction names them as objects, creates the table or adds the partitions, writes the list of the objects,
 //! and ends the execution: a table is there with all of its rows, or not at all.
 
-use super::files::{Named, Names, is_empty, manifest, place, put, refused, rows_column, write};
+use super::files::{Named, Names, is_empty, listing, place, put, refused, rows_column, write};
 use super::{Commit, Context, Outcome, ResultFile, RunError, Update, unload};
 use crate::athena::model::Statistics;
 use crate::athena::workgroups;
@@ -75,7 +75,11 @@ async fn create_table_as(cx: &Context<'_>, create: &CreateTableAs) -> Result<Out
     };
     let update = Update { kind: CREATE, count: written.rows };
     let placed = place_files(cx, &table, true, (&properties.format, properties.compression), written).await?;
-    let (manifest, lake) = (manifest(cx, &placed.named).await?, cx.athena.lake.place.clone());
+    let manifest = match create.with_data {
+        true => Some(listing(cx, &placed.named).await?),
+        false => None,
+    };
+    let lake = cx.athena.lake.place.clone();
     outcome(cx, update, statistics, manifest, Box::new(move |tx: &Tx<'_>| commit_table(tx, &lake, table, &placed))).await
 }
 
@@ -288,7 +292,7 @@ async fn insert_into(cx: &Context<'_>, insert: &Insert) -> Result<Outcome, RunEr
     let (written, statistics) = write(cx, stream, target).await?;
     let update = Update { kind: "INSERT", count: written.rows };
     let placed = place_files(cx, &table, false, (&format.0, format.1), written).await?;
-    let (manifest, lake) = (manifest(cx, &placed.named).await?, cx.athena.lake.place.clone());
+    let (manifest, lake) = (Some(listing(cx, &placed.named).await?), cx.athena.lake.place.clone());
     let commit = move |tx: &Tx<'_>| {
         let now = insert_target(tx, &database, &name, position)?;
         if !same_files(&now, &table) {

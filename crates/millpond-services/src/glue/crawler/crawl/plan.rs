@@ -31,7 +31,7 @@ pub struct Known {
 impl Known {
     /// What a crawl needs of a table; `None` where it has no location.
     pub fn of(table: &Table) -> Option<Self> {
-        let location = table.storage.location.clone()?;
+        let location = table.storage.location.clone().filter(|location| !location.is_empty())?;
         let parameter = |name: &str| table.parameters.get(name).or_else(|| table.storage.parameters.get(name)).cloned();
         let classification = parameter("classification").unwrap_or_default();
         let header = (classification == "csv").then(|| parameter("skip.header.line.count").is_some_and(|count| count != "0"));
