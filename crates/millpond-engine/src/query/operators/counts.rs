@@ -51,9 +51,9 @@ mod tests {
         let (number, text, double) = (DataType::Int64, DataType::Utf8, DataType::Float64);
         let lists = [
             of(&[]),
-            of(&[number.clone()]),
-            of(&[text.clone()]),
-            of(&[double.clone()]),
+            of(std::slice::from_ref(&number)),
+            of(std::slice::from_ref(&text)),
+            of(std::slice::from_ref(&double)),
             of(&[double.clone(), double]),
             of(&[number.clone(), number]),
             of(&[text.clone(), text]),
