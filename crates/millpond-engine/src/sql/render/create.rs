@@ -21,8 +21,7 @@ pub fn show_create_table(table: &Table) -> TextResult {
     out.push_str(&format!("OUTPUTFORMAT \n  {}\n", class(&table.storage.output_format)));
     out.push_str(&format!("LOCATION\n  {}\n", class(&table.storage.location)));
     let hidden = ["EXTERNAL", "comment"];
-    let mut shown: Vec<(&String, &String)> = table.parameters.iter().filter(|(key, _)| !hidden.contains(&key.as_str())).collect();
-    order_by_hash(&mut shown);
+    let shown: Vec<(&String, &String)> = table.parameters.iter().filter(|(key, _)| !hidden.contains(&key.as_str())).collect();
     out.push_str("TBLPROPERTIES (\n");
     property_list(&shown, &mut out);
     out.push(')');
@@ -74,33 +73,7 @@ fn row_format(storage: &StorageDescriptor, out: &mut String) {
     }
 }
 
-/// Brings properties into the order in which Hive shows them, which clients compare with (awswrangler): that of a Java `HashMap` without collisions.
-fn order_by_hash(properties: &mut [(&String, &String)]) {
-    /// `HashMap`'s least size, of which three quarters are used.
-    const SLOTS_MIN: usize = 16;
-    let slots = (properties.len() * 4).div_ceil(3).next_power_of_two().max(SLOTS_MIN);
-    properties.sort_by_key(|(key, _)| {
-        let hash = key.encode_utf16().fold(0u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
-        (hash ^ (hash >> 16)) as usize & (slots - 1)
-    });
-}
-
 fn property_list(properties: &[(&String, &String)], out: &mut String) {
     let lines: Vec<String> = properties.iter().map(|(key, value)| format!("  {}={}", text(key), text(value))).collect();
     out.push_str(&lines.join(", \n"));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn properties_stand_in_the_order_of_javas_hashes() {
-        let keys = ["classification", "compressionType", "projection.enabled", "typeOfData"].map(str::to_owned);
-        let value = String::new();
-        let mut properties: Vec<_> = keys.iter().map(|key| (key, &value)).collect();
-        order_by_hash(&mut properties);
-        let shown: Vec<_> = properties.iter().map(|(key, _)| key.as_str()).collect();
-        assert_eq!(shown, ["compressionType", "classification", "projection.enabled", "typeOfData"]);
-    }
 }
