@@ -128,6 +128,15 @@ def check_a_table_is_made_of_a_query():
     assert read("SELECT day, count(*) AS c FROM made_partitioned GROUP BY day ORDER BY day").values.tolist() == [["x", 2], ["y", 1]]
 
 
+def check_an_empty_query_has_its_columns_whichever_way_it_is_read():
+    dataset("emptied")
+    for ctas_approach in (True, False):
+        found = read("SELECT id, name FROM emptied WHERE id > 100", ctas_approach=ctas_approach)
+        assert len(found) == 0 and list(found.columns) == ["id", "name"], found
+    frames = list(read("SELECT id FROM emptied WHERE id > 100", ctas_approach=True, chunksize=10))
+    assert [len(frame) for frame in frames] == [0]
+
+
 def check_a_query_is_unloaded():
     dataset("unloaded")
     path = STAGING + "unload_target/"
