@@ -36,12 +36,13 @@ def reason(athena, sql):
     return execution["Status"]["StateChangeReason"]
 
 
-def create(athena, name, properties, keys="region string, day string", location="s3://logs/raw/"):
+def create(athena, name, properties, keys="region string, day string", location="s3://logs/raw/", stored="TEXTFILE"):
     listed = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
+    row_format = "ROW FORMAT DELIMITED FIELDS TERMINATED BY ','" if stored == "TEXTFILE" else ""
     done(
         athena,
         f"""CREATE EXTERNAL TABLE logs.{name} (a string, b string) PARTITIONED BY ({keys})
-            ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' LOCATION '{location}' TBLPROPERTIES ({listed})""",
+            {row_format} STORED AS {stored} LOCATION '{location}' TBLPROPERTIES ({listed})""",
     )
 
 
@@ -124,3 +125,42 @@ def test_wrong_properties_are_named(logs, change, expected):
     properties = {key: value for key, value in (BY_DAY | change).items() if value is not None}
     create(athena, "wrong", properties)
     assert expected in reason(athena, "SELECT * FROM logs.wrong")
+
+
+@pytest.mark.parametrize("form", ["PARQUET", "TEXTFILE"])
+def test_inserted_rows_go_where_queries_look_for_them(logs, form):
+    athena, name = logs.client("athena"), f"written_{form.lower()}"
+    create(
+        athena,
+        name,
+        {
+            "projection.enabled": "true",
+            "projection.m.type": "integer",
+            "projection.m.range": "1,12",
+            "projection.m.digits": "2",
+            "projection.pd.type": "date",
+            "projection.pd.format": "yyyy/MM/dd",
+            "projection.pd.range": "2024/01/01,NOW",
+            "projection.who.type": "injected",
+            "storage.location.template": f"s3://logs/{name}/${{pd}}/m-${{m}}/${{who}}/",
+        },
+        keys="m int, pd date, who string",
+        location=f"s3://logs/{name}/",
+        stored=form,
+    )
+    done(athena, f"INSERT INTO logs.{name} VALUES ('a', 'b', 7, DATE '2024-01-02', 'x y'), ('c', 'd', 12, DATE '2024-02-29', 'x y')")
+    found = answer(athena, f"SELECT a, b, m, pd, who FROM logs.{name} WHERE who = 'x y' ORDER BY a")
+    assert found == [["a", "b", "7", "2024-01-02", "x y"], ["c", "d", "12", "2024-02-29", "x y"]]
+    listed = logs.client("s3").list_objects_v2(Bucket="logs", Prefix=f"{name}/")["Contents"]
+    assert [one["Key"].rsplit("/", 1)[0] for one in listed] == [f"{name}/2024/01/02/m-07/x y", f"{name}/2024/02/29/m-12/x y"]
+    day = "DATE '2024-01-02'"
+    for values, column in [
+        (f"77, {day}, 'x'", "m"),
+        (f"NULL, {day}, 'x'", "m"),
+        ("7, DATE '1999-01-01', 'x'", "pd"),
+        (f"7, {day}, 'a/../b'", "who"),
+        (f"7, {day}, NULL", "who"),
+    ]:
+        why = reason(athena, f"INSERT INTO logs.{name} VALUES ('e', 'f', {values})")
+        assert "HIVE_INVALID_PARTITION_VALUE" in why and f"'{column}'" in why, why
+    assert len(logs.client("s3").list_objects_v2(Bucket="logs", Prefix=f"{name}/")["Contents"]) == 2

@@ -185,13 +185,14 @@ async fn place_files(
     written: Written,
 ) -> Result<Placed, RunError> {
     let (names, table) = (Names::new(cx, format, compression), table.clone());
+    let now_ms = cx.athena.lake.store.env().now_ms();
     let placed = cx.athena.lake.store.read(move |connection| {
         let mut folders = BTreeMap::new();
         let mut named = Vec::with_capacity(written.files.len());
         // The files of a partition stand together.
         for files in written.files.chunk_by(|a, b| a.file.partition_values == b.file.partition_values) {
             let values = &files[0].file.partition_values;
-            let folder = folder(connection, &table, values, new_table)?;
+            let folder = folder(connection, &table, values, new_table, now_ms)?;
             let (bucket, prefix) = place(connection, &folder.location)?;
             for file in files {
                 named.push(names.name(&bucket, &prefix, file)?);
@@ -208,7 +209,7 @@ impl Placed {
     fn commit(&self, tx: &Tx<'_>, lake: &Place, table: &Table) -> Result<(), RunError> {
         let mut new = Vec::new();
         for (values, planned) in &self.folders {
-            let now = folder(tx, table, values, false)?;
+            let now = folder(tx, table, values, false, tx.now_ms())?;
             if now.location != planned.location {
                 return Err(changed(table));
             }
@@ -231,21 +232,15 @@ fn changed(table: &Table) -> RunError {
     refused(ErrorKind::Conflict, "HIVE_CONCURRENT_MODIFICATION_DETECTED", message)
 }
 
-fn folder(connection: &Connection, table: &Table, values: &[String], new_table: bool) -> Result<Folder, RunError> {
+fn folder(connection: &Connection, table: &Table, values: &[String], new_table: bool, now_ms: i64) -> Result<Folder, RunError> {
     let base = table.storage.location.as_deref().unwrap_or_default().trim_end_matches('/').to_owned();
     if table.partition_keys.is_empty() {
         return Ok(Folder { location: base, new: false });
     }
     let names: Vec<String> = table.partition_keys.iter().map(|key| key.name.clone()).collect();
     let usual = format!("{base}/{}", partition_path(&names, values));
-    let property = |name: &str| table.parameters.get(name).map(String::as_str);
     // The partitions of a projected table follow from its properties, and are not registered.
-    if property("projection.enabled").is_some_and(|enabled| enabled.trim().eq_ignore_ascii_case("true")) {
-        let fill = |template: &str| {
-            let pairs = table.partition_keys.iter().zip(values);
-            pairs.fold(template.to_owned(), |path, (key, value)| path.replace(&format!("${{{}}}", key.name), value))
-        };
-        let location = property("storage.location.template").map_or(usual, fill);
+    if let Some(location) = catalog::projected_location(table, values, now_ms).map_err(QueryError::from)? {
         return Ok(Folder { location, new: false });
     }
     let found = match new_table {

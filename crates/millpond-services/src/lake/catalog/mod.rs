@@ -29,6 +29,7 @@ pub use partitions::{
     Page, PartitionPut, PartitionQuery, create_partition, create_partitions, delete_partitions, partition, partition_count,
     partitions, put_partitions, update_partition, update_partitions, visit_partitions,
 };
+pub use projection::projected_location;
 pub use source::LakeTables;
 pub use sweep::{SWEEP, Sweeper};
 pub use tables::{

@@ -5,7 +5,7 @@
 //! the filter says of the key alone becomes a few places or a range of it, found by bisection; the rest of the filter is evaluated key by
 //! key while the combinations are made. So a table of a billion projected partitions costs what the query's conditions leave of it.
 
-use millpond_core::catalog::{Column, Table};
+use millpond_core::catalog::{Column, NULL_PARTITION, Table};
 use millpond_core::partition_expr::{BoundExpr, CompareOp, KeyType, KeyValue, PartitionExpr, like};
 use millpond_engine::table::SourceError;
 use std::cmp::Ordering;
@@ -18,8 +18,8 @@ use domain::Domain;
 /// Partitions of one scan at the most (Athena user guide, "Considerations and limitations" of partition projection).
 const PARTITIONS_MAX: usize = 1_000_000;
 
-/// Values that are looked at for one scan at the most: enough for every second of half a year.
-const STEPS_MAX: u64 = 16_000_000;
+/// Values that are looked at for one scan at the most: enough for every minute of three years.
+const STEPS_MAX: u64 = 2_000_000;
 
 /// A partition that follows from the properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,17 @@ fn wrong(table: &str, message: &str) -> SourceError {
 pub(super) fn is_projected(table: &Table) -> bool {
     !table.partition_keys.is_empty()
         && property(table, "projection.enabled").is_some_and(|text| text.trim().eq_ignore_ascii_case("true"))
+}
+
+/// Where the rows of a partition of a projected table go; `None`: its partitions are not projected.
+///
+/// # Errors
+/// A property that is missing or wrong; a value that is not projected.
+pub fn projected_location(table: &Table, values: &[String], now_ms: i64) -> Result<Option<String>, SourceError> {
+    if !is_projected(table) {
+        return Ok(None);
+    }
+    Projection::of(table, now_ms)?.location_of(values).map(Some)
 }
 
 /// A table property, whose name may be in any case.
@@ -122,6 +133,31 @@ impl Projection {
         let mut chosen = vec![None; self.keys.len()];
         self.combine(&filter, &candidates, &mut chosen, 0, &mut steps, &mut found)?;
         Ok(found)
+    }
+
+    /// Where the rows of a partition go, such that scans find them there. `values`: one for each key, as the key's type writes it.
+    ///
+    /// Athena itself writes below Hive's path whatever the properties say, where its scans never look; here that is refused, or put right.
+    ///
+    /// # Errors
+    /// `HIVE_INVALID_PARTITION_VALUE`: a value that is not projected, by its column.
+    pub(super) fn location_of(&self, values: &[String]) -> Result<String, SourceError> {
+        let value = |(key, text): (&Key, &String)| {
+            key.value_of(text).ok_or_else(|| {
+                let shown = if text == NULL_PARTITION { "NULL".to_owned() } else { format!("'{text}'") };
+                let name = &key.name;
+                SourceError::named(
+                    "HIVE_INVALID_PARTITION_VALUE",
+                    format!(
+                        "{shown} is no value of the projected partition column '{name}' of {}: no query would find the rows. Its properties \
+                         'projection.{name}.*' say which values there are, and how they are written",
+                        self.table
+                    ),
+                )
+            })
+        };
+        let own = self.keys.iter().zip(values).map(value).collect::<Result<Vec<_>, _>>()?;
+        Ok(self.projected(&own.iter().map(Some).collect::<Vec<_>>()).location)
     }
 
     fn too_many(&self) -> SourceError {
@@ -255,6 +291,23 @@ impl Key {
         let (path, text) = self.domain.texts(index, self.key_type)?;
         let key = self.key_type.read(&text);
         Some(Value { path, text, key })
+    }
+
+    /// The projected value that a text of the key's type stands for, under which scans read it; `None`: there is none.
+    fn value_of(&self, text: &str) -> Option<Value> {
+        let wanted = self.key_type.read(text)?;
+        if matches!(self.domain, Domain::Injected) {
+            // A folder of its own: what lies in a folder of another value's would be read as that one's.
+            let is_folder = !text.is_empty() && !matches!(text, "." | "..") && !text.contains('/');
+            return injected(wanted).filter(|_| is_folder);
+        }
+        let places = self.places(&Limit::points(vec![wanted.clone()]));
+        let same = |index: &u64| self.value(*index).is_some_and(|value| value.key.as_ref() == Some(&wanted));
+        let place = places.into_iter().flatten().take(STEPS_MAX as usize).find(same)?;
+        let value = self.value(place)?;
+        // Of values that a coarse pattern writes alike, the first is read.
+        let read = place.checked_sub(1).and_then(|before| self.value(before)).is_none_or(|before| before.path != value.path);
+        read.then_some(value)
     }
 
     /// The places of the domain at which the values lie that the limit leaves.

@@ -189,3 +189,65 @@ fn what_the_filter_leaves_is_all_that_is_made() {
     }
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
 }
+
+/// Where rows of these values go, or the error up to the table's name.
+fn goes(table: &Table, values: &[&str]) -> String {
+    let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
+    match projected_location(table, &values, NOW) {
+        Ok(location) => location.unwrap(),
+        Err(error) => format!("{}: {}", error.name, error.message.split(" of db.t").next().unwrap()),
+    }
+}
+
+#[test]
+fn rows_go_where_scans_find_them() {
+    let refused = |shown: &str, key: &str| {
+        format!("HIVE_INVALID_PARTITION_VALUE: {shown} is no value of the projected partition column '{key}'")
+    };
+    let integers = |data_type: &str| {
+        let properties = [("projection.m.type", "integer"), ("projection.m.range", "1,12"), ("projection.m.digits", "2")];
+        table(&[("m", data_type)], &properties)
+    };
+    assert_eq!(goes(&integers("int"), &["7"]), "s3://b/t/m=07/");
+    assert_eq!(goes(&integers("decimal(5,1)"), &["7.0"]), "s3://b/t/m=07/");
+    assert_eq!(goes(&integers("string"), &["07"]), "s3://b/t/m=07/");
+    for (table, value, shown) in [
+        (integers("int"), "77", "'77'"),
+        (integers("int"), NULL_PARTITION, "NULL"),
+        (integers("decimal(5,1)"), "7.5", "'7.5'"),
+        // It would be read as '07'.
+        (integers("string"), "7", "'7'"),
+    ] {
+        assert_eq!(goes(&table, &[value]), refused(shown, "m"), "{value}");
+    }
+    let days = |data_type: &str, format: &str, range: &str| {
+        let template = ("storage.location.template", "s3://b/x/${d}/in");
+        let properties =
+            [("projection.d.type", "date"), ("projection.d.format", format), ("projection.d.range", range), template];
+        table(&[("d", data_type)], &properties)
+    };
+    let daily = days("date", "yyyy/MM/dd", "2024/01/01,NOW");
+    assert_eq!(goes(&daily, &["2024-01-02"]), "s3://b/x/2024/01/02/in");
+    assert_eq!(goes(&daily, &["2024-01-03"]), refused("'2024-01-03'", "d"));
+    let text = days("string", "yyyy/MM/dd", "2024/01/01,NOW");
+    assert_eq!(goes(&text, &["2024/01/02"]), "s3://b/x/2024/01/02/in");
+    assert_eq!(goes(&text, &["2024-01-02"]), refused("'2024-01-02'", "d"));
+    let mut monthly = days("date", "yyyy-MM", "2023-12,2024-02");
+    monthly.parameters.insert("projection.d.interval.unit".into(), "DAYS".into());
+    assert_eq!(goes(&monthly, &["2024-01-01"]), "s3://b/x/2024-01/in");
+    // Scans say that all of the month's rows are of its first day.
+    assert_eq!(goes(&monthly, &["2024-01-02"]), refused("'2024-01-02'", "d"));
+    let properties = [
+        ("projection.who.type", "injected"),
+        ("projection.kind.type", "enum"),
+        ("projection.kind.values", "a/b,c d"),
+        ("storage.location.template", "s3://b/${kind}/of/${who}/"),
+    ];
+    let nested = table(&[("who", "string"), ("kind", "string")], &properties);
+    assert_eq!(goes(&nested, &["é=1", "a/b"]), "s3://b/a/b/of/é=1/");
+    assert_eq!(goes(&nested, &["x", "b"]), refused("'b'", "kind"));
+    for value in ["a/../b", "..", ".", "a/b"] {
+        assert_eq!(goes(&nested, &[value, "c d"]), refused(&format!("'{value}'"), "who"));
+    }
+    assert_eq!(projected_location(&Table::default(), &[], NOW), Ok(None));
+}
