@@ -152,14 +152,16 @@ fn not_owner(owner: &str) -> String {
     format!("Unable to verify/create output bucket: it is not owned by the expected account {owner}")
 }
 
-/// The execution that this token has started, where the request is the same as far as Athena compares it: by statement, context and output
-/// location.
+/// The execution that this token has started, where the request is the same: by statement, parameters, context and output location. (Athena's
+/// reference says that a parameter that has changed is an error; the service itself was seen to overlook `ExecutionParameters`, and to answer with
+/// the rows of others.)
 fn known_by_token(tx: &Tx<'_>, workgroup: &Workgroup, start: &StartQuery) -> Result<Option<String>, AthenaError> {
     let Some(token) = &start.token else { return Ok(None) };
     let Some(known) = sql::execution_of_token(tx, &workgroup.name, token)? else { return Ok(None) };
     let same = known.query == start.query
         && known.database == start.database.clone().filter(|database| !database.is_empty())
         && known.catalog == sent_catalog(start)
+        && known.parameters == start.parameters
         && known.details.asked_output == start.output_location;
     match same {
         true => Ok(Some(known.id)),
