@@ -285,6 +285,47 @@ def test_numbers_are_inserted_into_narrower_columns_where_they_fit(shop):
     assert len(rows(shop, "SELECT * FROM narrow")) == 2
 
 
+@pytest.mark.parametrize("form", ["PARQUET", "ICEBERG"])
+def test_no_inserted_number_loses_its_value_silently(shop, form):
+    name = f"kept_{form.lower()}"
+    how = "" if form == "PARQUET" else f"WITH (table_type = 'ICEBERG', is_external = false, location = 's3://shop/{name}/')"
+    run(shop, f"CREATE TABLE {name} {how} AS SELECT CAST(1 AS integer) AS i, CAST(1 AS decimal(10, 2)) AS d, CAST(1 AS real) AS r")
+    run(shop, f"INSERT INTO {name} VALUES (DECIMAL '2.0', DECIMAL '1.23999', DOUBLE '0.5')")
+    assert rows(shop, f"SELECT * FROM {name} ORDER BY i") == [["1", "1.00", "1.0"], ["2", "1.24", "0.5"]]
+    lost = ("DECIMAL '1.7', 1, 1", "DOUBLE '2.9', 1, 1", "1, 1, 1e300", "CAST(3000000000 AS bigint), 1, 1", "1, 1e9, 1", "nan(), 1, 1")
+    for values in lost:
+        fails(shop, f"INSERT INTO {name} SELECT {values}", "INVALID_CAST_ARGUMENT", "column '")
+    if form == "ICEBERG":
+        run(shop, f"UPDATE {name} SET i = 3.0, d = 2.345 WHERE i = 2")
+        for value in ("i = 2.9", "i = DECIMAL '2.9'", "r = 1e300", "d = 1e9"):
+            fails(shop, f"UPDATE {name} SET {value}", "INVALID_CAST_ARGUMENT", f"column '{value[0]}'")
+        assert rows(shop, f"SELECT * FROM {name} ORDER BY i") == [["1", "1.00", "1.0"], ["3", "2.35", "0.5"]]
+    assert rows(shop, f"SELECT count(*) FROM {name}") == [["2"]]
+
+
+def test_text_that_would_tear_rows_is_refused_and_escaped_text_comes_back(shop):
+    awkward = "'a' || chr(10) || 'b', chr(92) || 'N', ARRAY['x' || chr(2) || 'y', chr(92) || 'N']"
+    fails(shop, f"CREATE TABLE torn WITH (format = 'TEXTFILE') AS SELECT * FROM (VALUES ({awkward})) AS t(s, n, a)", "HIVE_WRITER_DATA_ERROR", "'s'")
+    run(
+        shop,
+        """CREATE EXTERNAL TABLE escaped (s string, n string, a array<string>)
+           ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' ESCAPED BY '\\\\' LOCATION 's3://shop/escaped/'""",
+    )
+    run(shop, f"INSERT INTO escaped VALUES ({awkward}), (NULL, '', ARRAY[NULL])")
+    assert rows(shop, "SELECT s, n, s IS NULL, n IS NULL FROM escaped ORDER BY 3") == [
+        ["a\nb", "\\N", "false", "false"],
+        [None, "", "true", "false"],
+    ]
+    assert rows(shop, "SELECT a[1] = 'x' || chr(2) || 'y', a[2] = chr(92) || 'N' FROM escaped WHERE s IS NOT NULL") == [["true", "true"]]
+
+
+@pytest.mark.parametrize("form", ["JSON", "TEXTFILE", "PARQUET"])
+def test_bytes_come_back_from_every_format(shop, form):
+    name = f"bytes_{form.lower()}"
+    run(shop, f"CREATE TABLE {name} WITH (format = '{form}') AS SELECT X'00ff41' AS b, ARRAY[X'01', X''] AS l")
+    assert rows(shop, f"SELECT to_hex(b), to_hex(l[1]) FROM {name}") == [["00FF41", "01"]]
+
+
 def test_of_two_that_make_one_table_one_wins(shop):
     for again in range(5):
         ids = [shop.start_query(f"CREATE TABLE race{again} AS SELECT {n} AS n", "shop", ResultConfiguration={"OutputLocation": OUT}) for n in range(4)]

@@ -12,6 +12,8 @@ use arrow::array::{
 use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Fields};
 use arrow::error::ArrowError;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use std::mem::take;
 use std::sync::Arc;
 
@@ -87,6 +89,14 @@ impl Text {
     pub fn push(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(value);
         self.end();
+    }
+
+    /// Bytes as Hive's text formats write them: in base64, or else as they stand (`LazyBinary`; `JsonSerDe`).
+    pub fn push_base64(&mut self, text: &[u8]) {
+        match BASE64_STANDARD.decode(text) {
+            Ok(bytes) => self.push(&bytes),
+            Err(_) => self.push(text),
+        }
     }
 
     /// Closes a value whose bytes were written to `bytes`.
@@ -253,9 +263,16 @@ impl Node {
 
     /// Pushes a scalar from its text; `false` where it is not one of the type: nothing is pushed then. Spaces around it are not for texts.
     pub fn push_scalar(&mut self, text: &[u8], times: &Times, strict: bool) -> bool {
-        if let Self::Text(node) | Self::Binary(node) = self {
-            node.push(text);
-            return true;
+        match self {
+            Self::Text(node) => {
+                node.push(text);
+                return true;
+            }
+            Self::Binary(node) => {
+                node.push_base64(text);
+                return true;
+            }
+            _ => {}
         }
         let text = values::trim(text);
         let pushed = match self {

@@ -8,14 +8,16 @@ use super::commit::{Change, Guard};
 use super::metadata::Version;
 use super::named;
 use super::provider::{self, IcebergTable, Seen};
-use super::schema::{Match, arrow_schema, conform};
+use super::schema::arrow_schema;
 use super::write::{DataWriter, Target};
+use crate::output::assign;
 use crate::query::plan::Given;
 use crate::query::{Engine, QueryError, QueryRequest, QueryStream};
 use crate::result::columns::trino_type;
 use crate::scan::Hidden;
 use crate::sql::quote_identifier;
 use crate::table::TableSource;
+use crate::types::TrinoType;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{filter_record_batch, not};
@@ -180,7 +182,7 @@ pub async fn insert(writing: &Writing<'_>, columns: Option<&[String]>, sql: Stri
         let batch = batch?;
         let arrays =
             schema.fields().iter().enumerate().map(|(index, field)| match places.iter().position(|place| *place == index) {
-                Some(place) => assigned(batch.column(place), given.field(place), field),
+                Some(place) => assigned(batch.column(place), field),
                 None => Ok(arrow::array::new_null_array(field.data_type(), batch.num_rows())),
             });
         let arrays = arrays.collect::<Result<Vec<_>, QueryError>>()?;
@@ -210,8 +212,8 @@ fn rows(schema: &Arc<Schema>, arrays: Vec<ArrayRef>) -> Result<RecordBatch, Quer
 }
 
 /// Values as those of a column.
-pub(super) fn assigned(array: &ArrayRef, from: &Field, to: &Field) -> Result<ArrayRef, QueryError> {
-    conform(array, from, to, Match::Position).map_err(|error| QueryError::InvalidCast(format!("column '{}': {error}", to.name())))
+pub(super) fn assigned(array: &ArrayRef, to: &Field) -> Result<ArrayRef, QueryError> {
+    assign::assigned(array, to.data_type()).map_err(|error| QueryError::InvalidCast(format!("column '{}': {error}", to.name())))
 }
 
 /// Whether all types can be assigned to their columns (Trino: `StatementAnalyzer`, "typesMatchForInsert").
@@ -233,24 +235,9 @@ pub(super) fn check_types<'t>(
 }
 
 fn assignable(from: &DataType, to: &DataType) -> bool {
-    use DataType as T;
-    let text = |of: &T| matches!(of, T::Utf8 | T::LargeUtf8 | T::Utf8View);
-    let bytes = |of: &T| matches!(of, T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_));
-    match (from, to) {
-        (T::Null, _) => true,
-        (from, to) if from == to || (text(from) && text(to)) || (bytes(from) && bytes(to)) => true,
-        (from, to) if from.is_numeric() && to.is_numeric() => {
-            !from.is_floating() || to.is_floating() || matches!(to, T::Decimal128(_, _))
-        }
-        (T::Date32 | T::Timestamp(_, _), T::Timestamp(_, _)) => true,
-        (T::Time64(_) | T::Time32(_), to) => text(to),
-        (T::List(a), T::List(b)) => assignable(a.data_type(), b.data_type()),
-        (T::Struct(a), T::Struct(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| assignable(a.data_type(), b.data_type()))
-        }
-        (T::Map(a, _), T::Map(b, _)) => assignable(a.data_type(), b.data_type()),
-        _ => false,
-    }
+    let (from, to) = (TrinoType::of_arrow(from), TrinoType::of_arrow(to));
+    // A column of Iceberg's `time` is a text to queries.
+    assign::assignable(&from, &to) || matches!((from, to), (TrinoType::Time(_), TrinoType::Varchar(_)))
 }
 
 /// Takes the rows out for which a condition holds.
@@ -368,7 +355,7 @@ async fn rewrite(writing: &Writing<'_>, condition: &str, once: bool, sets: &[(St
             checked = true;
         }
         for (index, place) in targets.iter().enumerate() {
-            let value = assigned(batch.column(width + index), given.field(width + index), schema.field(*place))?;
+            let value = assigned(batch.column(width + index), schema.field(*place))?;
             arrays[*place] = zip(found, &value, &arrays[*place]).map_err(|error| QueryError::Internal(error.to_string()))?;
         }
         let batch = rows(&schema, arrays)?;

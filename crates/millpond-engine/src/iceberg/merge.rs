@@ -230,7 +230,7 @@ impl Merge<'_, '_> {
                             types,
                         )?;
                         for place in places {
-                            let value = assigned(batch.column(next), given.field(next), schema.field(place))?;
+                            let value = assigned(batch.column(next), schema.field(place))?;
                             arrays[place] = zip(&concerned, &value, &arrays[place]).map_err(internal)?;
                             next += 1;
                         }
@@ -320,7 +320,7 @@ fn inserted(schema: &SchemaRef, batch: &RecordBatch, insertion: &Insertion, next
     let mut arrays: Vec<ArrayRef> =
         schema.fields().iter().map(|field| new_null_array(field.data_type(), batch.num_rows())).collect();
     for place in places {
-        arrays[place] = assigned(batch.column(*next), given.field(*next), schema.field(place))?;
+        arrays[place] = assigned(batch.column(*next), schema.field(place))?;
         *next += 1;
     }
     RecordBatch::try_new(Arc::clone(schema), arrays).map_err(internal)

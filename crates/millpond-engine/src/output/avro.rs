@@ -3,9 +3,12 @@
 use super::compression::{Codec, Compression};
 use super::encoder::{Encoder, broken};
 use crate::write::{Outbox, WriteError};
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, StructArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{
+    DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+};
+use arrow::error::ArrowError;
 use arrow_avro::compression::CompressionCodec;
 use arrow_avro::writer::format::AvroOcfFormat;
 use arrow_avro::writer::{Writer, WriterBuilder};
@@ -38,13 +41,43 @@ impl AvroEncoder {
 impl Encoder for AvroEncoder {
     fn write(&mut self, batch: &RecordBatch) -> Result<(), WriteError> {
         let columns = batch.columns().iter().zip(self.schema.fields());
-        let columns = columns.map(|(column, field)| cast(column, field.data_type())).collect::<Result<Vec<ArrayRef>, _>>()?;
+        let columns = columns.map(|(column, field)| in_type(column, field.data_type())).collect::<Result<Vec<ArrayRef>, _>>()?;
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         self.writer.write(&batch).map_err(broken)
     }
 
     fn finish(mut self: Box<Self>) -> Result<(), WriteError> {
         self.writer.finish().map_err(broken)
+    }
+}
+
+/// Values as they are stored. Moments become the millisecond that they lie in, also before 1970, where a cast would take the next.
+fn in_type(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    match (array.data_type(), to) {
+        (DataType::Timestamp(TimeUnit::Microsecond, _), DataType::Timestamp(TimeUnit::Millisecond, zone)) => {
+            let micros = array.as_primitive::<TimestampMicrosecondType>();
+            let millis = micros.unary::<_, TimestampMillisecondType>(|micros| micros.div_euclid(1_000));
+            Ok(Arc::new(millis.with_timezone_opt(zone.clone())))
+        }
+        (DataType::List(_), DataType::List(item)) => {
+            let lists = array.as_list::<i32>();
+            let items = in_type(lists.values(), item.data_type())?;
+            Ok(Arc::new(ListArray::try_new(Arc::clone(item), lists.offsets().clone(), items, lists.nulls().cloned())?))
+        }
+        (DataType::Map(_, _), DataType::Map(entries, sorted)) => {
+            let maps = array.as_map();
+            let pairs: ArrayRef = Arc::new(maps.entries().clone());
+            let pairs = in_type(&pairs, entries.data_type())?.as_struct().clone();
+            let (offsets, nulls) = (maps.offsets().clone(), maps.nulls().cloned());
+            Ok(Arc::new(MapArray::try_new(Arc::clone(entries), offsets, pairs, nulls, *sorted)?))
+        }
+        (DataType::Struct(_), DataType::Struct(fields)) if !fields.is_empty() => {
+            let rows = array.as_struct();
+            let columns = rows.columns().iter().zip(fields).map(|(column, field)| in_type(column, field.data_type()));
+            let columns = columns.collect::<Result<Vec<_>, _>>()?;
+            Ok(Arc::new(StructArray::try_new(fields.clone(), columns, rows.nulls().cloned())?))
+        }
+        (_, to) => cast(array, to),
     }
 }
 

@@ -1,13 +1,12 @@
 //! From a query's columns to a table's: which types there are, which may be put into which, and the casts.
 
 use super::Target;
+use super::assign::{assignable, assigned};
 use crate::query::{Position, QueryError};
 use crate::types::{HiveType, TrinoType};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::util::display::FormatOptions;
 use millpond_core::catalog::Column;
 use std::sync::Arc;
 
@@ -87,31 +86,6 @@ fn hive_type(trino: &TrinoType) -> Result<HiveType, QueryError> {
     })
 }
 
-/// The type of Trino's that a column of Hive's has in queries.
-fn trino_type(hive: &HiveType) -> TrinoType {
-    match hive {
-        HiveType::Boolean => TrinoType::Boolean,
-        HiveType::TinyInt => TrinoType::TinyInt,
-        HiveType::SmallInt => TrinoType::SmallInt,
-        HiveType::Int => TrinoType::Integer,
-        HiveType::BigInt => TrinoType::BigInt,
-        HiveType::Float => TrinoType::Real,
-        HiveType::Double => TrinoType::Double,
-        HiveType::Decimal(precision, scale) => TrinoType::Decimal(*precision, *scale),
-        HiveType::String => TrinoType::Varchar(None),
-        HiveType::Varchar(length) => TrinoType::Varchar(Some(*length)),
-        HiveType::Char(length) => TrinoType::Char(*length),
-        HiveType::Binary => TrinoType::Varbinary,
-        HiveType::Date => TrinoType::Date,
-        HiveType::Timestamp => TrinoType::Timestamp(3),
-        HiveType::Array(item) => TrinoType::Array(Box::new(trino_type(item))),
-        HiveType::Map(key, value) => TrinoType::Map(Box::new(trino_type(key)), Box::new(trino_type(value))),
-        HiveType::Struct(fields) => {
-            TrinoType::Row(fields.iter().map(|(name, field)| (Some(name.clone()), trino_type(field))).collect())
-        }
-    }
-}
-
 /// Checks that a query's columns can be put into a table's, one after another (Trino's `INSERT`).
 ///
 /// # Errors
@@ -122,35 +96,14 @@ pub fn check_insert(schema: &Schema, columns: &[&Column]) -> Result<(), QueryErr
             .map_err(|error| QueryError::InvalidMetadata(format!("column '{}': {error}", column.name)))
     };
     let table = columns.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-    let table: Vec<TrinoType> = table.iter().map(trino_type).collect();
+    let table: Vec<TrinoType> = table.iter().map(TrinoType::of_hive).collect();
     let query: Vec<TrinoType> = schema.fields().iter().map(|field| TrinoType::of_field(field)).collect();
-    if table.len() == query.len() && query.iter().zip(&table).all(|(from, to)| coerces(from, to)) {
+    if table.len() == query.len() && query.iter().zip(&table).all(|(from, to)| assignable(from, to)) {
         return Ok(());
     }
     let list = |types: &[TrinoType]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let message = format!("Insert query has mismatched column types: Table: [{}], Query: [{}]", list(&table), list(&query));
     Err(QueryError::TypeMismatch { position: Position::START, message })
-}
-
-fn is_number(of: &TrinoType) -> bool {
-    use TrinoType as T;
-    matches!(of, T::TinyInt | T::SmallInt | T::Integer | T::BigInt | T::Real | T::Double | T::Decimal(..))
-}
-
-/// Whether Athena puts values of one type into a column of another without a cast: numbers into numbers (one that does not fit is an error), dates
-/// into timestamps, any text into any text.
-fn coerces(from: &TrinoType, to: &TrinoType) -> bool {
-    use TrinoType as T;
-    match (from, to) {
-        (T::Unknown, _) => true,
-        (T::Varchar(_) | T::Char(_), T::Varchar(_) | T::Char(_)) => true,
-        (from, to) if is_number(from) && is_number(to) => true,
-        (T::Date, T::Timestamp(_)) | (T::Timestamp(_), T::Timestamp(_)) => true,
-        (T::Array(from), T::Array(to)) => coerces(from, to),
-        (T::Map(key, value), T::Map(to_key, to_value)) => coerces(key, to_key) && coerces(value, to_value),
-        (T::Row(from), T::Row(to)) => from.len() == to.len() && from.iter().zip(to).all(|((_, from), (_, to))| coerces(from, to)),
-        (from, to) => from == to,
-    }
 }
 
 /// Brings a query's batches into the form of a target's files: its columns, then its keys.
@@ -179,7 +132,7 @@ impl Conform {
 
     pub(super) fn batch(&self, batch: &RecordBatch) -> Result<RecordBatch, QueryError> {
         let column = |((source, data_type), field): ((&Option<usize>, &HiveType), &Arc<Field>)| match source {
-            Some(place) => converted(batch.column(*place), data_type, field.data_type()),
+            Some(place) => converted(batch.column(*place), data_type, field),
             None => Ok(new_null_array(field.data_type(), batch.num_rows())),
         };
         let columns = self.sources.iter().zip(&self.types).zip(self.all.fields()).map(column);
@@ -190,14 +143,9 @@ impl Conform {
     }
 }
 
-fn converted(array: &ArrayRef, hive: &HiveType, target: &DataType) -> Result<ArrayRef, QueryError> {
-    let wrong = |error: ArrowError| QueryError::InvalidCast(error.to_string());
-    let array = if array.data_type() == target {
-        Arc::clone(array)
-    } else {
-        let options = CastOptions { safe: false, format_options: FormatOptions::default() };
-        cast_with_options(array, target, &options).map_err(wrong)?
-    };
+fn converted(array: &ArrayRef, hive: &HiveType, to: &Field) -> Result<ArrayRef, QueryError> {
+    let wrong = |error: ArrowError| QueryError::InvalidCast(format!("column '{}': {error}", to.name()));
+    let array = assigned(array, to.data_type()).map_err(wrong)?;
     match hive {
         HiveType::Varchar(length) | HiveType::Char(length) => bounded(&array, *length as usize),
         _ => Ok(array),

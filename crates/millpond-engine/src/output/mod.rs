@@ -4,6 +4,7 @@
 //! them into that form and writes files under opaque names, in bounded memory and in the query's order. No file is visible before somebody names it
 //! in a transaction.
 
+pub(crate) mod assign;
 mod avro;
 mod bucket;
 mod columns;

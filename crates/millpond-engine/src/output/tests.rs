@@ -216,6 +216,68 @@ fn text_has_hives_delimiters() {
 }
 
 #[test]
+fn text_refuses_what_would_tear_its_rows_or_be_read_as_null() {
+    let lake = Lake::new();
+    let error = |properties: &str, sql: &str| {
+        let properties = OutputProperties::of_table(&with(properties)).unwrap();
+        lake.try_write(sql, |schema| properties.target(schema, true)).unwrap_err().to_string()
+    };
+    for sql in [
+        "SELECT 1 AS a, 'x' || chr(10) || 'y' AS s",
+        "SELECT 1 AS a, 'x' || chr(13) AS s",
+        "SELECT 1 AS a, 'x' || chr(1) AS s",
+        "SELECT 1 AS a, '\\N' AS s",
+        "SELECT 1 AS a, ARRAY['x' || chr(2)] AS s",
+        "SELECT 1 AS a, MAP(ARRAY['x' || chr(3)], ARRAY[1]) AS s",
+    ] {
+        let message = error("format = 'TEXTFILE'", sql);
+        assert!(message.starts_with("HIVE_WRITER_DATA_ERROR: ") && message.contains("'s'"), "{sql}: {message}");
+        assert_eq!(lake.left(), 0, "{sql}");
+    }
+    assert!(error("format = 'TEXTFILE', field_delimiter = '-'", "SELECT -1 AS n").contains("'n'"));
+    // Only fields are between the fields' delimiters.
+    lake.write("format = 'TEXTFILE'", "SELECT 'x' || chr(2) || chr(3) || '\\' AS s, ARRAY['y' || chr(3)] AS a");
+}
+
+#[test]
+fn escapes_make_text_of_everything() {
+    let lake = Lake::new();
+    let serde = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe";
+    let written = |null: &str, sql: &str| {
+        let mut into = table(serde, &[("a", "string"), ("b", "array<string>")]);
+        into.parameters = BTreeMap::from([("write.compression".to_owned(), "NONE".to_owned())]);
+        let own = [("escape.delim", "\\"), ("field.delim", ","), ("serialization.null.format", null)];
+        into.storage.serde_info.parameters = own.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let written = lake.try_write(sql, |schema| Target::insert(&into, None, schema));
+        written
+            .map(|written| String::from_utf8(lake.bytes(&written.files[0]).to_vec()).unwrap())
+            .map_err(|error| error.to_string())
+    };
+    let sql = "SELECT 'a,b' || chr(10), ARRAY['c' || chr(2), '\\N', NULL]";
+    assert_eq!(written("\\N", sql).unwrap(), "a\\,b\\n,c\\\u{2}\u{2}\\\\N\u{2}\\N\n");
+    assert_eq!(written("nil", "SELECT 'nil', ARRAY['nile']").unwrap(), "n\\il,nile\n");
+    assert!(written("nr", "SELECT 'nr', ARRAY['x']").unwrap_err().contains("'a'"));
+    assert_eq!(written("", "SELECT '', ARRAY['x']").unwrap(), ",x\n");
+}
+
+#[test]
+fn moments_before_1970_keep_their_millisecond() {
+    let lake = Lake::new();
+    let moments = "SELECT TIMESTAMP '1969-12-31 23:59:58.999999' AS t, ARRAY[TIMESTAMP '1960-01-01 00:00:00.000001'] AS a";
+    let written = lake.write("format = 'AVRO', write_compression = 'NONE'", moments);
+    let bytes = lake.bytes(&written.files[0]);
+    let reader = arrow_avro::reader::ReaderBuilder::new().build(std::io::Cursor::new(bytes)).unwrap();
+    let read: Vec<RecordBatch> = reader.collect::<Result<_, _>>().unwrap();
+    assert_eq!(rows(&read), ["1969-12-31 23:59:58.999 UTC|[1960-01-01 00:00:00.000 UTC]"]);
+    // ORC has no such second.
+    let properties = OutputProperties::of_table(&with("format = 'ORC'")).unwrap();
+    let last = "SELECT TIMESTAMP '1969-12-31 23:59:59.250' AS t";
+    let error = lake.try_write(last, |schema| properties.target(schema, true)).unwrap_err().to_string();
+    assert!(error.starts_with("HIVE_WRITER_DATA_ERROR: ") && error.contains("1969-12-31 23:59:59.250000"), "{error}");
+    lake.write("format = 'ORC'", "SELECT TIMESTAMP '1969-12-31 23:59:59' AS t, TIMESTAMP '1970-01-01 00:00:00.250' AS u");
+}
+
+#[test]
 fn json_has_an_object_a_line() {
     let lake = Lake::new();
     let sql = "SELECT 'say \"ä\"' AS s, CAST(NULL AS integer) AS i, ARRAY[true] AS a, MAP(ARRAY[1], ARRAY['x']) AS m, nan() AS n, \

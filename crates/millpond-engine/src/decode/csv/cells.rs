@@ -7,8 +7,6 @@ use crate::decode::times::Times;
 use crate::decode::{cut_text, json, values};
 use crate::table::CsvOptions;
 use crate::types::HiveType;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use std::sync::Arc;
 use values::Decimal;
 
@@ -70,6 +68,12 @@ impl Cells {
         }
     }
 
+    /// Whether a field as it stands is NULL: escapes are no part of the text that says so, and an escaped `\N` is the text `\N`.
+    fn is_null_text(&self, raw: &[u8], text: &[u8], syntax: &Syntax) -> bool {
+        let stands = if syntax.quote.is_none() { raw } else { text };
+        self.null_text.as_deref() == Some(stands)
+    }
+
     fn is_null(&self, text: &[u8]) -> bool {
         text.is_empty() || self.null_text.as_deref() == Some(text) || self.null_values.iter().any(|v| v == text)
     }
@@ -110,7 +114,7 @@ impl Cells {
                     },
                 );
             }
-            Node::Binary(text) if at.cells.base64 => at.base64(text),
+            Node::Binary(text) if at.cells.base64 => at.binary(text),
             Node::Text(text) | Node::Binary(text) => at.text(text),
             nested => at.nested(nested),
         }
@@ -185,7 +189,8 @@ impl Column<'_> {
         let mut scratch = std::mem::take(&mut self.cells.scratch);
         let text = value(raw, &self.syntax, &mut scratch);
         let trimmed = values::trim(text);
-        let cell = if self.cells.is_null(text) || self.cells.is_null(trimmed) {
+        let cell = if self.cells.is_null_text(raw, text, &self.syntax) || self.cells.is_null(text) || self.cells.is_null(trimmed)
+        {
             Cell::Null
         } else {
             match fast(trimmed).or_else(|| slow(trimmed)) {
@@ -208,32 +213,38 @@ impl Column<'_> {
             return self.text_of_type(node);
         }
         let syntax = self.syntax;
-        let null_text = self.cells.null_text.as_deref();
         let plain = syntax.quote.is_none() && syntax.escape.is_none();
         for row in 0..self.index.records.len() {
             let Some(raw) = self.index.field(self.data, row, self.field) else {
                 node.push_null();
                 continue;
             };
-            let text = if plain { raw } else { value(raw, &syntax, &mut self.cells.scratch) };
-            if null_text == Some(text) { node.push_null() } else { node.push(text) }
+            let mut scratch = std::mem::take(&mut self.cells.scratch);
+            let text = if plain { raw } else { value(raw, &syntax, &mut scratch) };
+            if self.cells.is_null_text(raw, text, &syntax) {
+                node.push_null()
+            } else {
+                node.push(text)
+            }
+            self.cells.scratch = scratch;
         }
     }
 
-    /// LazySimpleSerDe's binary values: base64, or else the bytes as they stand.
-    fn base64(&mut self, node: &mut Text) {
-        let null_text = self.cells.null_text.as_deref();
+    /// LazySimpleSerDe's binary values.
+    fn binary(&mut self, node: &mut Text) {
         for row in 0..self.index.records.len() {
             let Some(raw) = self.index.field(self.data, row, self.field) else {
                 node.push_null();
                 continue;
             };
-            let text = value(raw, &self.syntax, &mut self.cells.scratch);
-            match BASE64_STANDARD.decode(text) {
-                _ if null_text == Some(text) => node.push_null(),
-                Ok(bytes) => node.push(&bytes),
-                Err(_) => node.push(text),
+            let mut scratch = std::mem::take(&mut self.cells.scratch);
+            let text = value(raw, &self.syntax, &mut scratch);
+            if self.cells.is_null_text(raw, text, &self.syntax) {
+                node.push_null()
+            } else {
+                node.push_base64(text)
             }
+            self.cells.scratch = scratch;
         }
     }
 
@@ -243,7 +254,8 @@ impl Column<'_> {
             let raw = self.index.field(self.data, row, self.field).unwrap_or_default();
             let mut scratch = std::mem::take(&mut self.cells.scratch);
             let text = value(raw, &self.syntax, &mut scratch);
-            if self.cells.is_null(text) || self.cells.is_null(values::trim(text)) {
+            let null = self.cells.is_null_text(raw, text, &self.syntax);
+            if null || self.cells.is_null(text) || self.cells.is_null(values::trim(text)) {
                 node.push_null()
             } else {
                 node.push(text)
@@ -259,14 +271,19 @@ impl Column<'_> {
             let raw = self.index.field(self.data, row, self.field).unwrap_or_default();
             let mut scratch = std::mem::take(&mut self.cells.scratch);
             let text = values::trim(value(raw, &self.syntax, &mut scratch));
-            if self.cells.is_null(text) {
+            if self.cells.is_null_text(raw, text, &self.syntax) || self.cells.is_null(text) {
                 node.push_null();
             } else {
                 let before = node.len();
                 let delimited = !self.cells.separators.is_empty() && !matches!(text.first(), Some(b'[' | b'{'));
                 let pushed = if delimited {
+                    // Delimiters may be escaped, until the text was divided.
+                    let (text, escape) = match self.syntax.quote {
+                        None => (values::trim(raw), self.syntax.escape),
+                        Some(_) => (text, None),
+                    };
                     let null = self.cells.null_text.as_deref();
-                    let nested = Nested { separators: &self.cells.separators, null, times: &self.cells.times };
+                    let nested = Nested { separators: &self.cells.separators, escape, null, times: &self.cells.times };
                     nested.push(node, self.t, text, 1);
                     Ok(())
                 } else {

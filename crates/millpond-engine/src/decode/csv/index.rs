@@ -400,27 +400,30 @@ pub(crate) fn last_record_end(data: &[u8], syntax: Syntax) -> (usize, Option<usi
 pub(crate) fn value<'a>(raw: &'a [u8], syntax: &Syntax, scratch: &'a mut Vec<u8>) -> &'a [u8] {
     match syntax.quote {
         Some(quote) if raw.first() == Some(&quote) => quoted_value(raw, quote, syntax.escape, scratch),
-        None if syntax.escape.is_some_and(|e| memchr::memchr(e, raw).is_some()) => {
-            scratch.clear();
-            let mut bytes = raw.iter().copied();
-            while let Some(c) = bytes.next() {
-                if Some(c) == syntax.escape {
-                    match bytes.next() {
-                        Some(b'n') => scratch.push(b'\n'),
-                        Some(b'r') => scratch.push(b'\r'),
-                        // LazySimpleSerDe's null is `\N`, also where the back-slash escapes.
-                        Some(b'N') if raw.len() == 2 => return raw,
-                        Some(other) => scratch.push(other),
-                        None => scratch.push(c),
-                    }
-                } else {
-                    scratch.push(c);
-                }
-            }
-            scratch
-        }
+        None => unescaped(raw, syntax.escape, scratch),
         _ => raw,
     }
+}
+
+/// A text without its escapes (of which LazySimpleSerDe has those of line ends, too).
+#[inline]
+pub(crate) fn unescaped<'a>(raw: &'a [u8], escape: Option<u8>, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    let Some(escape) = escape.filter(|escape| memchr::memchr(*escape, raw).is_some()) else { return raw };
+    scratch.clear();
+    let mut bytes = raw.iter().copied();
+    while let Some(c) = bytes.next() {
+        if c != escape {
+            scratch.push(c);
+            continue;
+        }
+        match bytes.next() {
+            Some(b'n') => scratch.push(b'\n'),
+            Some(b'r') => scratch.push(b'\r'),
+            Some(other) => scratch.push(other),
+            None => scratch.push(c),
+        }
+    }
+    scratch
 }
 
 fn quoted_value<'a>(raw: &'a [u8], quote: u8, escape: Option<u8>, scratch: &'a mut Vec<u8>) -> &'a [u8] {

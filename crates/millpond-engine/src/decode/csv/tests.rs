@@ -127,6 +127,25 @@ fn escapes_of_unquoted_formats_hide_delimiters_and_line_feeds() {
 }
 
 #[test]
+fn an_escaped_null_is_text_and_escaped_delimiters_of_nested_values_are_text() {
+    let lazy = CsvOptions {
+        quote: None,
+        escape: Some(b'\\'),
+        null_text: Some("\\N".into()),
+        separators: vec![b',', b';', b':'],
+        lazy: true,
+        ..options(0)
+    };
+    let text = "\\\\N,\\N,\\N\nx,a\\;b;\\N;\\\\N,k\\:1:v\\,w;l:\\N\n";
+    let (rows, rejects) = read(text, "s:string a:array<string> m:map<string,string>", lazy.clone(), Mode::Lenient);
+    assert_eq!(rows, ["\\N|∅|∅", "x|[a;b, ∅, \\N]|{k:1: v,w, l: ∅}"]);
+    assert!(rejects.is_empty());
+    let named = CsvOptions { null_text: Some("nil".into()), ..lazy };
+    let (rows, _) = read("nil,nil\nn\\il,7\n", "s:string n:int", named, Mode::Strict);
+    assert_eq!(rows, ["∅|∅", "nil|7"]);
+}
+
+#[test]
 fn records_longer_than_the_limit_are_refused_and_the_rest_is_read() {
     let text = format!("1,a\n2,{}\n3,c\n", "x".repeat(super::super::blocks::RECORD_BYTES_MAX + (6 << 20)));
     let (rows, rejects) = read(&text, "n:int s:string", options(0), Mode::Strict);

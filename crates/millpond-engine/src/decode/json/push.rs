@@ -281,7 +281,8 @@ impl Seed<'_, '_> {
             None => raw,
         };
         match self.node {
-            Node::Text(node) | Node::Binary(node) => node.push(text.as_bytes()),
+            Node::Text(node) => node.push(text.as_bytes()),
+            Node::Binary(node) => node.push_base64(text.as_bytes()),
             _ => self.text(text),
         }
     }

@@ -28,6 +28,14 @@ fn lines_arrays_and_objects_one_after_another_are_the_same_rows() {
 }
 
 #[test]
+fn bytes_are_base64_or_text_as_it_stands() {
+    let text = "{\"a\":\"AP8=\",\"b\":[\"AAE=\",null]}\n{\"a\":\"plain text!\",\"b\":null}\n";
+    let (rows, rejects) = read(text, &[("a", "binary"), ("b", "array<binary>")], Mode::Lenient);
+    assert_eq!(rows, ["00ff|[0001, ∅]", "706c61696e207465787421|∅"]);
+    assert!(rejects.is_empty());
+}
+
+#[test]
 fn a_malformed_line_costs_itself_only() {
     let mut text: String = (1..=70_000).map(|i| format!("{{\"a\":{i},\"b\":\"x\"}}\n")).collect();
     text.push_str("{\"a\":70001,\"b\":\n{\"a\":70002,\"b\":\"z\"}\n");

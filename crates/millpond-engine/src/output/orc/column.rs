@@ -236,6 +236,13 @@ impl Values {
                     let (whole, rest) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000) * 1_000);
                     // Readers take one off again before 1970 where there is a fraction: what ORC's own writers do.
                     let whole = if whole < 0 && rest > 999_999 { whole + 1 } else { whole };
+                    if whole == 0 && micros < 0 {
+                        return Err(WriteError::Format(format!(
+                            "ORC cannot hold the time 1969-12-31 23:59:59.{:06}, of which its readers make one of 1970: write another format \
+                             (PARQUET, AVRO), or take the fraction of a second off in the query",
+                            rest / 1_000
+                        )));
+                    }
                     seconds.push(whole - EPOCH_S);
                     nanos.push(fraction(rest));
                 }
