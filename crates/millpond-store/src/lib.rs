@@ -33,7 +33,10 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, watch};
 
 /// The store's own tables.
-const STORE: Component = Component { name: "store", migrations: &[include_str!("schema.sql"), include_str!("outbox.sql")] };
+const STORE: Component = Component {
+    name: "store",
+    migrations: &[include_str!("schema.sql"), include_str!("outbox.sql"), include_str!("task_deaths.sql")],
+};
 
 /// Read connections kept open at the most. Each holds a page cache of 2 MiB at the most.
 const READERS_MAX: usize = 8;
@@ -59,7 +62,7 @@ struct Inner {
 
 impl Store {
     /// Opens the store in `directory` (made when missing), brings its tables up to date, and returns leased tasks of a former process to the
-    /// queue.
+    /// queue: it has died with them, and each of them counts that.
     ///
     /// # Errors
     /// [`StoreError::InUse`] when another process has it open, [`StoreError::TooNew`] when a newer Millpond wrote it.
@@ -91,7 +94,7 @@ impl Store {
         for component in components {
             migrate::migrate(&mut connection, component)?;
         }
-        task::release_all(&connection, env.now_ms())?;
+        task::release_all(&connection, env.now_ms(), true)?;
         let writer = writer::Writer::start(connection, env.clone(), lock)?;
         let blobs = BlobStore::open(directory, path, writer.clone(), env.clone(), !shrinking)?;
         Ok(Self {

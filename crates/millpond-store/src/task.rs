@@ -3,7 +3,8 @@
 //! A task is *ready* (from `run_at_ms` on), *leased* by a worker, or *dead* with its reason. A finished task is deleted. A task with a key
 //! coalesces: while one of its kind and key is ready, another is not added; and two of one kind and key never run at the same time. A
 //! failure puts the task back with exponential backoff and jitter until its failures reach the limit. A worker that vanishes with its process
-//! is no failure: the next start makes its tasks ready again.
+//! is no failure: the next start makes its tasks ready again, and counts the death, so that whoever runs them can give up one that brings the
+//! process down each time. A process that ends as planned gives its tasks back before ([`Tx::release_tasks`]).
 
 use crate::{StoreError, Tx};
 use millpond_core::env::EnvExt;
@@ -73,6 +74,8 @@ pub struct Task {
     pub failures: u32,
     /// It is dead at so many.
     pub failures_max: u32,
+    /// Processes that ended, not as planned, while they held it.
+    pub deaths: u32,
     /// Counts the leases: the token that [`Tx::finish_task`] checks.
     pub lease: i64,
     /// Why it failed last.
@@ -90,7 +93,7 @@ impl Task {
     }
 }
 
-const COLUMNS: &str = "id, kind, key, payload, failures, failures_max, lease, reason, created_ms, changed_ms";
+const COLUMNS: &str = "id, kind, key, payload, failures, failures_max, lease, reason, created_ms, changed_ms, deaths";
 
 fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
     Ok(Task {
@@ -104,6 +107,7 @@ fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
         reason: row.get(7)?,
         created_ms: row.get(8)?,
         changed_ms: row.get(9)?,
+        deaths: row.get(10)?,
     })
 }
 
@@ -231,8 +235,15 @@ impl Tx<'_> {
             return Ok(true);
         }
         let mut update =
-            self.prepare_cached("UPDATE task SET state = 0, failures = 0, run_at_ms = 0 WHERE id = ? AND state = 2")?;
+            self.prepare_cached("UPDATE task SET state = 0, failures = 0, deaths = 0, run_at_ms = 0 WHERE id = ? AND state = 2")?;
         Ok(update.execute([id])? > 0)
+    }
+
+    /// Gives back all tasks that this process holds, before it ends as planned: the next start takes them up as if nobody had. Whoever still
+    /// does one has lost its lease.
+    pub fn release_tasks(&self) -> Result<(), StoreError> {
+        self.tasks_changed.set(true);
+        release_all(self, self.now_ms, false)
     }
 
     /// Removes ready tasks of a kind and key (what they were about is gone or cancelled). Answers how many.
@@ -327,13 +338,15 @@ pub fn dead_letters(connection: &Connection, limit: usize) -> Result<Vec<Task>, 
     Ok(statement.query_map([limit as i64], task)?.collect::<Result<Vec<_>, _>>()?)
 }
 
-/// Makes the tasks ready again that a former process had leased. Where one of the same key waits already, the two become one.
-pub(crate) fn release_all(connection: &Connection, now_ms: i64) -> Result<(), StoreError> {
+/// Makes all leased tasks ready again; where their holder `died` with them, they count that. Where one of the same key waits already, the two
+/// become one.
+pub(crate) fn release_all(connection: &Connection, now_ms: i64, died: bool) -> Result<(), StoreError> {
     connection.execute(
         "DELETE FROM task WHERE state = 0 AND key IS NOT NULL AND EXISTS
             (SELECT 1 FROM task AS r WHERE r.kind = task.kind AND r.key = task.key AND r.state = 1)",
         [],
     )?;
-    connection.execute("UPDATE task SET state = 0, run_at_ms = 0, changed_ms = ? WHERE state = 1", [now_ms])?;
+    let release = "UPDATE task SET state = 0, run_at_ms = 0, changed_ms = ?, deaths = deaths + ? WHERE state = 1";
+    connection.execute(release, params![now_ms, died])?;
     Ok(())
 }

@@ -168,6 +168,13 @@ async fn leased_tasks_are_ready_again_after_a_restart() {
     let store = open(directory.path());
     let tasks = lease(&store).await;
     assert_eq!((tasks.len(), tasks[0].failures), (1, 0), "the two became one, and no failure was counted");
+    assert_eq!(tasks[0].deaths, 1, "but that its process ended");
+    store.write(|tx| tx.release_tasks()).await.unwrap();
+    let late = tasks[0].clone();
+    assert!(matches!(store.write(move |tx| tx.finish_task(&late)).await, Err(StoreError::LeaseLost(_))));
+    drop(store);
+    let store = open(directory.path());
+    assert_eq!(lease(&store).await[0].deaths, 1, "a planned end does not count");
 }
 
 fn pattern(size: usize) -> Vec<u8> {

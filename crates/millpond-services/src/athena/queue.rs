@@ -203,6 +203,7 @@ mod tests {
             payload: serde_json::to_value(ticket).unwrap(),
             failures: 0,
             failures_max: 1,
+            deaths: 0,
             lease: 0,
             reason: None,
             created_ms: 0,

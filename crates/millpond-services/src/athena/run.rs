@@ -328,6 +328,11 @@ impl Handler for Runner {
         Some(self.athena.under_way.clone())
     }
 
+    /// A statement that exhausts the memory or the stack would otherwise bring down each process that takes it up.
+    fn deaths_max(&self) -> Option<u32> {
+        Some(3)
+    }
+
     async fn run(&self, _lake: &Lake, task: &Task) -> Result<(), Failure> {
         let ticket = Ticket::read(task);
         let (mut races, started, spent) = (0, Instant::now(), Arc::<QueryStatistics>::default());

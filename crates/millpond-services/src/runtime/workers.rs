@@ -81,6 +81,12 @@ pub trait Handler: Send + Sync + 'static {
         tx.lease_tasks(self.kind(), free)
     }
 
+    /// So many processes may die with a task before it is given up: what it does may be what ends them. `None` where it does nothing with what
+    /// others wrote that could.
+    fn deaths_max(&self) -> Option<u32> {
+        None
+    }
+
     /// What the handler's service does at once ([`at_once`]), where it does so.
     fn under_way(&self) -> Option<TaskTracker> {
         None
@@ -96,6 +102,7 @@ pub trait Handler: Send + Sync + 'static {
 /// The running workers.
 #[derive(Debug)]
 pub struct Workers {
+    store: Store,
     stop: CancellationToken,
     loops: TaskTracker,
     under_way: Vec<TaskTracker>,
@@ -110,7 +117,7 @@ impl Workers {
             loops.spawn(run(lake.clone(), handler, stop.clone(), loops.clone()));
         }
         loops.close();
-        Self { stop, loops, under_way }
+        Self { store: lake.store.clone(), stop, loops, under_way }
     }
 
     /// Leases no more tasks, and waits for those under way up to `patience`. What is then still running is taken up by the next start.
@@ -124,6 +131,9 @@ impl Workers {
             }
         };
         let _ = tokio::time::timeout(patience, ended).await;
+        if let Err(error) = self.store.write(|tx| tx.release_tasks()).await {
+            tracing::error!(%error, "tasks under way could not be given back");
+        }
     }
 }
 
@@ -196,8 +206,16 @@ pub fn at_once(lake: &Lake, handler: Arc<dyn Handler>, task: Task, tracker: &Tas
 
 async fn act(lake: &Lake, handler: Arc<dyn Handler>, task: Task) {
     let (inner_lake, inner_handler, inner_task) = (lake.clone(), handler.clone(), task.clone());
-    let acted = tokio::spawn(async move { inner_handler.run(&inner_lake, &inner_task).await }).await;
-    let outcome = acted.unwrap_or_else(|_| Err(Failure::lasting("an internal fault ended it; the log says more")));
+    let outcome = match handler.deaths_max() {
+        Some(most) if task.deaths >= most => Err(Failure::lasting(format!(
+            "the server ended {} times, not as planned, while this was under way; it is not tried again",
+            task.deaths
+        ))),
+        _ => {
+            let acted = tokio::spawn(async move { inner_handler.run(&inner_lake, &inner_task).await }).await;
+            acted.unwrap_or_else(|_| Err(Failure::lasting("an internal fault ended it; the log says more")))
+        }
+    };
     let held = task.clone();
     let recorded = match &outcome {
         Ok(()) => lake.store.write(move |tx| tx.finish_task(&held).map(|()| false)).await,

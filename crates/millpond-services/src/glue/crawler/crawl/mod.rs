@@ -107,6 +107,11 @@ impl Handler for CrawlHandler {
         CONCURRENCY
     }
 
+    /// Files of others are decoded. Many: a server that is killed often for other reasons goes on with what it does.
+    fn deaths_max(&self) -> Option<u32> {
+        Some(10)
+    }
+
     async fn run(&self, lake: &Lake, task: &Task) -> Result<(), Failure> {
         let name = task.key.clone().ok_or_else(|| Failure::lasting("a crawl's task has no key"))?;
         let registered = self.glue.stops.register(CRAWL, &name);

@@ -106,6 +106,11 @@ impl Handler for JobRunHandler {
         CONCURRENCY
     }
 
+    /// Files of others are decoded. Many: a server that is killed often for other reasons goes on with what it does.
+    fn deaths_max(&self) -> Option<u32> {
+        Some(10)
+    }
+
     async fn run(&self, lake: &Lake, task: &Task) -> Result<(), Failure> {
         let Some(run) = pick(lake, task).await? else { return Ok(()) };
         let registered = self.glue.stops.register(RUN, &run.id);
