@@ -6,6 +6,7 @@
 
 mod damaged;
 mod files;
+mod hive;
 mod parquet;
 pub mod partition;
 mod partitions;
@@ -20,7 +21,7 @@ pub(crate) use partitions::PartitionsTable;
 use crate::format::{FormatError, parquet_by_index};
 use crate::query::QueryError;
 use crate::table::{FileGroup, Format, ScanRequest, TableSource};
-use crate::types::HiveType;
+use crate::types::{HiveType, TrinoType};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -96,6 +97,8 @@ pub(crate) struct Shape {
     pub(crate) file_columns: Vec<Column>,
     /// Their schema.
     pub(crate) file_schema: SchemaRef,
+    /// Those whose values are not those of files as they are.
+    shaped: Arc<[Option<HiveType>]>,
     /// Partition keys, then hidden columns: the same for all rows of a file.
     pub(crate) constant_schema: SchemaRef,
     pub(crate) partition_keys: Vec<(String, HiveType)>,
@@ -141,13 +144,19 @@ impl Shape {
                 file_columns.push(Column { name, ..column.clone() });
             }
         }
-        let mut fields = Vec::new();
+        let (mut fields, mut shaped) = (Vec::new(), Vec::new());
         for column in &file_columns {
-            fields.push(Field::new(&column.name, parse(column)?.to_arrow(), true));
+            let hive = parse(column)?;
+            let field = Field::new(&column.name, hive.to_arrow(), true);
+            let is_shaped = hive::is_shaped(&hive);
+            fields.push(if is_shaped { TrinoType::of_hive(&hive).mark(field) } else { field });
+            shaped.push(is_shaped.then_some(hive));
         }
-        let constants = partition_keys.iter().map(|(name, key)| Field::new(name, key.to_arrow(), true)).chain(hidden.fields());
+        let keys = partition_keys.iter().map(|(name, key)| TrinoType::of_hive(key).mark(Field::new(name, key.to_arrow(), true)));
+        let constants = keys.chain(hidden.fields());
         let constant_schema = Arc::new(Schema::new(constants.collect::<Vec<_>>()));
-        Ok(Self { file_columns, file_schema: Arc::new(Schema::new(fields)), constant_schema, partition_keys, hidden })
+        let file_schema = Arc::new(Schema::new(fields));
+        Ok(Self { file_columns, file_schema, shaped: shaped.into(), constant_schema, partition_keys, hidden })
     }
 
     fn is_partition_key(&self, name: &str) -> bool {

@@ -4,6 +4,7 @@
 //! its meaning, else the file is reported by name, as Athena does.
 
 use super::files::{ScanFile, scan_files, spread};
+use super::hive::HiveColumns;
 use super::{Alike, Scan, object_store_url, statistics};
 use crate::query::QueryError;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -62,11 +63,15 @@ impl Scan {
         let schema = TableSchema::new(Arc::clone(&self.shape.file_schema), constants);
         let options =
             TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..TableParquetOptions::default() };
+        // A file may contradict the table in columns that nobody asks for.
+        let mut used = self.projection.clone();
+        used.retain(|index| *index < self.shape.file_columns.len());
         let readers = Readers {
             inner: CachedParquetFileReaderFactory::new(store, cache),
-            logical: Arc::clone(&self.shape.file_schema),
-            find: find.clone(),
+            logical: Arc::new(self.shape.file_schema.project(&used)?),
+            find: find.only(&used),
         };
+        let find = HiveColumns { find, shaped: Arc::clone(&self.shape.shaped) };
         let source = ParquetSource::new(schema)
             .with_table_parquet_options(options)
             .with_metadata_size_hint(FOOTER_BYTES)
@@ -246,7 +251,7 @@ pub(crate) enum FindColumns {
 
 impl FindColumns {
     /// The file's column for the table's column of this place and name.
-    fn place(&self, index: usize, name: &str, physical: &Schema) -> Option<usize> {
+    pub(super) fn place(&self, index: usize, name: &str, physical: &Schema) -> Option<usize> {
         match self {
             Self::ByName => {
                 let exact = physical.fields().iter().position(|field| field.name() == name);
@@ -277,6 +282,14 @@ struct Renamed {
     inner: DefaultPhysicalExprAdapter,
     physical: SchemaRef,
 }
+
+    /// For some of the table's columns.
+    fn only(&self, used: &[usize]) -> Self {
+        match self {
+            Self::ByName => Self::ByName,
+            Self::ByIndex(places) => Self::ByIndex(used.iter().map(|index| places.get(*index).copied().flatten()).collect()),
+        }
+    }
 
 impl PhysicalExprAdapter for Renamed {
     fn rewrite(&self, expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {

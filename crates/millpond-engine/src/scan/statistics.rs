@@ -83,9 +83,12 @@ fn of_file(
     let about = footer.file_metadata();
     let physical = parquet_to_arrow_schema(about.schema_descr(), about.key_value_metadata())?;
     let own = shape.file_schema.fields().len();
-    // A column of another type is cast when it is read, and so are not its bounds.
-    let known: Vec<usize> =
-        projection.iter().copied().filter(|&index| index < own && is_same(&physical, schema, index)).collect();
+    // A column of another type, or with other values, is changed when it is read, and so are not its bounds.
+    let known = projection
+        .iter()
+        .copied()
+        .filter(|&index| index < own && shape.shaped[index].is_none() && is_same(&physical, schema, index));
+    let known: Vec<usize> = known.collect();
     let wanted = Arc::new(schema.project(&known)?);
     let found = DFParquetMetadata::statistics_from_parquet_metadata(footer, &wanted)?;
     let mut statistics = Statistics::new_unknown(schema);

@@ -1,10 +1,11 @@
 //! Text, JSON, Avro and ORC through the crate's own decoders, as a streaming operator.
 
 use super::files::{ScanFile, divide, scan_files, spread};
-use super::{Alike, Scan, object_store_url};
+use super::{Alike, Scan, hive, object_store_url};
 use crate::decode::{self, DecodeError, DecodeErrorKind, DecodeSpec, Decoded, FilePart, Mode, Rejected};
 use crate::query::QueryError;
 use crate::table::Format;
+use crate::types::HiveType;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::SchemaRef;
@@ -24,8 +25,8 @@ use std::sync::Arc;
 /// Where a column of the output comes from.
 #[derive(Debug, Clone, PartialEq)]
 enum From {
-    /// The decoder's column of this place.
-    Decoded(usize),
+    /// The decoder's column of this place, with the values of the type if there is one.
+    Decoded(usize, Option<HiveType>),
     /// The file's constant of this place.
     Constant(usize),
     /// The files do not have it.
@@ -46,7 +47,7 @@ impl Scan {
             // A partition's own columns have their own order; they are the table's by name.
             match alike.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name)) {
                 Some(place) => {
-                    from.push(From::Decoded(wanted.len()));
+                    from.push(From::Decoded(wanted.len(), self.shape.shaped[index].clone()));
                     wanted.push(place);
                 }
                 None => from.push(From::Nothing),
@@ -200,14 +201,17 @@ impl Assemble {
             match from {
                 From::Constant(index) => constants[*index].to_array_of_size(rows),
                 From::Nothing => Ok(new_null_array(field.data_type(), rows)),
-                From::Decoded(index) => {
-                    let column = decoded.batch.column(*index);
-                    if column.data_type() == field.data_type() {
-                        return Ok(Arc::clone(column));
+                From::Decoded(index, shape) => {
+                    let mut column = Arc::clone(decoded.batch.column(*index));
+                    if column.data_type() != field.data_type() {
+                        // A partition may have an older type than its table. What does not fit is NULL, as anything else that does not.
+                        let options = CastOptions { safe: true, ..CastOptions::default() };
+                        column = cast_with_options(&column, field.data_type(), &options)?;
                     }
-                    // A partition may have an older type than its table. What does not fit is NULL, as anything else that does not.
-                    let options = CastOptions { safe: true, ..CastOptions::default() };
-                    Ok(cast_with_options(column, field.data_type(), &options)?)
+                    match shape {
+                        Some(hive) => Ok(hive::shaped(&column, hive)?),
+                        None => Ok(column),
+                    }
                 }
             }
         });

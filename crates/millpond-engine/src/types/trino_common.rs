@@ -1,6 +1,6 @@
-//! Where values of two types meet.
+//! Where values of two types meet, and what Hive's types are among Trino's.
 
-use super::TrinoType as T;
+use super::{HiveType, TrinoType as T};
 
 /// A row's field.
 type Field = (Option<String>, T);
@@ -46,5 +46,32 @@ fn numbers(a: &T, b: &T) -> T {
         }
         _ if a.digits() >= b.digits() => a.clone(),
         _ => b.clone(),
+    }
+}
+
+impl T {
+    /// The type of Trino's that a column of Hive's has in queries.
+    pub fn of_hive(hive: &HiveType) -> Self {
+        match hive {
+            HiveType::Boolean => Self::Boolean,
+            HiveType::TinyInt => Self::TinyInt,
+            HiveType::SmallInt => Self::SmallInt,
+            HiveType::Int => Self::Integer,
+            HiveType::BigInt => Self::BigInt,
+            HiveType::Float => Self::Real,
+            HiveType::Double => Self::Double,
+            HiveType::Decimal(precision, scale) => Self::Decimal(*precision, *scale),
+            HiveType::String => Self::Varchar(None),
+            HiveType::Varchar(length) => Self::Varchar(Some(*length)),
+            HiveType::Char(length) => Self::Char(*length),
+            HiveType::Binary => Self::Varbinary,
+            HiveType::Date => Self::Date,
+            HiveType::Timestamp => Self::Timestamp(3),
+            HiveType::Array(item) => Self::Array(Box::new(Self::of_hive(item))),
+            HiveType::Map(key, value) => Self::Map(Box::new(Self::of_hive(key)), Box::new(Self::of_hive(value))),
+            HiveType::Struct(fields) => {
+                Self::Row(fields.iter().map(|(name, field)| (Some(name.clone()), Self::of_hive(field))).collect())
+            }
+        }
     }
 }
