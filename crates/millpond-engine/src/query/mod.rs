@@ -8,6 +8,7 @@ mod bounds;
 mod build_once;
 mod calls;
 mod catalog;
+mod correlated;
 pub mod engine;
 pub mod error;
 pub mod explain;
