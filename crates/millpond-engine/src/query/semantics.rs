@@ -5,10 +5,11 @@
 //! - The month of a `date` is a `date`, where DataFusion's `date_trunc` gives a time.
 //! - A sum of decimals has all digits that there are.
 //! - `typeof` is known.
+//! - NaN and -0.0 are compared, grouped and ordered as Trino does.
 
 use super::error::{Position, QueryError};
 use super::reword::FILTER_IS_NO_CONDITION;
-use super::{correlated, lateral, operators};
+use super::{lateral, operators};
 use crate::types::TrinoType;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -26,7 +27,7 @@ pub(crate) type Locate<'a> = &'a dyn Fn(&str) -> Option<Position>;
 /// # Errors
 /// A text is compared with a number.
 pub(crate) fn apply(plan: LogicalPlan, locate: Locate<'_>) -> Result<LogicalPlan> {
-    let plan = correlated::rewrite(operators::one_row_each(lateral::rewrite(plan)?)?)?;
+    let plan = operators::one_row_each(lateral::rewrite(plan)?)?;
     let corrected = plan.transform_up_with_subqueries(|node| {
         let mut schema = merge_schema(&node.inputs());
         if node.inputs().is_empty() {
@@ -35,12 +36,14 @@ pub(crate) fn apply(plan: LogicalPlan, locate: Locate<'_>) -> Result<LogicalPlan
         let preserver = NamePreserver::new(&node);
         let rewritten = node.map_expressions(|expr| {
             let name = preserver.save(&expr);
-            let rewritten = expr.transform_up(|expr| correct(expr, &schema, locate))?;
+            let rewritten = expr.transform_up(|expr| {
+                correct(expr, &schema, locate)?.transform_data(|expr| operators::float_comparisons(expr, &schema))
+            })?;
             Ok(rewritten.update_data(|expr| name.restore(expr)))
         })?;
         rewritten.map_data(|node| {
             columns_fit(&node)?;
-            averages(node.recompute_schema()?)
+            averages(node.recompute_schema()?).and_then(operators::float_keys)
         })
     })?;
     plain_types(corrected.data)

@@ -44,6 +44,9 @@ impl Operation {
     }
 }
 
+/// The name of the function of [`negation`].
+pub(super) const NEGATION_NAME: &str = "integer_negate";
+
 /// The negation of an integer.
 pub(super) fn negation() -> ScalarUDF {
     ScalarUDF::new_from_impl(Negation { signature: Signature::any(1, Volatility::Immutable) })
@@ -56,7 +59,7 @@ struct Negation {
 
 impl ScalarUDFImpl for Negation {
     fn name(&self) -> &str {
-        "integer_negate"
+        NEGATION_NAME
     }
 
     fn signature(&self) -> &Signature {

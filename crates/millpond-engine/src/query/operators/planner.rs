@@ -3,6 +3,7 @@
 use super::arithmetic::{self, Operation};
 use super::cast::retype;
 use super::chain::{Step, then};
+use super::floats::{self, Operand};
 use super::{compare, construct, counts, interval, mismatch, type_of};
 use crate::query::error::Position;
 use crate::types::TrinoType as T;
@@ -44,7 +45,7 @@ impl ExprPlanner for TrinoOperators {
             return Ok(PlannerResult::Planned(plain(&sign, left, right)));
         };
         let operands = Operands { sign: &sign, at, left, left_type, right, right_type };
-        Ok(PlannerResult::Planned(operands.plan()?))
+        Ok(PlannerResult::Planned(operands.plan(schema)?))
     }
 
     fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
@@ -118,12 +119,12 @@ struct Operands<'a> {
 }
 
 impl Operands<'_> {
-    fn plan(self) -> Result<Expr> {
+    fn plan(self, schema: &DFSchema) -> Result<Expr> {
         match self.sign {
             NEGATION => self.negation(),
             "||" => self.concatenation(),
             "+" | "-" | "*" | "/" | "%" => self.arithmetic(),
-            _ => self.comparison(),
+            _ => self.comparison(schema),
         }
     }
 
@@ -257,20 +258,18 @@ impl Operands<'_> {
         }
     }
 
-    fn comparison(self) -> Result<Expr> {
+    fn comparison(self, schema: &DFSchema) -> Result<Expr> {
         let Some(common) = T::common(&self.left_type, &self.right_type) else { return self.refused() };
         if matches!(self.sign, "<" | "<=" | ">" | ">=") && !compare::is_ordered(&common) {
             return self.refused();
         }
-        let constant = [&self.left, &self.right].into_iter().any(|side| matches!(side, Expr::Literal(..)));
+        let of = |expr: &Expr, own: &T| Operand::of(expr, own, schema);
+        let operands = (of(&self.left, &self.left_type), of(&self.right, &self.right_type));
         let (left, right) = (retype(self.left, &self.left_type, &common), retype(self.right, &self.right_type, &common));
-        let (left, right) = compare::same_zone(left, right, &common);
-        if matches!(common, T::Double | T::Real) && self.sign == "=" && !constant {
-            // Nothing is equal to NaN, which Arrow's order has equal to itself.
-            let nan = if common == T::Double { lit(f64::NAN) } else { lit(f32::NAN) };
-            let number = plain("<>", left.clone(), nan);
-            return Ok(plain("=", left, right).and(number));
+        if matches!(common, T::Double | T::Real) {
+            return Ok(floats::comparison(self.sign, (left, operands.0), (right, operands.1), &common));
         }
+        let (left, right) = compare::same_zone(left, right, &common);
         Ok(plain(self.sign, left, right))
     }
 }

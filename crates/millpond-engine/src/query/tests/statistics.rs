@@ -45,3 +45,18 @@ async fn bounds_that_are_not_those_of_the_values_are_not_believed() {
     lake.add(parquet_table("u", &[("d", "double"), ("n", "bigint")], &[]), vec![(vec![], vec![a, b])]);
     lake.check("SELECT max(d), max(n), min(n), count(d), count(n) FROM u", "NaN|1099511627776|5|2|3").await;
 }
+
+#[tokio::test]
+async fn row_groups_are_left_out_by_comparisons_of_doubles_and_those_with_zeros_and_nan_are_not() {
+    let lake = Lake::new();
+    let doubles = |values: &[f64]| -> ArrayRef { Arc::new(Float64Array::from(values.to_vec())) };
+    let whole = lake.put("t/a.parquet", parquet_file(vec![("d", doubles(&[f64::NAN, -f64::NAN, -0.0, 5.0]))])).await;
+    // What is read of it fails.
+    let high = lake.put("t/b.parquet", without_pages(vec![("d", doubles(&[70.0, 80.0]))])).await;
+    lake.add(parquet_table("t", &[("d", "double")], &[]), vec![(vec![], vec![whole, high])]);
+    lake.check("SELECT d FROM t WHERE d < 6", "-0.0; 5.0").await;
+    lake.check("SELECT d FROM t WHERE d = 0", "-0.0").await;
+    lake.check("SELECT d FROM t WHERE d BETWEEN 0 AND 6", "-0.0; 5.0").await;
+    lake.check("SELECT d FROM t WHERE d IN (0, 7)", "-0.0").await;
+    assert!(lake.run("SELECT d FROM t WHERE d > 6").await.is_err());
+}
