@@ -399,15 +399,40 @@ fn did_you_mean(suggestion: &Option<String>) -> String {
     suggestion.as_ref().map(|near| format!(". Did you mean '{near}'?")).unwrap_or_default()
 }
 
-/// The candidate that is nearest to `name` by edit distance, if it is near enough to be meant.
+/// Longer names are not looked at: nobody mistypes them, and the time that it takes is the product of both lengths.
+const NAME_MAX: usize = 128;
+
+/// The candidate that is nearest to `name` by edit distance, if it is near enough to be meant: by one edit for three characters of the shorter name.
 pub(crate) fn nearest(name: &str, candidates: &[&str]) -> Option<String> {
-    let limit = (name.chars().count() / 3).max(1);
-    candidates
-        .iter()
-        .map(|candidate| (datafusion::common::utils::datafusion_strsim::levenshtein(name, candidate), *candidate))
-        .filter(|(distance, _)| *distance <= limit)
-        .min()
-        .map(|(_, candidate)| candidate.to_owned())
+    let name: Vec<char> = name.chars().take(NAME_MAX).collect();
+    let near = |candidate: &str| {
+        let letters: Vec<char> = candidate.chars().take(NAME_MAX).collect();
+        let limit = name.len().min(letters.len()) / 3;
+        let lengths_fit = name.len().abs_diff(letters.len()) <= limit && limit > 0;
+        let distance = if lengths_fit { edits(&name, &letters) } else { usize::MAX };
+        (distance <= limit).then_some(distance)
+    };
+    let near = candidates.iter().filter_map(|candidate| Some((near(candidate)?, *candidate)));
+    near.min().map(|(_, candidate)| candidate.to_owned())
+}
+
+/// How many letters are put in, left out, changed, or swapped with their neighbours (optimal string alignment).
+fn edits(a: &[char], b: &[char]) -> usize {
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (i, letter) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, other) in b.iter().enumerate() {
+            let changed = last[j] + usize::from(letter != other);
+            let mut least = changed.min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *letter == b[j - 1] && a[i - 1] == *other {
+                least = least.min(before[j - 1] + 1);
+            }
+            row.push(least);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
 }
 
 #[cfg(test)]
@@ -426,6 +451,24 @@ mod tests {
             "COLUMN_NOT_FOUND: line 1:15: Column 'caryer' cannot be resolved or requester is not authorized to access requested resources. Did \
              you mean 'carrier'?"
         );
+    }
+
+    #[test]
+    fn a_suggestion_is_near() {
+        for (name, candidates, found) in [
+            ("naem", &["id", "name"][..], Some("name")),
+            ("pirce", &["price", "piece"], Some("piece")),
+            ("cuont", &["count", "cos"], Some("count")),
+            ("carier", &["carrier", "year"], Some("carrier")),
+            ("x", &["a", "b", "xy"], None),
+            ("ab", &["ba", "a"], None),
+            ("abc", &["ab", "a"], None),
+            ("idd", &["id"], None),
+            ("quantity", &["qantty"], Some("qantty")),
+            ("größe", &["grösse", "größen"], Some("größen")),
+        ] {
+            assert_eq!(nearest(name, candidates).as_deref(), found, "{name}");
+        }
     }
 
     #[test]

@@ -122,6 +122,8 @@ pub(crate) struct Names {
     /// Operators and where they stand, in the order of the text.
     pub(crate) symbols: Vec<(String, Position)>,
 }
+    /// Whether the text ends before all its parentheses are closed.
+    open: bool,
 
 impl Names {
     /// A name as the text has it.
@@ -248,6 +250,8 @@ fn tokens(sql: &str) -> Result<(Vec<TokenWithSpan>, Names), QueryError> {
     let mut tokens = Vec::with_capacity(raw.len() + 1);
     for TokenWithSpan { token, span } in raw {
         let place = Position { line: span.start.line, column: span.start.column };
+    let parentheses = |wanted: Token| raw.iter().filter(|token| token.token == wanted).count();
+    names.open = parentheses(Token::LParen) > parentheses(Token::RParen);
         let word = match token {
             Token::Whitespace(_) => continue,
             Token::Word(word) => word,
@@ -314,6 +318,10 @@ fn located(error: &ParserError, sql: &str, names: &Names) -> QueryError {
     };
     let found = match location {
         _ if found == "EOF" => "<EOF>".to_owned(),
+    if names.open && expected == ")" {
+        let message = "mismatched input '<EOF>'. Expecting: ')'".to_owned();
+        return QueryError::syntax(end_of(sql), message);
+    }
         Some(at) => names.as_written(Span::new(at, at), found),
         None => found.to_owned(),
     };

@@ -72,10 +72,25 @@ impl Words<'_> {
                         let (left, right) = (site.left.name_or(left), site.right.name_or(right));
                         QueryError::TypeMismatch { position: site.position, message: format!("{BEFORE}{left} {op} {right}") }
                     }
-                    _ => error,
+                    _ => self.by_words(error),
                 }
             }
             _ => error,
+        }
+    }
+
+    /// What has no place of its own is where its keyword stands first.
+    fn by_words(&self, error: QueryError) -> QueryError {
+        match error {
+            QueryError::TypeMismatch { position: Position::START, message } => {
+                let words: &[&str] = match message.split_whitespace().next() {
+                    Some("Cannot") => &["cast", "try_cast"],
+                    Some("column") => &["union", "except", "intersect"],
+                    _ => &[],
+                };
+                QueryError::TypeMismatch { position: self.place_of_clause(words), message }
+            }
+            other => other,
         }
     }
 
@@ -117,6 +132,10 @@ impl Words<'_> {
     fn plan(&self, message: &str) -> QueryError {
         let text = clean(message);
         if let Some(function) = between(&text, "Invalid function '", "'") {
+            if is_window(function) {
+                let message = format!("Window function {function} requires an OVER clause");
+                return QueryError::Analysis { name: "MISSING_OVER", position: self.at(function), message };
+            }
             let suggestion = between(&text, "Did you mean '", "'").and_then(|near| nearest(function, &[near]));
             return QueryError::FunctionNotFound { position: self.at(function), function: function.to_owned(), suggestion };
         }
@@ -243,6 +262,14 @@ impl Words<'_> {
                 "SELECT * not allowed in queries without FROM clause".into(),
             ));
         }
+        if let Some(rest) = text.strip_prefix("Cannot create filter with non-boolean predicate '") {
+            let (_, actual) = rest.rsplit_once("' returning ")?;
+            return Some((
+                "TYPE_MISMATCH",
+                self.place_of_clause(&["where", "having", "on"]),
+                format!("WHERE clause must evaluate to a boolean: actual type {}", trino_words(actual)),
+            ));
+        }
         if text.contains("not allowed in the WHERE clause") {
             let message = "WHERE clause cannot contain aggregations, window functions or grouping operations".to_owned();
             return Some(("EXPRESSION_NOT_SCALAR", self.place_of_clause(&["where"]), message));
@@ -293,6 +320,12 @@ impl Words<'_> {
         }
         None
     }
+}
+
+/// Whether it is a function that is a window's alone.
+fn is_window(function: &str) -> bool {
+    let windows = datafusion::functions_window::all_default_window_functions();
+    windows.iter().any(|window| window.name() == function)
 }
 
 /// What a candidate of the engine's says, where it is all types that Trino has.

@@ -2,6 +2,7 @@
 //! together with a `bigint` they would become decimals.
 
 use arrow::datatypes::DataType;
+use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::planner::{PlannerResult, RawAggregateExpr, RawWindowExpr};
 use datafusion::logical_expr::{Expr, cast};
@@ -10,13 +11,16 @@ use datafusion::logical_expr::{Expr, cast};
 const UNSIGNED: &[&str] = &["approx_distinct", "dense_rank", "ntile", "rank", "regr_count", "row_number"];
 
 /// A call of an aggregate.
-pub(super) fn aggregate(call: RawAggregateExpr) -> PlannerResult<RawAggregateExpr> {
+pub(super) fn aggregate(call: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+    if call.func.name() == "count" && call.args.len() > 1 {
+        return plan_err!("'count' expects one argument");
+    }
     if !UNSIGNED.contains(&call.func.name()) {
-        return PlannerResult::Original(call);
+        return Ok(PlannerResult::Original(call));
     }
     let RawAggregateExpr { func, args, distinct, filter, order_by, null_treatment } = call;
     let call = AggregateFunction::new_udf(func, args, distinct, filter, order_by, null_treatment);
-    PlannerResult::Planned(cast(Expr::AggregateFunction(call), DataType::Int64))
+    Ok(PlannerResult::Planned(cast(Expr::AggregateFunction(call), DataType::Int64)))
 }
 
 /// A call with `OVER`.

@@ -67,7 +67,7 @@ impl ExprPlanner for TrinoOperators {
     }
 
     fn plan_aggregate(&self, call: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
-        Ok(counts::aggregate(call))
+        counts::aggregate(call)
     }
 
     fn plan_window(&self, call: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
