@@ -358,6 +358,8 @@ mod tests {
         assert!(error.to_string().contains("mismatched input '<EOF>'"), "{error}");
         let error = parse_query("SELECT 'open").unwrap_err();
         assert!(error.is_syntax(), "{error}");
+        let error = parse_query("SELECT * FROM (SELECT 1").unwrap_err();
+        assert_eq!(error.to_string(), "line 1:24: mismatched input '<EOF>'. Expecting: ')'");
     }
 
     #[test]
