@@ -331,29 +331,27 @@ async fn rewrite(writing: &Writing<'_>, condition: &str, once: bool, sets: &[(St
         }
     };
     let base = Arc::clone(&writing.version);
-    if files.is_empty() {
+    // New values are looked at whatever the data.
+    if files.is_empty() && sets.is_empty() {
         let change = Change { base, operation: Operation::Overwrite, added: Vec::new(), removed: HashSet::new(), guard };
         return Ok(Changed { change, rows: 0 });
     }
     let sql = rewritten(writing, condition, sets);
     let mut writer = writing.writer()?;
     let mut hits = 0u64;
-    let mut checked = false;
     let removed = files.clone();
     let mut stream = writing.open(sql, writing.given(Some(Arc::new(files)), None)).await?;
+    let width = schema.fields().len();
+    if !sets.is_empty() {
+        let wanted: Vec<&Field> = targets.iter().map(|place| schema.field(*place)).collect();
+        let types = stream.schema().fields().iter().skip(width).take(sets.len()).map(|field| field.data_type());
+        check_types("UPDATE table column types don't match SET expressions: Table", "Expressions", &wanted, types)?;
+    }
     while let Some(batch) = stream.next().await {
         let batch = batch?;
-        let width = schema.fields().len();
         let found = batch.column(width + sets.len()).as_boolean();
         hits += found.true_count() as u64;
         let mut arrays: Vec<ArrayRef> = batch.columns()[..width].to_vec();
-        let given = batch.schema();
-        if !checked {
-            let wanted: Vec<&Field> = targets.iter().map(|place| schema.field(*place)).collect();
-            let types = (0..sets.len()).map(|index| given.field(width + index).data_type());
-            check_types("UPDATE table column types don't match SET expressions: Table", "Expressions", &wanted, types)?;
-            checked = true;
-        }
         for (index, place) in targets.iter().enumerate() {
             let value = assigned(batch.column(width + index), schema.field(*place))?;
             arrays[*place] = zip(found, &value, &arrays[*place]).map_err(|error| QueryError::Internal(error.to_string()))?;

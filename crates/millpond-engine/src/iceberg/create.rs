@@ -139,7 +139,7 @@ pub fn table_properties(given: &Parameters) -> Result<HashMap<String, String>, Q
             _ => value.trim().parse::<u64>().map_err(|_| wrong())?.to_string(),
         };
         let known = match key.as_str() {
-            "format" => ["parquet", "orc", "avro"].contains(&value.as_str()),
+            "format" => value == "parquet",
             "write_compression" => ["zstd", "snappy", "gzip", "lz4", "none", "uncompressed"].contains(&value.as_str()),
             "optimize_rewrite_data_file_threshold" | "optimize_rewrite_delete_file_threshold" => {
                 value.parse::<u64>().is_ok_and(|count| count < 50)
@@ -189,6 +189,9 @@ pub fn create(new: &NewTable) -> Result<Prepared, QueryError> {
         NewColumns::Catalog(columns) => {
             for column in columns {
                 let hive = HiveType::parse(&column.data_type).map_err(|error| QueryError::NotSupported(error.to_string()))?;
+                if let Some(missing) = not_of_iceberg(&hive) {
+                    return Err(QueryError::NotSupported(format!("Type not supported for Iceberg: {missing}")));
+                }
                 next_id += 1;
                 let id = next_id;
                 add(&column.name, iceberg_type(&hive, &mut next_id), column.comment.as_ref(), id);
@@ -222,6 +225,17 @@ pub fn create(new: &NewTable) -> Result<Prepared, QueryError> {
         .build();
     let built = TableMetadataBuilder::from_table_creation(creation).and_then(|builder| builder.build()).map_err(invalid)?;
     Prepared::new(None, built.metadata, Vec::new())
+}
+
+/// What of a type Iceberg does not have (Athena user guide, "Supported data types for Iceberg tables in Athena").
+fn not_of_iceberg(hive: &HiveType) -> Option<&HiveType> {
+    match hive {
+        HiveType::TinyInt | HiveType::SmallInt | HiveType::Char(_) => Some(hive),
+        HiveType::Array(item) => not_of_iceberg(item),
+        HiveType::Map(key, value) => not_of_iceberg(key).or_else(|| not_of_iceberg(value)),
+        HiveType::Struct(fields) => fields.iter().find_map(|(_, field)| not_of_iceberg(field)),
+        _ => None,
+    }
 }
 
 fn partition_spec(schema: &Schema, partitioning: &[PartitionField]) -> Result<UnboundPartitionSpec, QueryError> {

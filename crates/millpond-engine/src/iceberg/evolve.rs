@@ -5,9 +5,12 @@ use super::schema::iceberg_type;
 use super::{invalid, named};
 use crate::query::QueryError;
 use crate::types::HiveType;
-use iceberg::spec::{NestedField, NestedFieldRef, PrimitiveType, Schema, TableMetadata, Transform, Type};
+use iceberg::spec::{
+    ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, Schema, StructType, TableMetadata, Transform, Type,
+};
 use iceberg::{TableRequirement, TableUpdate};
 use millpond_core::catalog::{Column, Parameters};
+use std::sync::Arc;
 
 /// Where a column goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,20 +126,26 @@ fn fields(metadata: &TableMetadata, evolution: &Evolution, last_id: &mut i32) ->
             }
             fields.remove(index);
         }
-        Evolution::ChangeColumn { from, to, place } => change(&mut fields, from, to, place.as_ref())?,
+        Evolution::ChangeColumn { from, to, place } => change(&mut fields, from, to, place.as_ref(), last_id)?,
         Evolution::SetProperties(_) | Evolution::UnsetProperties(_) => {}
     }
     Ok(fields)
 }
 
-fn change(fields: &mut Vec<NestedFieldRef>, from: &str, to: &Column, place: Option<&Place>) -> Result<(), QueryError> {
+fn change(
+    fields: &mut Vec<NestedFieldRef>,
+    from: &str,
+    to: &Column,
+    place: Option<&Place>,
+    last_id: &mut i32,
+) -> Result<(), QueryError> {
     let index = find(fields, from)?;
     if !from.eq_ignore_ascii_case(&to.name) && find(fields, &to.name).is_ok() {
         return Err(refused(format!("Duplicate column name: {}", to.name)));
     }
     let mut field = fields[index].as_ref().clone();
     let hive = HiveType::parse(&to.data_type).map_err(refused)?;
-    field.field_type = Box::new(widened(&field.field_type, &iceberg_type(&hive, &mut 0)).ok_or_else(|| {
+    field.field_type = Box::new(widened(&field.field_type, &hive, last_id).ok_or_else(|| {
         let have = super::schema::hive_type(&field.field_type);
         refused(format!("Cannot change column type: {from}: {have} -> {}", to.data_type))
     })?);
@@ -162,18 +171,56 @@ fn change(fields: &mut Vec<NestedFieldRef>, from: &str, to: &Column, place: Opti
     Ok(())
 }
 
-/// The type that a column may be widened to (Iceberg specification, "Schema Evolution"). Nested types keep their ids where they are the same.
-fn widened(from: &Type, to: &Type) -> Option<Type> {
-    if super::schema::hive_type(from) == super::schema::hive_type(to) {
+/// The type that a column may be changed to: wider (Iceberg specification, "Schema Evolution"), and with more fields in its rows. What is there keeps
+/// its ids.
+fn widened(from: &Type, to: &HiveType, last_id: &mut i32) -> Option<Type> {
+    let wanted = iceberg_type(to, &mut 0);
+    if super::schema::hive_type(from) == super::schema::hive_type(&wanted) {
         return Some(from.clone());
     }
-    let (Type::Primitive(have), Type::Primitive(want)) = (from, to) else { return None };
-    let wider = match (have, want) {
-        (PrimitiveType::Int, PrimitiveType::Long) | (PrimitiveType::Float, PrimitiveType::Double) => true,
-        (PrimitiveType::Decimal { precision: a, scale: c }, PrimitiveType::Decimal { precision: b, scale: d }) => {
-            b >= a && c == d
+    match (from, to) {
+        (Type::List(list), HiveType::Array(item)) => Some(Type::List(ListType::new(inside(&list.element_field, item, last_id)?))),
+        (Type::Map(map), HiveType::Map(key, value)) => {
+            let is_same =
+                super::schema::hive_type(&map.key_field.field_type) == super::schema::hive_type(&iceberg_type(key, &mut 0));
+            let value = inside(&map.value_field, value, last_id)?;
+            is_same.then(|| Type::Map(MapType::new(Arc::clone(&map.key_field), value)))
         }
-        _ => false,
-    };
-    wider.then(|| to.clone())
+        (Type::Struct(row), HiveType::Struct(wanted)) => {
+            let of = |name: &str, field: &NestedFieldRef| field.name.eq_ignore_ascii_case(name);
+            if !row.fields().iter().all(|field| wanted.iter().any(|(name, _)| of(name, field))) {
+                return None;
+            }
+            let mut fields = Vec::with_capacity(wanted.len());
+            for (name, to) in wanted {
+                fields.push(match row.fields().iter().find(|field| of(name, field)) {
+                    Some(field) => inside(field, to, last_id)?,
+                    None => {
+                        *last_id += 1;
+                        let id = *last_id;
+                        NestedField::optional(id, name, iceberg_type(to, last_id)).into()
+                    }
+                });
+            }
+            Some(Type::Struct(StructType::new(fields)))
+        }
+        (Type::Primitive(have), _) => {
+            let Type::Primitive(want) = &wanted else { return None };
+            let is_wider = match (have, want) {
+                (PrimitiveType::Int, PrimitiveType::Long) | (PrimitiveType::Float, PrimitiveType::Double) => true,
+                (PrimitiveType::Decimal { precision: a, scale: c }, PrimitiveType::Decimal { precision: b, scale: d }) => {
+                    b >= a && c == d
+                }
+                _ => false,
+            };
+            is_wider.then_some(wanted)
+        }
+        _ => None,
+    }
+}
+
+fn inside(field: &NestedFieldRef, to: &HiveType, last_id: &mut i32) -> Option<NestedFieldRef> {
+    let mut field = field.as_ref().clone();
+    field.field_type = Box::new(widened(&field.field_type, to, last_id)?);
+    Some(field.into())
 }

@@ -89,7 +89,8 @@ pub async fn merge(writing: &Writing<'_>, merging: &Merging) -> Result<Changed, 
     let removed = if merging.matched.is_empty() { HashSet::new() } else { merge.matched_files().await? };
     let mut writer = writing.writer()?;
     let mut rows = 0;
-    if !removed.is_empty() {
+    if !merging.matched.is_empty() {
+        // Without files, too: what is wrong with the statement is wrong whatever the data.
         rows += merge.rewrite(&mut writer, removed.clone()).await?;
     }
     if !merging.not_matched.is_empty() {
@@ -206,32 +207,33 @@ impl Merge<'_, '_> {
         let mut changed = 0u64;
         let given = self.given(Some(Arc::new(files)));
         let matched = &self.merging.matched;
+        let updates = matched.iter().map(|(_, action)| match action {
+            Matched::Delete => Ok(Vec::new()),
+            Matched::Update(sets) => set_places(&schema, sets),
+        });
+        let updates = updates.collect::<Result<Vec<_>, _>>()?;
         let mut stream = self.writing.open(sql, given).await?;
+        let mut types = stream.schema().fields().iter().skip(width).map(|field| field.data_type());
+        for places in updates.iter().filter(|places| !places.is_empty()) {
+            let wanted: Vec<&Field> = places.iter().map(|place| schema.field(*place)).collect();
+            let what = "MERGE table column types don't match SET expressions: Table";
+            check_types(what, "Expressions", &wanted, types.by_ref().take(wanted.len()))?;
+        }
         while let Some(batch) = stream.next().await {
             let batch = batch?;
             let cases = batch.column(batch.num_columns() - 1).clone();
             let mut arrays: Vec<ArrayRef> = batch.columns()[..width].to_vec();
             let mut gone = BooleanArray::from(vec![false; batch.num_rows()]);
             let mut next = width;
-            for (index, (_, action)) in matched.iter().enumerate() {
+            for (index, ((_, action), places)) in matched.iter().zip(&updates).enumerate() {
                 let concerned = is_case(&cases, index)?;
                 changed += concerned.true_count() as u64;
                 match action {
                     Matched::Delete => gone = arrow::compute::or(&gone, &concerned).map_err(internal)?,
-                    Matched::Update(sets) => {
-                        let places = set_places(&schema, sets)?;
-                        let given = batch.schema();
-                        let wanted: Vec<&Field> = places.iter().map(|place| schema.field(*place)).collect();
-                        let types = (0..sets.len()).map(|offset| given.field(next + offset).data_type());
-                        check_types(
-                            "MERGE table column types don't match SET expressions: Table",
-                            "Expressions",
-                            &wanted,
-                            types,
-                        )?;
+                    Matched::Update(_) => {
                         for place in places {
-                            let value = assigned(batch.column(next), schema.field(place))?;
-                            arrays[place] = zip(&concerned, &value, &arrays[place]).map_err(internal)?;
+                            let value = assigned(batch.column(next), schema.field(*place))?;
+                            arrays[*place] = zip(&concerned, &value, &arrays[*place]).map_err(internal)?;
                             next += 1;
                         }
                     }
@@ -293,12 +295,21 @@ impl Merge<'_, '_> {
         let clauses = &self.merging.not_matched;
         let before = writer.rows();
         let mut stream = self.writing.open(sql, given).await?;
+        let mut types = stream.schema().fields().iter().map(|field| field.data_type());
+        let mut targets = Vec::with_capacity(clauses.len());
+        for (_, insertion) in clauses {
+            let places = insertion_places(&schema, insertion)?;
+            let wanted: Vec<&Field> = places.iter().map(|place| schema.field(*place)).collect();
+            let what = "MERGE table column types don't match for INSERT: Table";
+            check_types(what, "Query", &wanted, types.by_ref().take(insertion.values.len()))?;
+            targets.push(places);
+        }
         while let Some(batch) = stream.next().await {
             let batch = batch?;
             let cases = batch.column(batch.num_columns() - 1).clone();
             let mut next = 0;
-            for (index, (_, insertion)) in clauses.iter().enumerate() {
-                let own = inserted(&schema, &batch, insertion, &mut next)?;
+            for (index, places) in targets.iter().enumerate() {
+                let own = inserted(&schema, &batch, places, &mut next)?;
                 writer.write(&filter_record_batch(&own, &is_case(&cases, index)?).map_err(internal)?).await?;
             }
         }
@@ -306,21 +317,20 @@ impl Merge<'_, '_> {
     }
 }
 
+/// The columns that a clause gives values.
+fn insertion_places(schema: &Schema, insertion: &Insertion) -> Result<Vec<usize>, QueryError> {
+    match &insertion.columns {
+        None => Ok((0..schema.fields().len()).collect()),
+        Some(names) => set_places(schema, &names.iter().map(|name| (name.clone(), String::new())).collect::<Vec<_>>()),
+    }
+}
+
 /// The rows that a clause makes of the batch, whose values for it begin at `next`.
-fn inserted(schema: &SchemaRef, batch: &RecordBatch, insertion: &Insertion, next: &mut usize) -> Result<RecordBatch, QueryError> {
-    let places = match &insertion.columns {
-        None => (0..schema.fields().len()).collect(),
-        Some(names) => set_places(schema, &names.iter().map(|name| (name.clone(), String::new())).collect::<Vec<_>>())?,
-    };
-    let given = batch.schema();
-    let wanted: Vec<&Field> = places.iter().map(|place| schema.field(*place)).collect();
-    let types: Vec<DataType> =
-        (0..insertion.values.len()).map(|offset| given.field(*next + offset).data_type().clone()).collect();
-    check_types("MERGE table column types don't match for INSERT: Table", "Query", &wanted, types.iter())?;
+fn inserted(schema: &SchemaRef, batch: &RecordBatch, places: &[usize], next: &mut usize) -> Result<RecordBatch, QueryError> {
     let mut arrays: Vec<ArrayRef> =
         schema.fields().iter().map(|field| new_null_array(field.data_type(), batch.num_rows())).collect();
     for place in places {
-        arrays[place] = assigned(batch.column(*next), schema.field(place))?;
+        arrays[*place] = assigned(batch.column(*next), schema.field(*place))?;
         *next += 1;
     }
     RecordBatch::try_new(Arc::clone(schema), arrays).map_err(internal)
