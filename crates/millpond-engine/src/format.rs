@@ -16,6 +16,23 @@ pub struct FormatError(pub String);
 /// More lines of header or footer are not believed: those of a footer are held in memory.
 const SKIPPED_LINES_MAX: usize = 10_000;
 
+/// The classes that Athena has (Athena user guide, "Choose a SerDe for your data"), by their last names; the last three can't be read here.
+const SERDES: &[&str] = &[
+    "LazySimpleSerDe",
+    "MultiDelimitSerDe",
+    "OpenCSVSerde",
+    "CSVSerde",
+    "JsonSerDe",
+    "RegexSerDe",
+    "GrokSerDe",
+    "ParquetHiveSerDe",
+    "AvroSerDe",
+    "OrcSerde",
+    "IonHiveSerDe",
+    "CloudTrailSerde",
+    "LazyBinaryColumnarSerDe",
+];
+
 const LAZY_SIMPLE: &str = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe";
 
 impl Format {
@@ -41,13 +58,18 @@ impl Format {
             "IonHiveSerDe" => Err(FormatError(format!("serde '{library}' is not supported: Amazon Ion can't be read"))),
             _ => Err(FormatError(format!(
                 "serde '{library}' is not supported: use {LAZY_SIMPLE}, org.apache.hadoop.hive.serde2.OpenCSVSerde, \
-                 org.openx.data.jsonserde.JsonSerDe, org.apache.hive.hcatalog.data.JsonSerDe, \
+                 org.apache.hadoop.hive.contrib.serde2.MultiDelimitSerDe, org.openx.data.jsonserde.JsonSerDe, org.apache.hive.hcatalog.data.JsonSerDe, \
                  org.apache.hadoop.hive.serde2.RegexSerDe, com.amazonaws.glue.serde.GrokSerDe, \
                  org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe, org.apache.hadoop.hive.ql.io.orc.OrcSerde or \
                  org.apache.hadoop.hive.serde2.avro.AvroSerDe"
             ))),
         }
     }
+}
+
+/// Whether `CREATE EXTERNAL TABLE` may name a serde class, or none.
+pub fn is_known_serde(library: &str) -> bool {
+    library.is_empty() || SERDES.contains(&library.rsplit('.').next().unwrap_or_default())
 }
 
 /// Whether a Parquet table's columns are found by their place in the files instead of by their names (`parquet.column.index.access`).
@@ -349,6 +371,17 @@ mod tests {
         assert_eq!(json.mappings["user_id"], "userId");
         let by_class = Parameters::from([("classification".to_owned(), "parquet".to_owned())]);
         assert_eq!(Format::of(&storage("", &[]), &by_class).unwrap(), Format::Parquet);
+    }
+
+    #[test]
+    fn known_classes_are_read_but_for_three() {
+        for class in SERDES {
+            assert!(is_known_serde(&format!("org.x.{class}")));
+            let found = Format::of(&storage(class, &[]), &Parameters::new());
+            let unread = found.is_err_and(|error| error.0.contains("is not supported"));
+            assert_eq!(unread, SERDES[SERDES.len() - 3..].contains(class), "{class}");
+        }
+        assert!(!is_known_serde("com.example.Nope"));
     }
 
     #[test]

@@ -38,8 +38,12 @@ pub(crate) struct Object {
     /// Keys are columns only where they are written the same.
     case_sensitive: bool,
     dots_in_keys: bool,
+    mappings: Mappings,
     times: Times,
 }
+
+/// The keys of fields that are called otherwise (`mapping.field` = `key`).
+type Mappings = BTreeMap<String, String>;
 
 /// How many distinct unknown keys are collected: objects that use data as keys must not fill the memory.
 const UNKNOWN_MAX: usize = 2_000;
@@ -50,6 +54,7 @@ const GROWN_TEXT_MAX: usize = 64 << 10;
 struct Context<'a> {
     strict: bool,
     times: &'a Times,
+    mappings: &'a Mappings,
     /// The top-level field whose value is being read.
     field: usize,
     /// The first value that did not fit: field, text, reason.
@@ -73,6 +78,7 @@ impl Object {
             grown: Unknown::new(),
             case_sensitive,
             dots_in_keys: options.dots_in_keys,
+            mappings: options.mappings.clone(),
             times: Times::new(&options.timestamp_formats, false),
         }
     }
@@ -81,8 +87,15 @@ impl Object {
     pub fn push(&mut self, nodes: &mut [Node], raw: &[u8], strict: bool) -> Result<(), Misfit> {
         let malformed = |e: serde_json::Error| Misfit { column: None, value: None, reason: format!("is malformed JSON: {e}") };
         let row = nodes.first().map_or(0, Node::len);
-        let mut cx =
-            Context { strict, times: &self.times, field: 0, misfit: None, unknown: &mut self.unknown, lacks_field: false };
+        let mut cx = Context {
+            strict,
+            times: &self.times,
+            mappings: &self.mappings,
+            field: 0,
+            misfit: None,
+            unknown: &mut self.unknown,
+            lacks_field: false,
+        };
         let top = Top {
             case_sensitive: self.case_sensitive,
             dots_in_keys: self.dots_in_keys,
@@ -127,7 +140,9 @@ impl Object {
 pub(crate) fn push_text(node: &mut Node, t: &HiveType, text: &[u8], strict: bool) -> Result<(), String> {
     let mut unknown = Unknown::new();
     let times = Times::default();
-    let mut cx = Context { strict, times: &times, field: 0, misfit: None, unknown: &mut unknown, lacks_field: false };
+    let mappings = Mappings::new();
+    let mut cx =
+        Context { strict, times: &times, mappings: &mappings, field: 0, misfit: None, unknown: &mut unknown, lacks_field: false };
     let mut input = serde_json::Deserializer::from_slice(text);
     let pushed = Seed { node, t, cx: &mut cx, depth: 0 }.deserialize(&mut input).and_then(|()| input.end());
     match (pushed, cx.misfit) {
@@ -324,10 +339,13 @@ impl Seed<'_, '_> {
         mut map: A,
     ) -> Result<(), A::Error> {
         let row = s.row();
+        let mappings = cx.mappings;
         let mut next = 0;
         while let Some(key) = map.next_key::<Key<'de>>()? {
             let key = key.as_str();
-            let same = |name: &String| name.eq_ignore_ascii_case(key);
+            // Mappings are for fields of any depth.
+            let mapped = |name: &String| if mappings.is_empty() { None } else { mappings.get(&name.to_lowercase()) };
+            let same = |name: &String| mapped(name).unwrap_or(name).eq_ignore_ascii_case(key);
             let field = if s.names.get(next).is_some_and(same) { Some(next) } else { s.names.iter().position(same) };
             let Some(field) = field else {
                 if cx.strict {

@@ -15,6 +15,11 @@ pub fn show_create_table(table: &Table) -> TextResult {
         out.push_str("PARTITIONED BY ( \n");
         column_list(&table.partition_keys, &mut out);
     }
+    let buckets = super::describe::buckets(&table.storage);
+    if !buckets.is_empty() && table.storage.number_of_buckets > 0 {
+        let names = buckets.iter().map(|name| format!("  {name}")).collect::<Vec<_>>().join(", \n");
+        out.push_str(&format!("CLUSTERED BY ( \n{names}) \nINTO {} BUCKETS\n", table.storage.number_of_buckets));
+    }
     row_format(&table.storage, &mut out);
     let class = |class: &Option<String>| text(class.as_deref().unwrap_or_default());
     out.push_str(&format!("STORED AS INPUTFORMAT \n  {} \n", class(&table.storage.input_format)));
@@ -76,4 +81,21 @@ fn row_format(storage: &StorageDescriptor, out: &mut String) {
 fn property_list(properties: &[(&String, &String)], out: &mut String) {
     let lines: Vec<String> = properties.iter().map(|(key, value)| format!("  {}={}", text(key), text(value))).collect();
     out.push_str(&lines.join(", \n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_shown() {
+        let mut table = Table { database: "d".into(), name: "t".into(), ..Table::default() };
+        table.storage.number_of_buckets = 4;
+        table.storage.kept.insert("BucketColumns".into(), serde_json::json!(["a", "b"]));
+        let lines = show_create_table(&table).lines;
+        let start = lines.iter().position(|line| line.starts_with("CLUSTERED")).unwrap();
+        assert_eq!(lines[start..start + 4], ["CLUSTERED BY ( ", "  a, ", "  b) ", "INTO 4 BUCKETS"]);
+        table.storage.number_of_buckets = -1;
+        assert!(!show_create_table(&table).text().contains("CLUSTERED"));
+    }
 }

@@ -112,8 +112,13 @@ fn partition_section(table: &Table, lines: &mut Vec<String>) {
 }
 
 fn bucket_columns(storage: &StorageDescriptor) -> String {
+    buckets(storage).join(", ")
+}
+
+/// The names of the columns by which rows are put into buckets.
+pub(super) fn buckets(storage: &StorageDescriptor) -> Vec<&str> {
     let names = storage.kept.get("BucketColumns").and_then(|names| names.as_array());
-    names.into_iter().flatten().filter_map(|name| name.as_str()).collect::<Vec<_>>().join(", ")
+    names.into_iter().flatten().filter_map(|name| name.as_str()).collect()
 }
 
 /// As Java's `Date` is printed: `Thu Apr 23 02:55:21 UTC 2020`.
