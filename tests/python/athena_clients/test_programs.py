@@ -10,6 +10,7 @@ PROGRAMS = (
     "awswrangler_checks",
     "pyiceberg_checks",
     "pyiceberg_rest_checks",
+    "pyiceberg_files_checks",
     "psycopg_checks",
     "postgres_alchemy_checks",
 )

@@ -4,12 +4,12 @@
 //! added are put on top of that one ([`prepare`] again, without running the statement), and replaced files are checked against it. The result
 //! ([`Prepared`]) says on top of which metadata file it lies; whoever commits it sees in the transaction that this is still the table's.
 
-use super::create;
 use super::metadata::{self, Version};
 use super::prune::Pruner;
 use super::schema::catalog_columns;
 use super::write::NewDataFile;
 use super::{METADATA_LOCATION, Objects, PREVIOUS_METADATA_LOCATION, TABLE_TYPE, conflict, invalid};
+use super::{create, inspect};
 use crate::query::QueryError;
 use bytes::Bytes;
 use iceberg::io::FileIO;
@@ -155,11 +155,13 @@ pub(super) fn apply(
     updates: Vec<TableUpdate>,
     objects: Vec<(String, Content)>,
 ) -> Result<Prepared, QueryError> {
-    let mut builder = current.into_builder(Some(location.to_owned()));
-    for update in updates {
-        builder = update.apply(builder).map_err(invalid)?;
-    }
-    let built = builder.build().map_err(invalid)?;
+    let built = metadata::guarded(location, || {
+        let mut builder = current.into_builder(Some(location.to_owned()));
+        for update in updates {
+            builder = update.apply(builder).map_err(invalid)?;
+        }
+        builder.build().map_err(invalid)
+    })?;
     Prepared::new(Some(location), built.metadata, objects)
 }
 
@@ -188,9 +190,11 @@ pub fn prepare(
     if current.current_snapshot_id() != change.base.snapshot.as_ref().map(|snapshot| snapshot.snapshot_id()) {
         validate(objects, &current, &manifests, change, table)?;
     }
-    let mut building = Building::new(objects, &current, change, env);
-    building.manifests(manifests, table)?;
-    let (updates, files) = building.finish()?;
+    let (updates, files) = metadata::guarded(location, || {
+        let mut building = Building::new(objects, &current, change, env);
+        building.manifests(manifests, table)?;
+        building.finish()
+    })?;
     apply(current, location, updates, files)
 }
 
@@ -214,7 +218,7 @@ fn validate(
     let paths = |of: &[ManifestFile]| of.iter().map(|manifest| manifest.manifest_path.clone()).collect::<HashSet<_>>();
     let (before, now) = (paths(&former), paths(manifests));
     let alive = |manifest: &ManifestFile| -> Result<Vec<ManifestEntryRef>, QueryError> {
-        Ok(metadata::entries(objects, manifest)?.into_iter().filter(|entry| entry.is_alive()).collect())
+        Ok(metadata::entries(objects, current, manifest)?.into_iter().filter(|entry| entry.is_alive()).collect())
     };
     let mut gone = HashSet::new();
     for manifest in former.iter().filter(|manifest| !now.contains(&manifest.manifest_path)) {
@@ -291,7 +295,7 @@ impl<'a> Building<'a> {
                 kept.push(manifest);
                 continue;
             }
-            let entries = metadata::entries(self.objects, &manifest)?;
+            let entries = metadata::entries(self.objects, self.current, &manifest)?;
             let concerned = entries.iter().any(|entry| entry.is_alive() && missing.contains(entry.file_path()));
             if !concerned {
                 kept.push(manifest);
@@ -316,8 +320,9 @@ impl<'a> Building<'a> {
         }
         for (id, added) in by_spec {
             let spec = self.spec(id)?;
+            let schema = metadata::partition_schema(self.current, &spec);
             for file in &added {
-                self.summary.add_file(&file.data_file, self.current.current_schema().clone(), spec.clone());
+                self.summary.add_file(&file.data_file, schema.clone(), spec.clone());
             }
             let written =
                 self.write(&spec, |writer| added.iter().try_for_each(|file| writer.add_file(file.data_file.clone(), -1)))?;
@@ -339,10 +344,11 @@ impl<'a> Building<'a> {
         missing: &mut HashSet<String>,
     ) -> Result<ManifestFile, QueryError> {
         let spec = self.spec(manifest.partition_spec_id)?;
+        let schema = metadata::partition_schema(self.current, &spec);
         let mut removed = HashSet::new();
         for entry in entries.iter().filter(|entry| entry.is_alive()) {
             if missing.remove(entry.file_path()) {
-                self.summary.remove_file(entry.data_file(), self.current.current_schema().clone(), spec.clone());
+                self.summary.remove_file(entry.data_file(), schema.clone(), spec.clone());
                 removed.insert(entry.file_path());
             }
         }
@@ -362,8 +368,9 @@ impl<'a> Building<'a> {
     /// Counts delete files that go.
     fn dropped(&mut self, manifest: &ManifestFile) -> Result<(), QueryError> {
         let spec = self.spec(manifest.partition_spec_id)?;
-        for entry in metadata::entries(self.objects, manifest)?.iter().filter(|entry| entry.is_alive()) {
-            self.summary.remove_file(entry.data_file(), self.current.current_schema().clone(), spec.clone());
+        let schema = metadata::partition_schema(self.current, &spec);
+        for entry in metadata::entries(self.objects, self.current, manifest)?.iter().filter(|entry| entry.is_alive()) {
+            self.summary.remove_file(entry.data_file(), schema.clone(), spec.clone());
         }
         Ok(())
     }
@@ -383,7 +390,9 @@ impl<'a> Building<'a> {
         for id in many {
             let mut entries = Vec::new();
             for manifest in together.iter().filter(|manifest| manifest.partition_spec_id == id) {
-                entries.extend(metadata::entries(self.objects, manifest)?.into_iter().filter(|entry| entry.is_alive()));
+                entries.extend(
+                    metadata::entries(self.objects, self.current, manifest)?.into_iter().filter(|entry| entry.is_alive()),
+                );
             }
             let spec = self.spec(id)?;
             kept.push(self.write(&spec, |writer| {
@@ -409,7 +418,7 @@ impl<'a> Building<'a> {
     ) -> Result<ManifestFile, QueryError> {
         let location = format!("{}/{}-m{}.avro", self.folder, self.env.uuid(), self.files.len());
         let output = self.memory.new_output(&location).map_err(invalid)?;
-        let schema = self.current.current_schema().clone();
+        let schema = metadata::partition_schema(self.current, spec);
         let builder = ManifestWriterBuilder::new(output, Some(self.id), schema, spec.as_ref().clone());
         let mut writer = builder.build_v2_data();
         fill(&mut writer).map_err(invalid)?;
@@ -453,8 +462,10 @@ impl<'a> Building<'a> {
             .with_summary(Summary { operation: self.change.operation.clone(), additional_properties: properties })
             .with_schema_id(self.current.current_schema_id())
             .build();
-        let retention =
-            SnapshotRetention::Branch { min_snapshots_to_keep: None, max_snapshot_age_ms: None, max_ref_age_ms: None };
+        let retention = match inspect::references(self.current).remove(MAIN_BRANCH) {
+            Some(reference) => reference.retention,
+            None => SnapshotRetention::Branch { min_snapshots_to_keep: None, max_snapshot_age_ms: None, max_ref_age_ms: None },
+        };
         let reference = SnapshotReference { snapshot_id: self.id, retention };
         let updates = vec![
             TableUpdate::AddSnapshot { snapshot },

@@ -1,26 +1,34 @@
 //! Rows that delete files take out of data files.
 
 use super::invalid;
+use super::mapping::Mapping;
 use super::schema::{self, Match, conform, find_field};
 use crate::query::QueryError;
 use crate::table::{DeleteContent, DeleteFile};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema as ArrowSchema};
-use arrow::row::{OwnedRow, RowConverter, SortField};
+use arrow::row::{RowConverter, SortField};
 use bytes::Bytes;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// Bytes of one delete file at the most, and rows that all of a scan's together may delete.
+/// Bytes of one delete file at the most: packed, and as its footer says unpacked.
 const DELETE_BYTES_MAX: u64 = 256 << 20;
+const UNPACKED_BYTES_MAX: i64 = 1 << 30;
+/// Rows of delete files that are decoded at once.
+const BATCH_ROWS: usize = 1024;
+/// Rows that all of a scan's delete files together may delete, and bytes of memory for them.
 const DELETED_ROWS_MAX: usize = 20_000_000;
+const HELD_BYTES_MAX: usize = 512 << 20;
+/// Bytes that a row takes in a set besides its own.
+const ROW_OVERHEAD_BYTES: usize = 48;
 
 /// Row positions that are deleted, by data file: sorted, each once.
 pub(super) type Positions = HashMap<String, Vec<u64>>;
@@ -35,6 +43,7 @@ pub(super) async fn positions(
     let mut room = DELETED_ROWS_MAX;
     for file in files.iter().filter(|file| file.content == DeleteContent::Positions) {
         for batch in batches(store, file).await? {
+            let batch = batch.map_err(|error| broken(file, error))?;
             let column = |name: &str| batch.column_by_name(name).cloned();
             let (Some(paths), Some(rows)) = (column("file_path"), column("pos")) else {
                 return Err(broken(file, "it has no columns file_path and pos"));
@@ -62,7 +71,7 @@ pub(super) async fn positions(
 
 fn too_many() -> QueryError {
     QueryError::ExceededMemory(format!(
-        "more than {DELETED_ROWS_MAX} rows of the table are marked as deleted: run OPTIMIZE on it"
+        "more than {DELETED_ROWS_MAX} rows of the table, or {HELD_BYTES_MAX} bytes of them, are marked as deleted: run OPTIMIZE on it"
     ))
 }
 
@@ -70,22 +79,26 @@ fn broken(file: &DeleteFile, message: impl fmt::Display) -> QueryError {
     super::named("ICEBERG_BAD_DATA", format!("the delete file {} cannot be read: {message}", file.file.uri))
 }
 
-async fn batches(store: &Arc<dyn ObjectStore>, file: &DeleteFile) -> Result<Vec<RecordBatch>, QueryError> {
+/// The rows of a delete file, decoded as they are asked for.
+async fn batches(store: &Arc<dyn ObjectStore>, file: &DeleteFile) -> Result<ParquetRecordBatchReader, QueryError> {
     if file.file.size > DELETE_BYTES_MAX {
         return Err(broken(file, format!("it has more than {DELETE_BYTES_MAX} bytes")));
     }
     let read = async { store.get(&file.file.blob).await?.bytes().await };
     let bytes: Bytes = read.await.map_err(|error| broken(file, error))?;
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options).and_then(|builder| builder.build());
-    let reader = reader.map_err(|error| broken(file, error))?;
-    reader.collect::<Result<Vec<_>, _>>().map_err(|error| broken(file, error))
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options).map_err(|error| broken(file, error))?;
+    let unpacked = builder.metadata().row_groups().iter().map(|group| group.total_byte_size()).fold(0, i64::saturating_add);
+    if unpacked > UNPACKED_BYTES_MAX {
+        return Err(broken(file, format!("it has more than {UNPACKED_BYTES_MAX} bytes, unpacked")));
+    }
+    builder.with_batch_size(BATCH_ROWS).build().map_err(|error| broken(file, error))
 }
 
 /// Values that rows may not have in some columns.
 pub(super) struct Forbidden {
     converter: RowConverter,
-    rows: HashSet<OwnedRow>,
+    rows: HashSet<Box<[u8]>>,
     /// Names them in plans.
     ids: Vec<i32>,
 }
@@ -101,9 +114,10 @@ pub(super) async fn equalities(
     store: &Arc<dyn ObjectStore>,
     files: &[Arc<DeleteFile>],
     fields: &HashMap<i32, Field>,
+    mapping: &Mapping,
 ) -> Result<Vec<(Vec<i32>, Arc<Forbidden>)>, QueryError> {
     let mut all: Vec<(Vec<i32>, Forbidden)> = Vec::new();
-    let mut room = DELETED_ROWS_MAX;
+    let (mut room, mut held) = (DELETED_ROWS_MAX, HELD_BYTES_MAX);
     for file in files {
         let DeleteContent::Equality(ids) = &file.content else { continue };
         let mut ids = ids.clone();
@@ -124,16 +138,21 @@ pub(super) async fn equalities(
         };
         let forbidden = &mut all[index].1;
         for batch in batches(store, file).await? {
-            let schema = batch.schema();
+            let batch = batch.map_err(|error| broken(file, error))?;
+            let found = mapping.identify(batch.schema().fields());
             let columns = wanted.iter().map(|field| {
-                let (index, found) = find_field(schema.fields(), field)
-                    .ok_or_else(|| broken(file, format!("it has no column {}", field.name())))?;
+                let (index, found) =
+                    find_field(&found, field).ok_or_else(|| broken(file, format!("it has no column {}", field.name())))?;
                 conform(batch.column(index), found, field, Match::Id).map_err(|error| broken(file, error))
             });
             let columns = columns.collect::<Result<Vec<ArrayRef>, QueryError>>()?;
             let rows = forbidden.converter.convert_columns(&columns).map_err(|error| broken(file, error))?;
             room = room.checked_sub(rows.num_rows()).ok_or_else(too_many)?;
-            forbidden.rows.extend(rows.iter().map(|row| row.owned()));
+            for row in &rows {
+                let row: Box<[u8]> = row.data().into();
+                held = held.checked_sub(row.len() + ROW_OVERHEAD_BYTES).ok_or_else(too_many)?;
+                forbidden.rows.insert(row);
+            }
         }
     }
     Ok(all.into_iter().map(|(ids, forbidden)| (ids, Arc::new(forbidden))).collect())
@@ -179,7 +198,7 @@ impl PhysicalExpr for NotDeleted {
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         let columns = self.columns.iter().map(|column| column.evaluate(batch)?.into_array(batch.num_rows()));
         let rows = self.forbidden.converter.convert_columns(&columns.collect::<Result<Vec<_>>>()?)?;
-        let kept: BooleanArray = rows.iter().map(|row| Some(!self.forbidden.rows.contains(&row.owned()))).collect();
+        let kept: BooleanArray = rows.iter().map(|row| Some(!self.forbidden.rows.contains(row.data()))).collect();
         if kept.is_empty() {
             return Ok(ColumnarValue::Scalar(ScalarValue::Boolean(Some(true))));
         }

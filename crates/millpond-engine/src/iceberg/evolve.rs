@@ -121,6 +121,12 @@ fn fields(metadata: &TableMetadata, evolution: &Evolution, last_id: &mut i32) ->
             if metadata.default_partition_spec().fields().iter().any(used) {
                 return Err(QueryError::NotSupported(format!("Cannot drop partition field: {name}")));
             }
+            // Files may be left in partitions of a former specification, whose values have their type from the column.
+            if metadata.partition_specs_iter().any(|spec| spec.fields().iter().any(used)) {
+                return Err(QueryError::NotSupported(format!(
+                    "Cannot drop column which is used by an old partition spec: {name}"
+                )));
+            }
             if fields.len() == 1 {
                 return Err(refused("Cannot drop the only column in a table"));
             }

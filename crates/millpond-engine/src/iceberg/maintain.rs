@@ -133,11 +133,18 @@ pub fn expire(metadata: &TableMetadata, now_ms: i64) -> Vec<TableUpdate> {
     if snapshot_ids.is_empty() { Vec::new() } else { vec![TableUpdate::RemoveSnapshots { snapshot_ids }] }
 }
 
-/// From when on files that no snapshot knows are kept, in milliseconds since the epoch: a writer may be about to commit them.
+/// Milliseconds for which files stay that no version knows, however short a table's snapshots live: a writer may be about to commit them. (Iceberg's
+/// and Trino's procedures refuse a shorter time, too.)
+const ORPHAN_AGE_MS_MIN: u64 = 24 * 60 * 60 * 1000;
+
+/// From when on files that no version ever knew are kept, in milliseconds since the epoch.
 pub fn orphans_before_ms(metadata: &TableMetadata, now_ms: i64) -> i64 {
     let age_ms = number(metadata, "vacuum_max_snapshot_age_seconds").unwrap_or(432_000).saturating_mul(1000);
-    now_ms.saturating_sub(i64::try_from(age_ms).unwrap_or(i64::MAX))
+    now_ms.saturating_sub(i64::try_from(age_ms.max(ORPHAN_AGE_MS_MIN)).unwrap_or(i64::MAX))
 }
+
+/// Files that one VACUUM looks at.
+const FILES_MAX: usize = 20_000_000;
 
 /// URIs of all files that a table's description leads to.
 ///
@@ -154,12 +161,12 @@ pub fn reachable(objects: &dyn Objects, table: &TableMetadata, location: &str) -
             if !files.insert(manifest.manifest_path.clone()) {
                 continue;
             }
-            let entries = metadata::entries(objects, &manifest)?;
+            let entries = metadata::entries(objects, table, &manifest)?;
             files.extend(entries.iter().filter(|entry| entry.is_alive()).map(|entry| entry.file_path().to_owned()));
+            if files.len() > FILES_MAX {
+                return Err(invalid("the table has more files than can be looked at in one VACUUM"));
+            }
         }
-    }
-    if files.len() > 20_000_000 {
-        return Err(invalid("the table has more files than can be looked at in one VACUUM"));
     }
     Ok(files)
 }

@@ -1,13 +1,17 @@
 //! Bytes to and from a table's metadata, manifest lists and manifests.
 
-use super::{Objects, invalid, named};
+use super::promote::promote;
+use super::{Objects, TableUpdate, conflict, invalid, named};
+use crate::decode::avro;
 use crate::query::QueryError;
 use crate::table::TimeTravel;
 use bytes::Bytes;
 use chrono::DateTime;
 use flate2::read::GzDecoder;
 use iceberg::io::FileIO;
-use iceberg::spec::{FormatVersion, ManifestEntryRef, ManifestFile, ManifestList, SchemaRef, SnapshotRef, TableMetadata};
+use iceberg::spec::{
+    FormatVersion, ManifestEntryRef, ManifestFile, ManifestList, PartitionSpec, SchemaRef, SnapshotRef, TableMetadata,
+};
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -49,8 +53,8 @@ pub fn encode(metadata: &TableMetadata, location: &str) -> Result<Bytes, QueryEr
     Ok(packed.finish().map_err(invalid)?.into())
 }
 
-/// Decoders of others' files may not bring a thread down.
-fn guarded<T>(location: &str, work: impl FnOnce() -> Result<T, QueryError>) -> Result<T, QueryError> {
+/// What the crate does with others' files may not bring a thread down.
+pub(super) fn guarded<T>(location: &str, work: impl FnOnce() -> Result<T, QueryError>) -> Result<T, QueryError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(invalid(format!("{location} cannot be decoded"))))
 }
 
@@ -81,6 +85,7 @@ pub fn manifests(
 ) -> Result<Vec<ManifestFile>, QueryError> {
     let location = snapshot.manifest_list();
     let bytes = read(objects, location)?;
+    avro::check(&bytes).map_err(|error| invalid(format!("{location} {error}")))?;
     guarded(location, || {
         let version = metadata.format_version();
         // A table that was brought from version 1 to 2 keeps lists of version 1.
@@ -91,16 +96,33 @@ pub fn manifests(
     })
 }
 
-/// The entries of a manifest, with what they inherit from its list.
+/// The schema that a partition specification's fields are typed by: the current one, or the last one that still had all columns that they come from.
+pub(super) fn partition_schema(metadata: &TableMetadata, spec: &PartitionSpec) -> SchemaRef {
+    let current = metadata.current_schema();
+    let fits = |schema: &SchemaRef| spec.fields().iter().all(|field| schema.field_by_id(field.source_id).is_some());
+    if fits(current) {
+        return current.clone();
+    }
+    let former = metadata.schemas_iter().filter(|schema| fits(schema)).max_by_key(|schema| schema.schema_id());
+    former.unwrap_or(current).clone()
+}
+
+/// The entries of a manifest, with what they inherit from its list. Their partitions have the types that the table's columns have now, whatever they
+/// had when the manifest was written.
 ///
 /// # Errors
 /// As [`load`]; the manifest is encrypted.
-pub fn entries(objects: &dyn Objects, manifest: &ManifestFile) -> Result<Vec<ManifestEntryRef>, QueryError> {
+pub fn entries(
+    objects: &dyn Objects,
+    metadata: &TableMetadata,
+    manifest: &ManifestFile,
+) -> Result<Vec<ManifestEntryRef>, QueryError> {
     let location = manifest.manifest_path.as_str();
     if manifest.key_metadata.is_some() {
         return Err(QueryError::NotSupported(format!("the manifest {location} is encrypted")));
     }
     let bytes = read(objects, location)?;
+    avro::check(&bytes).map_err(|error| invalid(format!("{location} {error}")))?;
     guarded(location, || {
         let memory = FileIO::new_with_memory();
         let loaded = futures::executor::block_on(async {
@@ -108,7 +130,54 @@ pub fn entries(objects: &dyn Objects, manifest: &ManifestFile) -> Result<Vec<Man
             manifest.load_manifest(&memory).await
         });
         let loaded = loaded.map_err(|error| invalid(format!("{location}: {error}")))?;
-        Ok(loaded.into_parts().0)
+        let mut entries = loaded.into_parts().0;
+        if let Some(spec) = metadata.partition_spec_by_id(manifest.partition_spec_id)
+            && let Ok(types) = spec.partition_type(&partition_schema(metadata, spec))
+        {
+            entries.iter_mut().try_for_each(|entry| promote(entry, &types, spec.spec_id())).map_err(invalid)?;
+        }
+        Ok(entries)
+    })
+}
+
+/// Whether the objects are there that a snapshot leads to: its manifest list, and the manifests in it. A snapshot whose writer took too long may have
+/// lost them as files that nobody knew.
+///
+/// # Errors
+/// `ICEBERG_COMMIT_ERROR` where one is missing; the list cannot be read.
+pub fn check_snapshot(
+    objects: &dyn Objects,
+    metadata: &TableMetadata,
+    snapshot: &SnapshotRef,
+    table: &str,
+) -> Result<(), QueryError> {
+    if objects.file(snapshot.manifest_list())?.is_none() {
+        return Err(conflict(table));
+    }
+    for manifest in manifests(objects, metadata, snapshot)? {
+        if objects.file(&manifest.manifest_path)?.is_none() {
+            return Err(conflict(table));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the snapshots are all there that `updates` added to a table's metadata.
+///
+/// # Errors
+/// As [`check_snapshot`].
+pub fn check_added(
+    objects: &dyn Objects,
+    metadata: &TableMetadata,
+    updates: &[TableUpdate],
+    table: &str,
+) -> Result<(), QueryError> {
+    updates.iter().try_for_each(|update| match update {
+        TableUpdate::AddSnapshot { snapshot } => match metadata.snapshot_by_id(snapshot.snapshot_id()) {
+            Some(added) => check_snapshot(objects, metadata, added, table),
+            None => Ok(()),
+        },
+        _ => Ok(()),
     })
 }
 

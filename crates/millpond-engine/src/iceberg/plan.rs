@@ -71,7 +71,7 @@ pub(crate) fn live(
         if pruner.is_some_and(|pruner| !deletes && !pruner.keeps_manifest(&manifest, &spec)) {
             continue;
         }
-        let mut entries = metadata::entries(objects, &manifest)?;
+        let mut entries = metadata::entries(objects, &version.metadata, &manifest)?;
         entries.retain(|entry| entry.is_alive());
         if let Some(pruner) = pruner.filter(|_| !deletes) {
             let files: Vec<_> = entries.iter().map(|entry| entry.data_file()).collect();

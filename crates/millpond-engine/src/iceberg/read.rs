@@ -2,12 +2,13 @@
 
 use super::barrier::NestedBarrier;
 use super::deletes::{self, NotDeleted};
-use super::metadata::Version;
+use super::mapping::Mapping;
+use super::metadata::{Version, partition_schema};
 use super::plan::Task;
-use super::schema::{Match, conform, find_field, initial_default};
+use super::schema::{Match, conform, field_id, find_field, initial_default, scalar};
 use crate::scan::{FindColumns, Hidden, Readers, ScanFile, object_meta, object_store_url, partitioned_file, spread};
 use crate::table::{DeleteContent, DeleteFile};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::Session;
 use datafusion::common::config::TableParquetOptions;
@@ -27,10 +28,10 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+use iceberg::spec::Transform;
 use object_store::ObjectStore;
-use object_store::path::Path;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -47,8 +48,14 @@ pub(super) struct Reading {
     pub(super) limit: Option<usize>,
 }
 
-/// Data files whose rows are deleted by the same equalities.
-type Group = (Vec<Arc<DeleteFile>>, Vec<Task>);
+/// Data files that are read in the same way.
+struct Group {
+    /// What deletes rows of them by equality.
+    equalities: Vec<Arc<DeleteFile>>,
+    /// Ids of columns that are not read from the files, since they are the same for all rows of one: sorted.
+    constants: Vec<i32>,
+    tasks: Vec<Task>,
+}
 
 /// The plan of a scan.
 pub(super) async fn plan(state: &dyn Session, reading: &Reading, tasks: Vec<Task>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -56,17 +63,19 @@ pub(super) async fn plan(state: &dyn Session, reading: &Reading, tasks: Vec<Task
     for task in tasks {
         let equalities = task.deletes.iter().filter(|delete| matches!(delete.content, DeleteContent::Equality(_)));
         let equalities: Vec<_> = equalities.cloned().collect();
-        let same = |other: &Vec<Arc<DeleteFile>>| {
-            other.len() == equalities.len() && other.iter().zip(&equalities).all(|(a, b)| Arc::ptr_eq(a, b))
+        let constants: Vec<i32> = reading.constants(&task).into_keys().collect();
+        let same = |other: &Group| {
+            let equal = other.equalities.iter().zip(&equalities).all(|(a, b)| Arc::ptr_eq(a, b));
+            other.equalities.len() == equalities.len() && equal && other.constants == constants
         };
-        match groups.iter_mut().find(|(other, _)| same(other)) {
-            Some((_, tasks)) => tasks.push(task),
-            None => groups.push((equalities, vec![task])),
+        match groups.iter_mut().find(|other| same(other)) {
+            Some(group) => group.tasks.push(task),
+            None => groups.push(Group { equalities, constants, tasks: vec![task] }),
         }
     }
     let mut plans = Vec::new();
-    for (equalities, tasks) in groups {
-        plans.push(reading.group(state, &equalities, tasks).await?);
+    for group in groups {
+        plans.push(reading.group(state, group).await?);
     }
     match plans.len() {
         0 => Ok(Arc::new(EmptyExec::new(Arc::new(reading.schema.project(&reading.projection)?)))),
@@ -82,15 +91,35 @@ impl Reading {
         self.schema.fields().iter().take(stored).cloned().collect()
     }
 
-    async fn group(
-        &self,
-        state: &dyn Session,
-        equalities: &[Arc<DeleteFile>],
-        tasks: Vec<Task>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    /// Columns that a file is partitioned by and does not have itself as far as its manifest says, by id: a file of a Hive table that became an Iceberg
+    /// table has its partition's values in its path only (Iceberg specification, "Column Projection").
+    fn constants(&self, task: &Task) -> BTreeMap<i32, ScalarValue> {
+        let metadata = &self.version.metadata;
+        let Some(spec) = metadata.partition_spec_by_id(task.spec_id) else { return BTreeMap::new() };
+        let file = task.entry.data_file();
+        let partition = spec.fields().iter().zip(file.partition().fields());
+        let identities = partition.filter(|(field, _)| field.transform == Transform::Identity);
+        let absent = identities.filter(|(field, _)| {
+            !file.column_sizes().contains_key(&field.source_id) && !file.value_counts().contains_key(&field.source_id)
+        });
+        let schema = partition_schema(metadata, spec);
+        let values = absent.filter_map(|(field, value)| {
+            let source = schema.as_struct().field_by_id(field.source_id)?;
+            let value = match value.as_ref().and_then(|value| value.as_primitive_literal()) {
+                Some(literal) => scalar(source.field_type.as_primitive_type()?, &literal)?,
+                None => ScalarValue::Null,
+            };
+            Some((field.source_id, value))
+        });
+        values.collect()
+    }
+
+    async fn group(&self, state: &dyn Session, group: Group) -> Result<Arc<dyn ExecutionPlan>> {
+        let Group { equalities, constants, tasks } = group;
         let store = state.runtime_env().object_store(object_store_url())?;
         let known = deletes::fields(&self.version.metadata);
-        let forbidden = deletes::equalities(&store, equalities, &known).await?;
+        let mapping = Mapping::of(&self.version.metadata)?;
+        let forbidden = deletes::equalities(&store, &equalities, &known, &mapping).await?;
         // Columns that deletes compare are read besides those of the table, under names that no column has.
         let mut compared: Vec<i32> = forbidden.iter().flat_map(|(ids, _)| ids.clone()).collect();
         compared.sort_unstable();
@@ -107,7 +136,8 @@ impl Reading {
         let mut projection: Vec<usize> = self.projection.iter().map(|index| place(*index)).collect();
         projection.extend(stored.len()..stored.len() + shift);
         let limit = self.limit.filter(|_| forbidden.is_empty());
-        let scan = self.scan(state, &store, file_schema, projection, limit, tasks).await?;
+        let columns = Columns::new(&file_schema, &constants, &self.hidden, mapping);
+        let scan = self.scan(state, &store, columns, projection, limit, tasks).await?;
         if forbidden.is_empty() {
             return Ok(scan);
         }
@@ -133,14 +163,16 @@ impl Reading {
         &self,
         state: &dyn Session,
         store: &Arc<dyn ObjectStore>,
-        file_schema: ArrowSchemaRef,
+        columns: Columns,
         projection: Vec<usize>,
         limit: Option<usize>,
         tasks: Vec<Task>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let constants: Vec<FieldRef> = self.hidden.fields().map(Arc::new).collect();
-        let table_schema = TableSchema::new(Arc::clone(&file_schema), constants);
+        let hidden = self.hidden.fields().map(Arc::new);
+        let constants: Vec<FieldRef> = columns.constant.iter().cloned().chain(hidden).collect();
+        let table_schema = TableSchema::new(Arc::clone(&columns.stored), constants);
+        let projection: Vec<usize> = projection.into_iter().filter_map(|index| columns.places.get(index).copied()).collect();
         let mut statistics = Statistics::new_unknown(table_schema.table_schema());
         let bytes = tasks.iter().map(|task| usize::try_from(task.file.size).unwrap_or(usize::MAX)).fold(0, usize::saturating_add);
         statistics.total_byte_size = Precision::Inexact(bytes);
@@ -161,33 +193,31 @@ impl Reading {
         let names: HashSet<&str> = tasks.iter().map(|task| task.entry.file_path()).collect();
         let mut positions = deletes::positions(store, &touched, &names).await?;
         let mut files = Vec::with_capacity(tasks.len());
-        let mut accesses: HashMap<Path, ParquetAccessPlan> = HashMap::new();
+        let mut accesses: HashMap<String, ParquetAccessPlan> = HashMap::new();
         for task in tasks {
             let rows = positions.remove(task.entry.file_path());
-            let constants = self.hidden.values(&task.file).collect();
+            let constants = columns.values(&self.constants(&task))?.into_iter().chain(self.hidden.values(&task.file)).collect();
             let file = ScanFile { file: task.file, range: None, constants };
             if let Some(rows) = rows {
                 let meta = object_meta(&file);
                 let footer = DFParquetMetadata::new(store, &meta).with_file_metadata_cache(Some(Arc::clone(&cache)));
                 let footer = footer.fetch_metadata().await?;
                 let groups = footer.row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or_default());
-                accesses.insert(file.file.blob.clone(), without(groups, &rows));
+                // By its name: two objects may be of the same bytes.
+                accesses.insert(file.file.uri.clone(), without(groups, &rows));
             }
             files.push(file);
         }
         let groups = spread(files, state.config().target_partitions());
-        let opened = |file: ScanFile| match accesses.get(&file.file.blob).cloned() {
+        let opened = |file: ScanFile| match accesses.get(&file.file.uri).cloned() {
             Some(access) => partitioned_file(file).with_extension(access),
             None => partitioned_file(file),
         };
         let groups = groups.into_iter().map(|run| DfFileGroup::new(run.into_iter().map(opened).collect()));
-        let defaults = self.version.schema.as_struct().fields();
-        let defaults = file_schema
-            .fields()
-            .iter()
-            .enumerate()
-            .map(|(index, _)| defaults.get(index).and_then(|field| initial_default(field)));
-        let adapters = ById { table: Arc::clone(&file_schema), defaults: defaults.collect::<Vec<_>>().into() };
+        let schema = &self.version.schema;
+        let default = |field: &FieldRef| initial_default(schema.field_by_id(field_id(field)?)?);
+        let defaults: Vec<_> = columns.stored.fields().iter().map(default).collect();
+        let adapters = ById { table: Arc::clone(&columns.stored), defaults: defaults.into(), mapping: columns.mapping.clone() };
         let config = FileScanConfigBuilder::new(object_store_url(), Arc::new(source))
             .with_file_groups(groups.collect())
             .with_statistics(statistics)
@@ -196,6 +226,36 @@ impl Reading {
             .with_expr_adapter(Some(Arc::new(adapters)))
             .build();
         Ok(NestedBarrier::around(DataSourceExec::from_data_source(config)))
+    }
+}
+
+/// Where the columns of a scan are: in the files, or known for each of them.
+struct Columns {
+    stored: ArrowSchemaRef,
+    constant: Vec<FieldRef>,
+    /// The place of each column behind one another: those in the files, the constant ones, the hidden ones.
+    places: Vec<usize>,
+    mapping: Mapping,
+}
+
+impl Columns {
+    fn new(schema: &ArrowSchema, constants: &[i32], hidden: &Hidden, mapping: Mapping) -> Self {
+        let known = |field: &FieldRef| field_id(field).is_some_and(|id| constants.contains(&id));
+        let (constant, stored): (Vec<FieldRef>, Vec<FieldRef>) = schema.fields().iter().cloned().partition(known);
+        let (mut next_stored, mut next_constant) = (0..stored.len(), stored.len()..);
+        let own = schema.fields().iter().filter_map(|field| if known(field) { next_constant.next() } else { next_stored.next() });
+        let fields = schema.fields().len();
+        let places = own.collect::<Vec<_>>().into_iter().chain(fields..fields + hidden.names().count()).collect();
+        Self { stored: Arc::new(ArrowSchema::new(stored)), constant, places, mapping }
+    }
+
+    /// What the constant columns have in a file.
+    fn values(&self, known: &BTreeMap<i32, ScalarValue>) -> Result<Vec<ScalarValue>> {
+        let value = |field: &FieldRef| {
+            let value = field_id(field).and_then(|id| known.get(&id)).unwrap_or(&ScalarValue::Null);
+            value.cast_to(field.data_type())
+        };
+        self.constant.iter().map(value).collect()
     }
 }
 
@@ -251,11 +311,13 @@ struct ById {
     table: ArrowSchemaRef,
     /// Of the table's columns, in their order.
     defaults: Arc<[Option<ScalarValue>]>,
+    mapping: Mapping,
 }
 
 impl PhysicalExprAdapterFactory for ById {
     fn create(&self, _: ArrowSchemaRef, physical: ArrowSchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
-        Ok(Arc::new(Adapter { table: Arc::clone(&self.table), defaults: Arc::clone(&self.defaults), physical }))
+        let found = self.mapping.identify(physical.fields());
+        Ok(Arc::new(Adapter { table: Arc::clone(&self.table), defaults: Arc::clone(&self.defaults), physical, found }))
     }
 }
 
@@ -264,6 +326,8 @@ struct Adapter {
     table: ArrowSchemaRef,
     defaults: Arc<[Option<ScalarValue>]>,
     physical: ArrowSchemaRef,
+    /// The file's columns with the ids that they have for the table.
+    found: Fields,
 }
 
 impl PhysicalExprAdapter for Adapter {
@@ -271,7 +335,7 @@ impl PhysicalExprAdapter for Adapter {
         let rewritten = expr.transform_up(|expr| {
             let Some(column) = expr.downcast_ref::<Column>() else { return Ok(Transformed::no(expr)) };
             let Some((index, wanted)) = self.table.fields().find(column.name()) else { return Ok(Transformed::no(expr)) };
-            let Some((place, found)) = find_field(self.physical.fields(), wanted) else {
+            let Some((place, found)) = find_field(&self.found, wanted) else {
                 let missing = match self.defaults.get(index).cloned().flatten() {
                     Some(value) => value.cast_to(wanted.data_type())?,
                     None => ScalarValue::try_from(wanted.data_type())?,
@@ -279,7 +343,7 @@ impl PhysicalExprAdapter for Adapter {
                 return Ok(Transformed::yes(Arc::new(Literal::new(missing))));
             };
             let stored: Arc<dyn PhysicalExpr> = Arc::new(Column::new(found.name(), place));
-            let adapted = if found.data_type() == wanted.data_type() {
+            let adapted = if self.physical.field(place).data_type() == wanted.data_type() {
                 stored
             } else {
                 Arc::new(Conformed { stored, from: Arc::clone(found), to: Arc::clone(wanted) })

@@ -4,7 +4,7 @@
 
 use super::invalid;
 use crate::query::QueryError;
-use crate::types::HiveType;
+use crate::types::{HiveType, TrinoType};
 use arrow::array::{
     Array, ArrayRef, AsArray, FixedSizeBinaryArray, ListArray, MapArray, StringArray, StructArray, new_null_array,
 };
@@ -20,6 +20,9 @@ use millpond_core::catalog::{Column, Parameters};
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+/// Digits of a second that Iceberg's timestamps have.
+const TIMESTAMP_PRECISION: u8 = 6;
 
 /// The id of an Arrow field.
 pub(crate) fn field_id(field: &Field) -> Option<i32> {
@@ -39,7 +42,13 @@ pub(crate) fn arrow_schema(schema: &Schema) -> ArrowSchemaRef {
 
 pub(crate) fn arrow_field(field: &NestedField, top: bool) -> Field {
     let name = if top { field.name.to_lowercase() } else { field.name.clone() };
-    with_id(&name, arrow_type(&field.field_type), true, field.id)
+    let arrow = with_id(&name, arrow_type(&field.field_type), true, field.id);
+    // Iceberg's timestamps are of microseconds, and so they are shown (Trino, "Iceberg connector", "Type mapping").
+    match arrow.data_type() {
+        DataType::Timestamp(_, None) => TrinoType::Timestamp(TIMESTAMP_PRECISION).mark(arrow),
+        DataType::Timestamp(_, Some(_)) => TrinoType::TimestampWithZone(TIMESTAMP_PRECISION).mark(arrow),
+        _ => arrow,
+    }
 }
 
 /// The engine's type for values of an Iceberg type. Times of day and UUIDs are text, as the catalog has no types for them.
@@ -237,7 +246,7 @@ pub(crate) fn initial_default(field: &NestedField) -> Option<ScalarValue> {
 
 fn time_text(micros: i64) -> String {
     let seconds = micros.div_euclid(1_000_000);
-    format!("{:02}:{:02}:{:02}.{:03}", seconds / 3600, seconds / 60 % 60, seconds % 60, micros.rem_euclid(1_000_000) / 1000)
+    format!("{:02}:{:02}:{:02}.{:06}", seconds / 3600, seconds / 60 % 60, seconds % 60, micros.rem_euclid(1_000_000))
 }
 
 fn uuid_text(bytes: &[u8]) -> String {
@@ -246,14 +255,14 @@ fn uuid_text(bytes: &[u8]) -> String {
     format!("{}-{}-{}-{}-{}", cut(0, 8), cut(8, 12), cut(12, 16), cut(16, 20), cut(20, 32))
 }
 
-/// The field of `fields` that is the column `wanted`: by id, and by name where the file has no ids.
+/// The field of `fields` that is the column `wanted`: by id, and by name where none of them has an id.
 pub(crate) fn find_field<'a>(fields: &'a Fields, wanted: &Field) -> Option<(usize, &'a FieldRef)> {
-    let id = field_id(wanted);
-    let by_id = fields.iter().enumerate().find(|(_, field)| id.is_some() && field_id(field) == id);
-    by_id.or_else(|| {
-        let without = fields.iter().enumerate().filter(|(_, field)| field_id(field).is_none());
-        without.into_iter().find(|(_, field)| field.name().eq_ignore_ascii_case(wanted.name()))
-    })
+    let mut places = fields.iter().enumerate();
+    if fields.iter().any(|field| field_id(field).is_some()) {
+        let id = field_id(wanted);
+        return places.find(|(_, field)| id.is_some() && field_id(field) == id);
+    }
+    places.find(|(_, field)| field.name().eq_ignore_ascii_case(wanted.name()))
 }
 
 /// How nested fields of two types belong together.

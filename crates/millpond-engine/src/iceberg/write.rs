@@ -4,13 +4,15 @@ use super::schema::{self, Match, conform};
 use super::stats::{self, Counts};
 use super::{invalid, named};
 use crate::query::QueryError;
+use crate::write::{Outbox, PART_BYTES};
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{take, take_record_batch};
 use arrow::datatypes::SchemaRef as ArrowSchemaRef;
 use arrow::row::{RowConverter, SortField};
 use iceberg::arrow::{PartitionValueCalculator, arrow_struct_to_literal};
 use iceberg::spec::{
-    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, PartitionSpecRef, SchemaRef, Struct, TableMetadata,
+    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, PartitionSpec, PartitionSpecRef, Schema, SchemaRef,
+    Struct, TableMetadata,
 };
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
@@ -19,16 +21,14 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use std::collections::HashMap;
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use url::form_urlencoded::byte_serialize;
 
 /// Partitions that a statement writes at the most (Athena user guide, "Considerations and limitations for CTAS queries").
 pub const PARTITIONS_MAX: usize = 100;
 
 /// Bytes of rows that may wait, encoded, for the row groups of all open files together.
 const WAITING_BYTES_MAX: usize = 256 << 20;
-/// Bytes of an upload's part at least.
-const PART_BYTES: usize = 8 << 20;
 /// Bytes of a row group, about.
 const ROW_GROUP_BYTES: usize = 128 << 20;
 
@@ -57,31 +57,6 @@ pub struct Target {
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Target").field("partitions_max", &self.partitions_max).finish_non_exhaustive()
-    }
-}
-
-/// Encoded bytes that were not sent yet.
-#[derive(Debug, Clone, Default)]
-struct Outbox(Arc<Mutex<Vec<u8>>>);
-
-impl Outbox {
-    fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-}
-
-impl Write for Outbox {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -323,11 +298,8 @@ impl DataWriter {
             }
         }
         let name = (self.target.new_name)();
-        let path = if self.spec.is_unpartitioned() {
-            format!("{}/{name}.parquet", self.folder)
-        } else {
-            format!("{}/{}/{name}.parquet", self.folder, self.spec.partition_to_path(&open.partition, self.schema.clone()))
-        };
+        let folders = partition_folders(&self.spec, &self.schema, &open.partition)?;
+        let path = format!("{}/{folders}{name}.parquet", self.folder);
         let columns = stats::of(&footer, &self.schema, &open.counts);
         let offsets = footer.row_groups().iter().filter_map(|group| {
             group.file_offset().or_else(|| group.columns().first().map(|column| column.byte_range().0 as i64))
@@ -379,6 +351,19 @@ impl Open {
         self.sent += part.len() as u64;
         upload.put_part(PutPayload::from(part)).await.map_err(store_error)
     }
+}
+
+/// The folders of a partition's files, each with a slash behind it: names and values are encoded like those of a form, as Iceberg's Java library does
+/// (`PartitionSpec.partitionToPath`), so that they are single segments of a URI.
+fn partition_folders(spec: &PartitionSpec, schema: &Schema, partition: &Struct) -> Result<String, QueryError> {
+    let types = spec.partition_type(schema).map_err(invalid)?;
+    let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+    let fields = spec.fields().iter().zip(types.fields()).zip(partition.fields());
+    let folders = fields.map(|((field, typed), value)| {
+        let value = field.transform.to_human_string(&typed.field_type, value.as_ref());
+        format!("{}={}/", encoded(&field.name), encoded(&value))
+    });
+    Ok(folders.collect())
 }
 
 /// Where data files of a table go.

@@ -12,7 +12,7 @@ pub(crate) use partitions::split;
 pub use partitions::{Local, PartitionWriter, partition_path};
 pub(crate) use properties::properties;
 pub use statistics::{Bound, ColumnStatistics};
-pub(crate) use upload::{Outbox, Upload};
+pub(crate) use upload::{Outbox, PART_BYTES, Upload};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;

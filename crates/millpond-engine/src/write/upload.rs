@@ -8,18 +8,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 
 /// Bytes of an upload's part at least (S3's own limit is 5 MiB).
-const PART_BYTES: usize = 8 << 20;
+pub(crate) const PART_BYTES: usize = 8 << 20;
 
 /// Bytes that were written and not yet sent on.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Outbox(Arc<Mutex<Vec<u8>>>);
 
 impl Outbox {
-    fn take(&self) -> Vec<u8> {
+    pub(crate) fn take(&self) -> Vec<u8> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }

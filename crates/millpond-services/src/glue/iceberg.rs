@@ -4,9 +4,10 @@ use super::crawler::page::Page;
 use super::{Glue, GlueError};
 use crate::lake::Lake;
 use crate::lake::catalog::{self, Archive, CatalogError};
-use crate::lake::iceberg::{self as versions, Commit, Pending, Snapshot};
+use crate::lake::iceberg::{self as versions, Commit, Ground, Pending, Snapshot};
 use millpond_core::arn::Place;
 use millpond_core::catalog::Table;
+use millpond_core::env::SharedEnv;
 use millpond_core::error::ErrorKind;
 use millpond_engine::iceberg::commit::Prepared;
 use millpond_engine::iceberg::{self, metadata, rest};
@@ -168,7 +169,7 @@ impl Planned {
 
     fn carry_out(self, tx: &Tx<'_>, place: &Place, lake: &Lake) -> Result<Prepared, IcebergError> {
         match self {
-            Self::Create(ident, prepared) => create(tx, place, &ident, &prepared).map(|()| prepared),
+            Self::Create(ident, prepared) => create(tx, place, lake, &ident, &prepared, Ground::Prepared).map(|()| prepared),
             Self::Commit(ident, pending) => {
                 find(tx, &ident)?;
                 let blobs = lake.store.blobs();
@@ -178,13 +179,20 @@ impl Planned {
     }
 }
 
-fn create(tx: &Tx<'_>, place: &Place, ident: &TableIdent, prepared: &Prepared) -> Result<(), IcebergError> {
-    match versions::create(tx, place, &ident.database, &ident.name, prepared) {
+fn create(
+    tx: &Tx<'_>,
+    place: &Place,
+    lake: &Lake,
+    ident: &TableIdent,
+    prepared: &Prepared,
+    ground: Ground,
+) -> Result<(), IcebergError> {
+    match versions::create(tx, place, lake.store.blobs(), (&ident.database, &ident.name), prepared, ground) {
         Ok(_) => Ok(()),
         Err(Ok(CatalogError::AlreadyExists(_))) => Err(IcebergError::AlreadyExists(ident.clone())),
         Err(Ok(CatalogError::NotFound(_))) => Err(IcebergError::NoDatabase(ident.database.clone())),
         Err(Ok(error)) => Err(error.into()),
-        Err(Err(error)) => Err(error.into()),
+        Err(Err(error)) => Err(named(ident)(error)),
     }
 }
 
@@ -222,7 +230,8 @@ impl Glue {
     pub async fn create_iceberg(&self, new: NewTable) -> Result<LoadedTable, IcebergError> {
         let NewTable { ident, location, schema, partition_spec, write_order, properties, stage } = new;
         let looked = ident.clone();
-        let location = self.lake.store.read(move |connection| place_of(connection, &looked, location)).await?;
+        let env = self.lake.store.env().clone();
+        let location = self.lake.store.read(move |connection| place_of(connection, &looked, location, &env)).await?;
         let prepared = rest::create(rest::Creation {
             name: ident.name.clone(),
             location,
@@ -236,8 +245,8 @@ impl Glue {
             described.metadata_location = None;
             return Ok(described);
         }
-        let place = self.lake.place.clone();
-        self.lake.store.write(move |tx| create(tx, &place, &ident, &prepared)).await?;
+        let (lake, place) = (self.lake.clone(), self.lake.place.clone());
+        self.lake.store.write(move |tx| create(tx, &place, &lake, &ident, &prepared, Ground::Empty)).await?;
         Ok(described)
     }
 
@@ -270,16 +279,16 @@ impl Glue {
         metadata_location: String,
         overwrite: bool,
     ) -> Result<LoadedTable, IcebergError> {
-        let (blobs, place) = (self.lake.store.blobs().clone(), self.lake.place.clone());
+        let (lake, place) = (self.lake.clone(), self.lake.place.clone());
         let registered = self.lake.store.write(move |tx| {
-            let metadata = Arc::new(metadata::load(&Snapshot::new(tx, &blobs), &metadata_location)?);
+            let metadata = Arc::new(metadata::load(&Snapshot::new(tx, lake.store.blobs()), &metadata_location)?);
             let prepared = Prepared { base: None, location: metadata_location, metadata, objects: Vec::new() };
             if overwrite && catalog::table_exists(tx, &ident.database, &ident.name)? {
                 let mut table = find(tx, &ident)?;
                 prepared.describe(&mut table);
                 catalog::update_table(tx, &place, table, Archive::Keep, None)?;
             } else {
-                create(tx, &place, &ident, &prepared)?;
+                create(tx, &place, &lake, &ident, &prepared, Ground::Table)?;
             }
             loaded(&prepared)
         });
@@ -291,11 +300,11 @@ impl Glue {
     /// # Errors
     /// There is no such table.
     pub async fn drop_iceberg(&self, ident: TableIdent, purge: bool) -> Result<(), IcebergError> {
-        let place = self.lake.place.clone();
+        let (blobs, place) = (self.lake.store.blobs().clone(), self.lake.place.clone());
         let dropped = self.lake.store.write(move |tx| {
             let table = find(tx, &ident)?;
             match purge {
-                true => Ok(versions::drop_table(tx, &place, &table)?),
+                true => Ok(versions::drop_table(tx, &place, &blobs, &table)?),
                 false => Ok(catalog::delete_table(tx, &place, &ident.database, &ident.name).map(drop)?),
             }
         });
@@ -340,15 +349,18 @@ impl Glue {
     }
 }
 
-/// Where a new table's files go: where its client says, else below its database's location.
-fn place_of(connection: &Connection, ident: &TableIdent, asked: Option<String>) -> Result<String, IcebergError> {
+/// Where a new table's files go: where its client says, else below its database's location, at a place that is nobody's.
+fn place_of(connection: &Connection, ident: &TableIdent, asked: Option<String>, env: &SharedEnv) -> Result<String, IcebergError> {
     let database = catalog::database(connection, &ident.database)?;
     let database = database.ok_or_else(|| IcebergError::NoDatabase(ident.database.clone()))?;
     if let Some(location) = asked.filter(|location| !location.is_empty()) {
         return Ok(location.trim_end_matches('/').to_owned());
     }
     match database.location_uri.filter(|location| !location.is_empty()) {
-        Some(location) => Ok(format!("{}/{}", location.trim_end_matches('/'), ident.name)),
+        Some(location) => {
+            let own = format!("{}/{}", location.trim_end_matches('/'), ident.name);
+            Ok(versions::free_location(connection, own, (&ident.database, &ident.name), env)?)
+        }
         None => Err(IcebergError::Invalid(format!(
             "The table {ident} has no location, and neither has its database: name one (s3://bucket/prefix) for either."
         ))),

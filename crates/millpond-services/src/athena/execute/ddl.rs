@@ -1,6 +1,7 @@
 //! Statements that change the catalog. Their texts and failures are Hive's, as Athena gives them.
 
 use super::{Commit, Context, Outcome, RunError, alter, repair};
+use crate::lake::Lake;
 use crate::lake::catalog::{self, Archive, CatalogError};
 use crate::lake::{iceberg, objects};
 use millpond_core::arn::Place;
@@ -20,14 +21,14 @@ pub(super) const LINES_MAX: usize = 1_000_000;
 /// Carries a statement out.
 pub(super) async fn run(cx: &Context<'_>, statement: &Ddl) -> Result<Outcome, RunError> {
     let default = cx.execution.database.clone();
-    let place = cx.athena.lake.place.clone();
+    let lake = cx.athena.lake.clone();
     let (text, commit): (TextResult, Commit) = match statement {
         Ddl::CreateView { name, or_replace, sql } => (TextResult::default(), create_view(cx, name, *or_replace, sql).await?),
         Ddl::Unsupported(why) => return Err(QueryError::NotSupported(why.clone()).into()),
         Ddl::MsckRepair { name } => (repair::run(cx.athena, cx.execution, name).await?, Outcome::nothing()),
         other => {
             let statement = other.clone();
-            let commit = move |tx: &Tx<'_>| change(tx, &place, statement, default.as_deref());
+            let commit = move |tx: &Tx<'_>| change(tx, &lake, statement, default.as_deref());
             (TextResult::default(), Box::new(commit))
         }
     };
@@ -96,7 +97,8 @@ pub(super) fn require(connection: &Connection, database: &str, name: &str) -> Re
     }
 }
 
-fn change(tx: &Tx<'_>, place: &Place, statement: Ddl, default: Option<&str>) -> Result<(), RunError> {
+fn change(tx: &Tx<'_>, lake: &Lake, statement: Ddl, default: Option<&str>) -> Result<(), RunError> {
+    let place: &Place = &lake.place;
     match statement {
         Ddl::CreateDatabase { name, if_not_exists, comment, location, properties } => {
             let new = Database {
@@ -115,7 +117,7 @@ fn change(tx: &Tx<'_>, place: &Place, statement: Ddl, default: Option<&str>) -> 
                 created => drop(created?),
             }
         }
-        Ddl::DropDatabase { name, if_exists, cascade } => drop_database(tx, place, &name, if_exists, cascade)?,
+        Ddl::DropDatabase { name, if_exists, cascade } => drop_database(tx, lake, &name, if_exists, cascade)?,
         Ddl::AlterDatabase { name, properties } => {
             let mut database = catalog::database(tx, &name)?.ok_or_else(|| no_database(&name))?;
             database.parameters.extend(properties);
@@ -183,7 +185,7 @@ fn drop_view(tx: &Tx<'_>, place: &Place, (database, name): (String, String), if_
     }
 }
 
-fn drop_database(tx: &Tx<'_>, place: &Place, name: &str, if_exists: bool, cascade: bool) -> Result<(), RunError> {
+fn drop_database(tx: &Tx<'_>, lake: &Lake, name: &str, if_exists: bool, cascade: bool) -> Result<(), RunError> {
     let Some(tables) = catalog::table_names(tx, name)? else {
         return if if_exists { Ok(()) } else { Err(no_database(name)) };
     };
@@ -194,10 +196,10 @@ fn drop_database(tx: &Tx<'_>, place: &Place, name: &str, if_exists: bool, cascad
     // Their data go along, as with DROP TABLE.
     for table in tables {
         if let Some(table) = catalog::table(tx, name, &table)?.filter(is_iceberg) {
-            iceberg::drop_table(tx, place, &table)?;
+            iceberg::drop_table(tx, &lake.place, lake.store.blobs(), &table)?;
         }
     }
-    Ok(catalog::delete_database(tx, place, name)?)
+    Ok(catalog::delete_database(tx, &lake.place, name)?)
 }
 
 async fn create_view(cx: &Context<'_>, name: &TableName, or_replace: bool, sql: &str) -> Result<Commit, RunError> {

@@ -8,7 +8,7 @@ use super::files::rows_column;
 use super::{Commit, Context, Outcome, ResultFile, RunError, Update};
 use crate::athena::model::Statistics;
 use crate::lake::catalog::{self, CatalogError};
-use crate::lake::iceberg::{self as tables, Pending};
+use crate::lake::iceberg::{self as tables, Ground, Pending};
 use millpond_core::catalog::{Column, Parameters, Table};
 use millpond_core::env::EnvExt;
 use millpond_core::error::ErrorKind;
@@ -242,11 +242,11 @@ async fn insert_into(cx: &Context<'_>, table: &Table, insert: &Insert) -> Result
 }
 
 async fn drop_table(cx: &Context<'_>, table: Table) -> Result<Outcome, RunError> {
-    let place = cx.athena.lake.place.clone();
+    let lake = cx.athena.lake.clone();
     let commit = move |tx: &Tx<'_>| {
         // What is dropped is the table of this name now, if it is still Iceberg's.
         if let Some(table) = catalog::table(tx, &table.database, &table.name)?.filter(is_iceberg) {
-            tables::drop_table(tx, &place, &table)?;
+            tables::drop_table(tx, &lake.place, lake.store.blobs(), &table)?;
         }
         Ok(())
     };
@@ -303,7 +303,8 @@ fn commit_new(
 ) -> Commit {
     let lake = cx.athena.lake.clone();
     Box::new(move |tx: &Tx<'_>| {
-        match tables::create(tx, &lake.place, &database, &name, &prepared) {
+        let blobs = lake.store.blobs();
+        match tables::create(tx, &lake.place, blobs, (&database, &name), &prepared, Ground::Empty) {
             Ok(_) => {}
             Err(Ok(CatalogError::AlreadyExists(_))) => return exists(&name).map_or(Ok(()), Err),
             Err(Ok(CatalogError::NotFound(_))) => return Err(no_database(&database)),
@@ -312,7 +313,7 @@ fn commit_new(
         }
         if let Some(change) = change {
             let commit = tables::Commit::Change(Arc::new(change));
-            tables::commit(tx, &lake.place, lake.store.blobs(), &database, &name, commit.into())?;
+            tables::commit(tx, &lake.place, blobs, &database, &name, commit.into())?;
         }
         Ok(())
     })
@@ -451,6 +452,8 @@ async fn create_table_as(cx: &Context<'_>, create_as: &CreateTableAs) -> Result<
         rows = changed.rows;
         change = Some(changed.change).filter(|change| !change.is_empty());
     }
-    let commit = commit_new(cx, (database, name), prepared, change, taken);
+    // Where another one made the table meanwhile, the rows are nowhere: the statement looks again, and finds it there.
+    let lost = move |name: &str| Some(taken(name).unwrap_or_else(|| millpond_engine::iceberg::conflict(name).into()));
+    let commit = commit_new(cx, (database, name), prepared, change, lost);
     rows_outcome(cx, "CREATE TABLE", rows, commit).await
 }

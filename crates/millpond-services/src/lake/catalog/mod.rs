@@ -16,6 +16,7 @@ mod error;
 mod events;
 mod files;
 mod filter;
+mod locations;
 mod partitions;
 mod projection;
 mod source;
@@ -25,6 +26,7 @@ mod tables;
 pub use databases::{create_database, database, databases, delete_database, ensure_database, update_database};
 pub use error::CatalogError;
 pub use files::FileRules;
+pub use locations::{Claims, claims};
 pub use partitions::{
     Page, PartitionPut, PartitionQuery, create_partition, create_partitions, delete_partitions, partition, partition_count,
     partitions, put_partitions, update_partition, update_partitions, visit_partitions,

@@ -1,6 +1,6 @@
 //! Versions of tables, named in transactions.
 
-use super::Snapshot;
+use super::{Snapshot, location};
 use crate::lake::Lake;
 use crate::lake::catalog::{self, Archive, CatalogError};
 use crate::lake::objects::{self, Bucket, Cause, NewObject, ObjectMeta};
@@ -15,8 +15,7 @@ use millpond_engine::query::QueryError;
 use millpond_store::blobs::{BlobStore, NewBlob};
 use millpond_store::{StoreError, Tx};
 use rusqlite::Connection;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::ControlFlow;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Bytes of metadata that a transaction may carry; more are written before it.
@@ -38,7 +37,13 @@ pub enum Commit {
 
 impl Commit {
     /// The version that this makes of a table's.
-    fn prepare(&self, snapshot: &Snapshot<'_>, location: &str, env: &SharedEnv, name: &str) -> Result<Prepared, QueryError> {
+    pub(super) fn prepare(
+        &self,
+        snapshot: &Snapshot<'_>,
+        location: &str,
+        env: &SharedEnv,
+        name: &str,
+    ) -> Result<Prepared, QueryError> {
         match self {
             Self::Change(change) => iceberg::commit::prepare(snapshot, location, change, env, name),
             Self::Updates { requirements, updates } => {
@@ -63,11 +68,11 @@ impl From<Commit> for Pending {
     }
 }
 
-fn internal(error: StoreError) -> QueryError {
+pub(super) fn internal(error: StoreError) -> QueryError {
     QueryError::Internal(error.to_string())
 }
 
-fn from_catalog(error: CatalogError) -> QueryError {
+pub(super) fn from_catalog(error: CatalogError) -> QueryError {
     match error {
         CatalogError::Store(error) => internal(error),
         other => QueryError::Source(other.to_string()),
@@ -75,7 +80,7 @@ fn from_catalog(error: CatalogError) -> QueryError {
 }
 
 /// The table of this name, which must be Iceberg's.
-fn table(connection: &Connection, database: &str, name: &str) -> Result<Table, QueryError> {
+pub(super) fn table(connection: &Connection, database: &str, name: &str) -> Result<Table, QueryError> {
     let found = catalog::table(connection, database, name).map_err(from_catalog)?;
     found.filter(iceberg::is_iceberg).ok_or_else(|| iceberg::conflict(name))
 }
@@ -135,6 +140,9 @@ pub fn commit(
         Some(prepared) => (prepared, written),
         None => (commit.prepare(&Snapshot::new(tx, blobs), &current, tx.env(), name)?, HashMap::new()),
     };
+    if let Commit::Updates { updates, .. } = &commit {
+        iceberg::metadata::check_added(&Snapshot::new(tx, blobs), &prepared.metadata, updates, name)?;
+    }
     name_objects(tx, place, &prepared, written)?;
     prepared.describe(&mut row);
     // The table's former versions are in its own metadata.
@@ -142,17 +150,45 @@ pub fn commit(
     Ok(prepared)
 }
 
+/// What may be at a new table's location.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// Nothing.
+    Empty,
+    /// Files that its writer put there before the table is made, but no other table.
+    Prepared,
+    /// The table itself, which is only put into the catalog.
+    Table,
+}
+
 /// Names the first version of a table and puts it into the catalog.
 ///
 /// # Errors
-/// The name is taken ([`CatalogError::AlreadyExists`]), there is no such database or bucket.
+/// The name is taken ([`CatalogError::AlreadyExists`]), there is no such database or bucket; `ICEBERG_FILESYSTEM_ERROR` where the location is taken.
 pub fn create(
     tx: &Tx<'_>,
     place: &Place,
-    database: &str,
-    name: &str,
+    blobs: &BlobStore,
+    (database, name): (&str, &str),
     prepared: &Prepared,
+    ground: Ground,
 ) -> Result<Table, Result<CatalogError, QueryError>> {
+    if !catalog::table_exists(tx, database, name).map_err(Ok)? {
+        let location = prepared.metadata.location();
+        match ground {
+            Ground::Empty if location::is_empty(tx, location).map_err(|error| Err(internal(error)))? => {}
+            Ground::Prepared if catalog::claims(tx, location, (database, name)).map_err(Ok)?.here.is_empty() => {
+                let snapshot = Snapshot::new(tx, blobs);
+                prepared
+                    .metadata
+                    .snapshots()
+                    .try_for_each(|added| iceberg::metadata::check_snapshot(&snapshot, &prepared.metadata, added, name))
+                    .map_err(Err)?;
+            }
+            Ground::Table => {}
+            Ground::Empty | Ground::Prepared => return Err(Err(location::taken(location))),
+        }
+    }
     name_objects(tx, place, prepared, HashMap::new()).map_err(Err)?;
     let mut row = Table { database: database.to_owned(), name: name.to_owned(), ..Table::default() };
     prepared.describe(&mut row);
@@ -200,134 +236,6 @@ fn name_objects(
 
 fn carried(bytes: &Bytes) -> NewBlob {
     NewBlob::Inline(bytes.clone())
-}
-
-/// Takes a table out of the catalog, and deletes its objects (Athena user guide, "Manage Iceberg tables": `DROP TABLE` removes all data).
-///
-/// # Errors
-/// The store's.
-pub fn drop_table(tx: &Tx<'_>, place: &Place, table: &Table) -> Result<(), QueryError> {
-    catalog::delete_table(tx, place, &table.database, &table.name).map_err(from_catalog)?;
-    for folder in folders(table) {
-        let keys = keys_below(tx, &folder, |_, _| true)?;
-        delete_keys(tx, place, &folder, keys)?;
-    }
-    Ok(())
-}
-
-/// Where a table's own files are: never a whole bucket, whatever the catalog says.
-fn folders(table: &Table) -> Vec<String> {
-    let location = table.storage.location.as_deref().unwrap_or_default().trim_end_matches('/');
-    if location.is_empty() { Vec::new() } else { vec![format!("{location}/metadata/"), format!("{location}/data/")] }
-}
-
-/// The keys of objects below `folder` for which `wanted` holds (by URI and time of change).
-fn keys_below(connection: &Connection, folder: &str, wanted: impl Fn(&str, i64) -> bool) -> Result<Vec<String>, QueryError> {
-    let Some((bucket, prefix)) = objects::split_uri(folder) else { return Ok(Vec::new()) };
-    let Some(bucket) = objects::bucket(connection, bucket).map_err(internal)? else { return Ok(Vec::new()) };
-    let mut keys = Vec::new();
-    objects::visit_files(connection, bucket.id, prefix, |file| {
-        if !file.key.starts_with(prefix) {
-            return Ok(ControlFlow::Break(()));
-        }
-        let found = file.data_file(&bucket.name)?;
-        if wanted(&found.uri, found.modified_ms) {
-            keys.push(file.key.to_owned());
-        }
-        Ok::<_, StoreError>(ControlFlow::Continue(()))
-    })
-    .map_err(internal)?;
-    Ok(keys)
-}
-
-fn delete_keys(tx: &Tx<'_>, place: &Place, folder: &str, keys: impl IntoIterator<Item = String>) -> Result<(), QueryError> {
-    let bucket = objects::split_uri(folder).map(|(bucket, _)| bucket).unwrap_or_default();
-    let Some(bucket) = objects::bucket(tx, bucket).map_err(internal)? else { return Ok(()) };
-    let cause = Cause { reason: "DeleteObject", requester: "athena.amazonaws.com".into(), ..Cause::default() };
-    for key in keys {
-        objects::delete(tx, place, &bucket, &key, &cause).map_err(internal)?;
-    }
-    Ok(())
-}
-
-/// What a VACUUM is about to do.
-#[derive(Debug, Clone)]
-pub struct Cleaning {
-    /// The metadata file that this was found by.
-    location: String,
-    /// Snapshots that expire.
-    updates: Vec<TableUpdate>,
-    /// Keys by folder (`s3://bucket/prefix/`) of files that no version knows any more.
-    doomed: Vec<(String, HashSet<String>)>,
-}
-
-/// Finds what VACUUM removes: snapshots that are too old, and files that then no version knows and that are old enough.
-///
-/// # Errors
-/// Metadata that cannot be read: then nothing may be deleted.
-pub async fn cleaning(lake: &Lake, database: &str, name: &str) -> Result<Cleaning, QueryError> {
-    let (blobs, env) = (lake.store.blobs().clone(), lake.store.env().clone());
-    let (database, name) = (database.to_owned(), name.to_owned());
-    let found = lake.store.read(move |connection| {
-        Ok::<_, StoreError>(find_doomed(connection, &Snapshot::new(connection, &blobs), &env, &database, &name))
-    });
-    found.await.map_err(internal)?
-}
-
-fn find_doomed(
-    connection: &Connection,
-    snapshot: &Snapshot<'_>,
-    env: &SharedEnv,
-    database: &str,
-    name: &str,
-) -> Result<Cleaning, QueryError> {
-    let row = table(connection, database, name)?;
-    let location = iceberg::metadata_location(&row)?.to_owned();
-    let now_ms = env.now_ms();
-    let metadata = iceberg::metadata::load(snapshot, &location)?;
-    let updates = iceberg::maintain::expire(&metadata, now_ms);
-    let commit = Commit::Updates { requirements: Vec::new(), updates: updates.clone() };
-    let after = if updates.is_empty() { Arc::new(metadata) } else { commit.prepare(snapshot, &location, env, name)?.metadata };
-    let known = iceberg::maintain::reachable(snapshot, &after, &location)?;
-    let before_ms = iceberg::maintain::orphans_before_ms(&after, now_ms);
-    let mut doomed = Vec::new();
-    for folder in folders(&row) {
-        let keys = keys_below(connection, &folder, |uri, modified_ms| modified_ms <= before_ms && !known.contains(uri))?;
-        doomed.push((folder, keys.into_iter().collect()));
-    }
-    Ok(Cleaning { location, updates, doomed })
-}
-
-/// Does what [`cleaning`] found. Where another commit came between, files stay until the next time.
-///
-/// # Errors
-/// As [`commit`].
-pub fn vacuum(
-    tx: &Tx<'_>,
-    place: &Place,
-    blobs: &BlobStore,
-    table_name: (&str, &str),
-    cleaning: Cleaning,
-) -> Result<(), QueryError> {
-    let (database, name) = table_name;
-    let row = table(tx, database, name)?;
-    let unchanged = iceberg::metadata_location(&row)? == cleaning.location;
-    if !cleaning.updates.is_empty() {
-        let updates = match unchanged {
-            true => cleaning.updates,
-            false => iceberg::maintain::expire(
-                &iceberg::metadata::load(&Snapshot::new(tx, blobs), iceberg::metadata_location(&row)?)?,
-                tx.now_ms(),
-            ),
-        };
-        commit(tx, place, blobs, database, name, Commit::Updates { requirements: Vec::new(), updates }.into())?;
-    }
-    if unchanged {
-        for (folder, keys) in cleaning.doomed {
-            delete_keys(tx, place, &folder, keys)?;
-        }
-    }
-    Ok(())
 }
 
 /// Whether an error says that a change lost against others, and may be tried again.

@@ -7,8 +7,12 @@
 //! A commit never overwrites another's: where the row names another metadata file than the one that a version was made on top of, the version is made
 //! anew in the transaction, on top of that one. The engine says whether that is still right, and `ICEBERG_COMMIT_ERROR` where it is not.
 
+mod cleaning;
 mod commit;
+mod location;
 mod objects;
 
-pub use commit::{Cleaning, Commit, Pending, cleaning, commit, create, drop_table, is_conflict, pending, vacuum};
+pub use cleaning::{Cleaning, cleaning, drop_table, vacuum};
+pub use commit::{Commit, Ground, Pending, commit, create, is_conflict, pending};
+pub use location::free as free_location;
 pub use objects::Snapshot;
