@@ -3,14 +3,18 @@
 
 use super::error::{Position, QueryError};
 use super::parse::position;
-use datafusion::sql::sqlparser::ast::{ObjectName, Query, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{ObjectName, Query, Select, TableFactor, TableWithJoins, Visit, Visitor};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-/// Operators in one expression, and queries or joins in one chain: each is a level of the tree.
+/// Operators in one expression: each is a level of the tree.
 const CHAIN_MAX: usize = 2_000;
+/// Queries in a chain of `UNION`, with those in whose parentheses it stands.
+const UNIONS_MAX: usize = 500;
+/// Tables that one `FROM` joins, and `EXCEPT` and `INTERSECT` in a chain, which are joins: planning takes more than the square of their number.
+const JOINS_MAX: usize = 100;
 /// Tables that a query reads, common tables counted wherever they are named.
 const RELATIONS_MAX: u64 = 1_000;
 
@@ -18,49 +22,64 @@ fn too_large(span: Span, what: &str) -> QueryError {
     QueryError::syntax(position(span), format!("statement is too large: {what}"))
 }
 
-/// Refuses chains of operators, queries and joins that are too long, before there is a tree of them.
+/// What makes a tree deep: operators since the last comma, and set operators.
+#[derive(Debug, Default, Clone, Copy)]
+struct Level {
+    operators: usize,
+    unions: usize,
+    joins: usize,
+}
+
+/// Refuses chains of operators and queries that are too long, before there is a tree of them.
 pub(super) fn check_tokens(tokens: &[TokenWithSpan]) -> Result<(), QueryError> {
-    // For each open parenthesis: operators since the last comma, and set operators and joins.
-    let mut levels = vec![(0usize, 0usize)];
+    // For each open parenthesis.
+    let mut levels = vec![Level::default()];
     // The sum of them all: parentheses nest expressions within expressions.
-    let mut depth = 0usize;
+    let mut depth = Level::default();
     for TokenWithSpan { token, span } in tokens {
         let nested = levels.len() > 1;
         let level = levels.last_mut().expect("the statement itself is never closed");
         match token {
             Token::LParen | Token::LBracket => {
                 // A subscript or a call is a level itself.
-                level.0 += 1;
-                depth += 1;
-                levels.push((0, 0));
+                level.operators += 1;
+                depth.operators += 1;
+                levels.push(Level::default());
             }
             Token::RParen | Token::RBracket if nested => {
-                let (operators, joins) = levels.pop().unwrap_or_default();
-                depth -= operators + joins;
+                let Level { operators, unions, joins } = levels.pop().unwrap_or_default();
+                depth.operators -= operators;
+                depth.unions -= unions;
+                depth.joins -= joins;
             }
-            Token::Comma => depth -= std::mem::take(&mut level.0),
-            Token::Word(word) if joins(word.keyword) => {
-                level.1 += 1;
-                depth += 1;
+            Token::Comma => depth.operators -= std::mem::take(&mut level.operators),
+            Token::Word(word) if word.keyword == Keyword::UNION => {
+                level.unions += 1;
+                depth.unions += 1;
+            }
+            Token::Word(word) if matches!(word.keyword, Keyword::EXCEPT | Keyword::INTERSECT) => {
+                level.joins += 1;
+                depth.joins += 1;
             }
             other if operates(other) => {
-                level.0 += 1;
-                depth += 1;
+                level.operators += 1;
+                depth.operators += 1;
             }
             _ => {}
         }
-        if depth > CHAIN_MAX {
-            return Err(too_large(
-                *span,
-                &format!("more than {CHAIN_MAX} operators in one expression; use IN (…) for many values"),
-            ));
+        if depth.operators > CHAIN_MAX {
+            let message = format!("more than {CHAIN_MAX} operators in one expression; use IN (…) for many values");
+            return Err(too_large(*span, &message));
+        }
+        if depth.unions > UNIONS_MAX {
+            let message = format!("more than {UNIONS_MAX} UNION in one query; write them to a table in several statements");
+            return Err(too_large(*span, &message));
+        }
+        if depth.joins > JOINS_MAX {
+            return Err(too_large(*span, &format!("more than {JOINS_MAX} EXCEPT and INTERSECT in one query")));
         }
     }
     Ok(())
-}
-
-fn joins(keyword: Keyword) -> bool {
-    matches!(keyword, Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::JOIN)
 }
 
 pub(super) fn operates(token: &Token) -> bool {
@@ -94,10 +113,15 @@ pub(super) fn operates(token: &Token) -> bool {
     }
 }
 
-/// Refuses queries that read too many tables once their common tables are put in.
+/// Refuses queries that read too many tables once their common tables are put in, or join too many.
 pub(super) fn check_relations(query: &Query) -> Result<(), QueryError> {
     let mut weigh = Weigh::default();
     let _ = query.visit(&mut weigh);
+    if weigh.joined > JOINS_MAX {
+        let message =
+            format!("statement is too large: more than {JOINS_MAX} tables in one FROM; join some of them in a table first");
+        return Err(QueryError::syntax(Position::START, message));
+    }
     if weigh.total > RELATIONS_MAX {
         let message = format!(
             "statement is too large: it reads more than {RELATIONS_MAX} tables, common tables (WITH) counted wherever they are named"
@@ -112,6 +136,8 @@ struct Weigh {
     /// How many tables a common table stands for.
     tables: HashMap<String, u64>,
     total: u64,
+    /// The most tables of one `FROM`.
+    joined: usize,
 }
 
 impl Visitor for Weigh {
@@ -119,11 +145,22 @@ impl Visitor for Weigh {
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         for table in query.with.iter().flat_map(|with| &with.cte_tables) {
-            let mut inner = Self { tables: self.tables.clone(), total: 0 };
-            inner.visit_whole(&table.query)?;
+            let mut inner = Self { tables: self.tables.clone(), ..Self::default() };
+            let visited = inner.visit_whole(&table.query);
+            self.joined = self.joined.max(inner.joined);
+            if visited.is_break() {
+                self.total = self.total.max(inner.total);
+                return visited;
+            }
             self.tables.insert(table.alias.name.value.clone(), inner.total.max(1));
         }
         if self.total > RELATIONS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        let joined = select.from.iter().map(tables).sum();
+        self.joined = self.joined.max(joined);
+        if self.joined > JOINS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
@@ -134,6 +171,15 @@ impl Visitor for Weigh {
         self.total = self.total.saturating_add(weight);
         ControlFlow::Continue(())
     }
+}
+
+/// The tables that are joined, also in parentheses.
+fn tables(table: &TableWithJoins) -> usize {
+    let of = |factor: &TableFactor| match factor {
+        TableFactor::NestedJoin { table_with_joins, .. } => tables(table_with_joins),
+        _ => 1,
+    };
+    of(&table.relation) + table.joins.iter().map(|join| of(&join.relation)).sum::<usize>()
 }
 
 impl Weigh {
@@ -163,6 +209,12 @@ mod tests {
             format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(many), " END".repeat(many)),
             format!("SELECT 1 FROM t{}", " JOIN t ON true".repeat(many)),
             format!("SELECT 1 FROM t{}", ", t".repeat(many)),
+            format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(501)),
+            format!("SELECT 1{}", " EXCEPT SELECT 1".repeat(101)),
+            format!("SELECT 1 FROM t{}", " CROSS JOIN t".repeat(100)),
+            format!("WITH a AS (SELECT 1 FROM t{}) SELECT * FROM a", ", t".repeat(100)),
+            format!("SELECT 1 FROM t, (t{})", " CROSS JOIN t".repeat(100)),
+            format!("WITH t0 AS (SELECT 1), {}, x AS (SELECT * FROM t39, (SELECT 1) y) SELECT * FROM x", doubling.join(", ")),
             format!("WITH t0 AS (SELECT 1), {} SELECT * FROM t39", doubling.join(", ")),
         ] {
             let error = check_syntax(&sql).expect_err(&sql[..40]);

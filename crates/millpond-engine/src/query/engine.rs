@@ -199,7 +199,7 @@ impl Engine {
         let statistics = Arc::clone(&request.statistics);
         let metered =
             Arc::new(MeteredStore::new(Arc::clone(&self.store), Arc::clone(&statistics), request.limits.scan_bytes_max));
-        let state = self.state_for(metered)?;
+        let state = self.state_for(metered, &request.cancel)?;
         let cancel = request.cancel.clone();
         let planned = self.on_runtime(&cancel, async move { plan::plan(&state, &request, &given).await }).await?;
         statistics.add_planning(started.elapsed());
@@ -213,7 +213,7 @@ impl Engine {
     pub async fn check(&self, request: QueryRequest) -> Result<(), QueryError> {
         let statistics = Arc::new(QueryStatistics::default());
         let metered = Arc::new(MeteredStore::new(Arc::clone(&self.store), statistics, None));
-        let state = self.state_for(metered)?;
+        let state = self.state_for(metered, &request.cancel)?;
         let cancel = request.cancel.clone();
         self.on_runtime(&cancel, async move { plan::plan(&state, &request, &Given::new()).await.map(drop) }).await
     }
@@ -225,7 +225,7 @@ impl Engine {
     pub async fn describe(&self, request: QueryRequest) -> Result<Vec<Column>, QueryError> {
         let statistics = Arc::new(QueryStatistics::default());
         let metered = Arc::new(MeteredStore::new(Arc::clone(&self.store), statistics, None));
-        let state = self.state_for(metered)?;
+        let state = self.state_for(metered, &request.cancel)?;
         let cancel = request.cancel.clone();
         self.on_runtime(&cancel, async move { plan::describe(&state, &request).await }).await
     }
@@ -234,7 +234,7 @@ impl Engine {
     pub(crate) async fn named_columns(&self, request: QueryRequest) -> Result<Vec<(String, DataType)>, QueryError> {
         let statistics = Arc::new(QueryStatistics::default());
         let metered = Arc::new(MeteredStore::new(Arc::clone(&self.store), statistics, None));
-        let state = self.state_for(metered)?;
+        let state = self.state_for(metered, &request.cancel)?;
         let cancel = request.cancel.clone();
         self.on_runtime(&cancel, async move { plan::named_columns(&state, &request).await }).await
     }
@@ -246,7 +246,7 @@ impl Engine {
     pub async fn view(&self, request: QueryRequest, database: &str, name: &str) -> Result<Table, QueryError> {
         let statistics = Arc::new(QueryStatistics::default());
         let metered = Arc::new(MeteredStore::new(Arc::clone(&self.store), statistics, None));
-        let state = self.state_for(metered)?;
+        let state = self.state_for(metered, &request.cancel)?;
         let (sql, default) = (request.sql.clone(), request.database.clone().unwrap_or_default());
         let cancel = request.cancel.clone();
         let columns = self.on_runtime(&cancel, async move { plan::named_columns(&state, &request).await }).await?;
@@ -280,11 +280,12 @@ impl Engine {
         }
     }
 
-    /// A session state for one statement, which reads through `store`.
-    pub(crate) fn state_for(&self, store: Arc<MeteredStore>) -> Result<SessionState, QueryError> {
+    /// A session state for one statement, which reads through `store` and is stopped by `cancel`.
+    pub(crate) fn state_for(&self, store: Arc<MeteredStore>, cancel: &CancellationToken) -> Result<SessionState, QueryError> {
         let shared = self.shared();
         let pool = StatementPool::new(&shared.environment.memory_pool, self.config.statement_memory_bytes);
-        session::state_for_statement(&shared.state, &shared.environment, store, Arc::new(pool), &self.config.env)
+        let pool: Arc<dyn MemoryPool> = Arc::new(pool);
+        session::state_for_statement(&shared.state, &shared.environment, store, pool, &self.config.env, cancel.clone())
     }
 
     fn shared(&self) -> &Shared {

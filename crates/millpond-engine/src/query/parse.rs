@@ -6,6 +6,7 @@
 pub(crate) mod adapt;
 mod literals;
 mod types;
+mod unions;
 
 use super::bounds;
 use super::error::{Position, QueryError};
@@ -121,9 +122,9 @@ pub(crate) struct Names {
     places: Vec<(String, Position)>,
     /// Operators and where they stand, in the order of the text.
     pub(crate) symbols: Vec<(String, Position)>,
-}
     /// Whether the text ends before all its parentheses are closed.
     open: bool,
+}
 
 impl Names {
     /// A name as the text has it.
@@ -213,7 +214,8 @@ pub(crate) fn parse_query(sql: &str) -> Result<Parsed, QueryError> {
     while parser.consume_token(&Token::SemiColon) {}
     at_end(&parser, &names)?;
     match statement {
-        Statement::Query(query) => {
+        Statement::Query(mut query) => {
+            unions::balance(&mut query);
             bounds::check_relations(&query)?;
             Ok(Parsed { query, names })
         }
@@ -248,10 +250,10 @@ fn tokens(sql: &str) -> Result<(Vec<TokenWithSpan>, Names), QueryError> {
     bounds::check_tokens(&raw)?;
     let mut names = Names::default();
     let mut tokens = Vec::with_capacity(raw.len() + 1);
-    for TokenWithSpan { token, span } in raw {
-        let place = Position { line: span.start.line, column: span.start.column };
     let parentheses = |wanted: Token| raw.iter().filter(|token| token.token == wanted).count();
     names.open = parentheses(Token::LParen) > parentheses(Token::RParen);
+    for TokenWithSpan { token, span } in raw {
+        let place = Position { line: span.start.line, column: span.start.column };
         let word = match token {
             Token::Whitespace(_) => continue,
             Token::Word(word) => word,
@@ -316,12 +318,12 @@ fn located(error: &ParserError, sql: &str, names: &Names) -> QueryError {
     let Some((expected, found)) = message.strip_prefix("Expected: ").and_then(|rest| rest.split_once(", found: ")) else {
         return QueryError::syntax(position, message);
     };
-    let found = match location {
-        _ if found == "EOF" => "<EOF>".to_owned(),
     if names.open && expected == ")" {
         let message = "mismatched input '<EOF>'. Expecting: ')'".to_owned();
         return QueryError::syntax(end_of(sql), message);
     }
+    let found = match location {
+        _ if found == "EOF" => "<EOF>".to_owned(),
         Some(at) => names.as_written(Span::new(at, at), found),
         None => found.to_owned(),
     };
@@ -356,10 +358,10 @@ mod tests {
         assert_eq!(error.to_string(), "line 2:1: mismatched input 'FRM'. Expecting: <EOF>");
         let error = parse_query("SELECT a FROM").unwrap_err();
         assert!(error.to_string().contains("mismatched input '<EOF>'"), "{error}");
-        let error = parse_query("SELECT 'open").unwrap_err();
-        assert!(error.is_syntax(), "{error}");
         let error = parse_query("SELECT * FROM (SELECT 1").unwrap_err();
         assert_eq!(error.to_string(), "line 1:24: mismatched input '<EOF>'. Expecting: ')'");
+        let error = parse_query("SELECT 'open").unwrap_err();
+        assert!(error.is_syntax(), "{error}");
     }
 
     #[test]

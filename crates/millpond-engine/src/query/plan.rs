@@ -13,6 +13,7 @@ use crate::table::TableSource;
 use crate::types::TrinoType;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column as DfColumn, TableReference};
 use datafusion::datasource::ViewTable;
 use datafusion::execution::{SessionState, TaskContext};
@@ -29,6 +30,11 @@ use std::sync::Arc;
 
 /// Views that name views, and so on: deeper is refused, since it may be a circle.
 const VIEW_DEPTH_MAX: usize = 16;
+
+/// Constants of fewer bytes are copied for each row without a second thought.
+const LONG_CONSTANT_BYTES: usize = 16 << 10;
+/// The copies of a plan's long constants for one batch take about so many bytes at the most.
+const CONSTANT_COPIES_BYTES_MAX: usize = 64 << 20;
 
 /// A query that is ready to run.
 #[derive(Debug)]
@@ -164,12 +170,38 @@ pub(crate) async fn physical(state: &SessionState, logical: Logical) -> Result<P
     let worded = |error| QueryError::from_planning(error, &locate, &logical.sites);
     let types = operators::result_types(&logical.plan);
     let optimized = state.optimize(&logical.plan).map_err(worded)?;
+    let narrow = narrow(state, &optimized);
+    let state = narrow.as_ref().unwrap_or(state);
     let physical = state.query_planner().create_physical_plan(&optimized, state).await.map_err(worded)?;
     let schema = physical.schema();
     let fields = schema.fields().iter().zip(&logical.names).zip(types);
     let fields: Vec<Field> =
         fields.map(|((field, name), found)| found.mark(field.as_ref().clone()).with_name(name).with_nullable(true)).collect();
     Ok(Planned { context: state.task_ctx(), schema: Arc::new(Schema::new(fields)), physical, logical: optimized })
+}
+
+/// The session with fewer rows in a batch, where the plan has constants whose copies for all rows would take much memory.
+fn narrow(state: &SessionState, plan: &LogicalPlan) -> Option<SessionState> {
+    let mut bytes = 0usize;
+    let _ = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::Literal(value, _) = expr
+                    && value.size() > LONG_CONSTANT_BYTES
+                {
+                    bytes = bytes.saturating_add(value.size());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    let rows = (CONSTANT_COPIES_BYTES_MAX / bytes.max(1)).max(1);
+    if rows >= state.config().batch_size() {
+        return None;
+    }
+    let mut narrow = state.clone();
+    narrow.config_mut().options_mut().execution.batch_size = rows;
+    Some(narrow)
 }
 
 /// Asks the catalog for every table that the statement names.

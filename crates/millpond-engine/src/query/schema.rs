@@ -15,7 +15,8 @@ impl Engine {
     /// Everything that is wrong with the statement.
     pub async fn schema(&self, request: QueryRequest) -> Result<SchemaRef, QueryError> {
         let statistics = Arc::new(QueryStatistics::default());
-        let state = self.state_for(Arc::new(MeteredStore::new(Arc::clone(self.store()), statistics, None)))?;
+        let store = Arc::new(MeteredStore::new(Arc::clone(self.store()), statistics, None));
+        let state = self.state_for(store, &request.cancel)?;
         let cancel = request.cancel.clone();
         self.on_runtime(&cancel, async move { plan::plan(&state, &request, &Given::new()).await.map(|planned| planned.schema) })
             .await

@@ -30,6 +30,7 @@ use datafusion::sql::sqlparser::ast;
 use millpond_core::env::SharedEnv;
 use object_store::ObjectStore;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// The state that all statements begin with.
 pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) -> SessionState {
@@ -57,6 +58,11 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
     options.optimizer.hash_join_single_partition_threshold_rows = 700_000;
     options.execution.time_zone = Some("UTC".into());
     let mut builder = SessionStateBuilder::new_with_default_features();
+    // Others would be called with what nobody documents, and are not bounded as ours are.
+    builder.scalar_functions().get_or_insert_default().retain(|function| functions::KEPT.contains(&function.name()));
+    builder.aggregate_functions().get_or_insert_default().retain(|function| functions::KEPT.contains(&function.name()));
+    builder.window_functions().get_or_insert_default().retain(|function| functions::KEPT.contains(&function.name()));
+    builder.higher_order_functions().get_or_insert_default().clear();
     let planners = builder.expr_planners().get_or_insert_default();
     planners.splice(0..0, [Arc::new(TrinoOperators) as Arc<dyn ExprPlanner>, Arc::new(functions::planner::Calls)]);
     let mut state = builder
@@ -84,7 +90,9 @@ pub(crate) fn state_for_statement(
     store: Arc<MeteredStore>,
     memory: Arc<dyn MemoryPool>,
     env: &SharedEnv,
+    cancel: CancellationToken,
 ) -> std::result::Result<SessionState, QueryError> {
+    let limits = functions::StatementLimits::new(&memory, cancel);
     let registry = Arc::new(OneStore(store as Arc<dyn ObjectStore>));
     let environment = RuntimeEnvBuilder::from_runtime_env(environment)
         .with_object_store_registry(registry)
@@ -95,6 +103,7 @@ pub(crate) fn state_for_statement(
     // Again: a state that is made from another registers its functions in any order, and some of DataFusion's have our names as aliases.
     functions::register(&mut state).map_err(QueryError::from_execution)?;
     operators::register(&mut state).map_err(QueryError::from_execution)?;
+    state.config_mut().options_mut().extensions.insert(limits);
     state.mark_start_execution();
     state.execution_props_mut().query_execution_start_time = DateTime::from_timestamp_millis(env.now_ms());
     Ok(state)

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 mod errors;
 mod explain;
 mod formats;
+mod limits;
 mod scan;
 mod sql;
 mod statistics;

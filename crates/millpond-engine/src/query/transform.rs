@@ -70,7 +70,7 @@ async fn plan(
 ) -> Result<(plan::Planned, Arc<QueryStatistics>), QueryError> {
     let statistics = Arc::new(QueryStatistics::default());
     let store = Arc::new(MeteredStore::new(Arc::clone(engine.store()), Arc::clone(&statistics), None));
-    let state = engine.state_for(store)?;
+    let state = engine.state_for(store, cancel)?;
     let parsed = parse::parse_query(sql)?;
     let planned = engine
         .on_runtime(cancel, async move {

@@ -128,7 +128,7 @@ impl Engine {
     ) -> Result<Explanation, QueryError> {
         let statistics = Arc::new(QueryStatistics::default());
         let metered = Arc::new(MeteredStore::new(Arc::clone(self.store()), statistics, None));
-        let state = self.state_for(metered)?;
+        let state = self.state_for(metered, &request.cancel)?;
         let cancel = request.cancel.clone();
         let planned =
             self.on_runtime(&cancel, async move { plan::plan(&state, &request, &plan::Given::default()).await }).await?;
@@ -144,7 +144,7 @@ impl Engine {
         let statistics = Arc::clone(&request.statistics);
         let limit = request.limits.scan_bytes_max;
         let metered = Arc::new(MeteredStore::new(Arc::clone(self.store()), Arc::clone(&statistics), limit));
-        let state = self.state_for(metered)?;
+        let state = self.state_for(metered, &request.cancel)?;
         let cancel = request.cancel.clone();
         let counted = Arc::clone(&statistics);
         let run = async move {

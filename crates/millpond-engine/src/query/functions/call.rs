@@ -1,5 +1,6 @@
 //! What a function's body works with: its arguments as columns, and bounded columns to write its result to.
 
+use super::limits::BATCH_BYTES_MAX;
 use crate::query::QueryError;
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BooleanArray, BooleanBuilder, Date32Array, Date32Builder, Float32Array, Float64Array,
@@ -15,8 +16,6 @@ use std::sync::Arc;
 
 /// The longest text or binary that a function makes, in bytes. Longer ones would be no use: Athena takes no longer fields either.
 pub(super) const VALUE_BYTES_MAX: usize = 32 << 20;
-/// The most bytes that a function makes for one batch of rows: hostile arguments must not fill the memory.
-const BATCH_BYTES_MAX: usize = 256 << 20;
 /// The most items of arrays and maps that a function makes for one batch of rows.
 pub(super) const BATCH_ITEMS_MAX: usize = 16 << 20;
 
@@ -30,12 +29,24 @@ pub(super) struct Call<'a> {
 
 /// An argument out of its domain: `INVALID_FUNCTION_ARGUMENT`.
 pub(super) fn bad(message: impl Into<String>) -> DataFusionError {
-    QueryError::InvalidArgument(message.into()).into()
+    QueryError::InvalidArgument(cut(message.into())).into()
 }
 
 /// A number that does not fit: `NUMERIC_VALUE_OUT_OF_RANGE`.
 pub(super) fn out_of_range(message: impl Into<String>) -> DataFusionError {
-    QueryError::OutOfRange(message.into()).into()
+    QueryError::OutOfRange(cut(message.into())).into()
+}
+
+/// A message that may hold a whole argument: of a long one its beginning and its end.
+pub(in crate::query) fn cut(message: String) -> String {
+    const SIDE_CHARS: usize = 200;
+    if message.len() <= 2 * SIDE_CHARS {
+        return message;
+    }
+    let head: String = message.chars().take(SIDE_CHARS).collect();
+    let mut tail: Vec<char> = message.chars().rev().take(SIDE_CHARS).collect();
+    tail.reverse();
+    format!("{head}…{}", tail.iter().collect::<String>())
 }
 
 /// A result that would take too much memory.
@@ -233,7 +244,7 @@ impl Picks {
         values: &ArrayRef,
     ) -> Result<(ArrayRef, arrow::buffer::OffsetBuffer<i32>, arrow::buffer::NullBuffer)> {
         let indices = arrow::array::UInt32Array::from(self.indices);
-        let items = arrow::compute::take(values.as_ref(), &indices, None)?;
+        let items = super::limits::take(values.as_ref(), &indices)?;
         Ok((items, arrow::buffer::OffsetBuffer::new(self.offsets.into()), self.valid.into()))
     }
 

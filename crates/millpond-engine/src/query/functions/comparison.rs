@@ -2,8 +2,9 @@
 
 use super::call::{Call, rows};
 use super::{Function, function, volatile};
+use crate::query::functions::limits::take;
 use arrow::array::{ArrayRef, StringArray, UInt32Array};
-use arrow::compute::{concat, take};
+use arrow::compute::concat;
 use datafusion::common::Result;
 use std::sync::Arc;
 
@@ -45,5 +46,5 @@ fn extreme(call: &Call<'_>, greatest: bool) -> Result<ArrayRef> {
         };
         places.reduce(better).map(|at| at as u32)
     };
-    Ok(take(all.as_ref(), &(0..call.rows).map(pick).collect::<UInt32Array>(), None)?)
+    take(all.as_ref(), &(0..call.rows).map(pick).collect::<UInt32Array>())
 }

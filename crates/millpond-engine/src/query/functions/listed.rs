@@ -105,10 +105,10 @@ fn shown(name: &str) -> &str {
 }
 
 /// Group, name, forms.
-pub(super) type Catalog = BTreeMap<&'static str, BTreeMap<String, Vec<String>>>;
+pub(crate) type Catalog = BTreeMap<&'static str, BTreeMap<String, Vec<String>>>;
 
 /// All functions that users may call.
-pub(super) fn present() -> Catalog {
+pub(crate) fn present() -> Catalog {
     let mut catalog = Catalog::new();
     let mut add = |group: &'static str, name: &str, forms: &[&str]| {
         if !INTERNAL.contains(&name) {

@@ -335,6 +335,8 @@ fn table_function(expr: &Expr, alias: Option<TableAlias>) -> Result<TableFactor,
 
 /// More sets of sets than this are refused.
 const SETS_MAX: usize = 2048;
+/// More columns than this in all sets are refused.
+const SET_COLUMNS_MAX: usize = 100_000;
 
 /// Several elements of `GROUP BY` one of which makes sets become the sets that they come to.
 pub(super) fn grouping(select: &mut Select) -> Result<(), QueryError> {
@@ -357,6 +359,7 @@ pub(super) fn grouping(select: &mut Select) -> Result<(), QueryError> {
         _ => false,
     };
     elements.iter_mut().for_each(keep_number);
+    count_sets(elements)?;
     if !elements.iter().any(makes_sets) || (elements.len() == 1 && !distinct && !matches!(elements[0], Expr::Tuple(_))) {
         for element in elements.iter_mut() {
             if let Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets) = element {
@@ -367,11 +370,7 @@ pub(super) fn grouping(select: &mut Select) -> Result<(), QueryError> {
     }
     let mut sets: Vec<Vec<Expr>> = vec![Vec::new()];
     for element in elements.drain(..) {
-        let choices = sets_of(element)?;
-        if sets.len().saturating_mul(choices.len()) > SETS_MAX {
-            let message = format!("GROUP BY has more than {SETS_MAX} grouping sets");
-            return Err(QueryError::Analysis { name: "TOO_MANY_GROUPING_SETS", position: Position::START, message });
-        }
+        let choices = sets_of(element);
         sets = sets
             .iter()
             .flat_map(|set| {
@@ -428,17 +427,40 @@ fn has_aggregate(items: &[SelectItem]) -> bool {
     })
 }
 
+/// Refuses more grouping sets, or columns in all of them, than are taken, before there are any.
+fn count_sets(elements: &[Expr]) -> Result<(), QueryError> {
+    let mut sets = 1usize;
+    let mut columns = 0usize;
+    for element in elements {
+        let (factor, width) = match element {
+            Expr::Rollup(columns) => (columns.len() + 1, columns.iter().map(Vec::len).sum()),
+            Expr::Cube(columns) => {
+                let factor = u32::try_from(columns.len()).ok().and_then(|count| 1usize.checked_shl(count));
+                (factor.unwrap_or(usize::MAX), columns.iter().map(Vec::len).sum())
+            }
+            Expr::GroupingSets(sets) => (sets.len().max(1), sets.iter().map(Vec::len).max().unwrap_or(0)),
+            _ => (1, 1),
+        };
+        sets = sets.saturating_mul(factor);
+        columns += width;
+    }
+    let too_many = |message| Err(QueryError::Analysis { name: "TOO_MANY_GROUPING_SETS", position: Position::START, message });
+    if sets > SETS_MAX {
+        return too_many(format!("GROUP BY has more than {SETS_MAX} grouping sets"));
+    }
+    if sets > 1 && sets * columns > SET_COLUMNS_MAX {
+        return too_many(format!("the grouping sets of GROUP BY have more than {SET_COLUMNS_MAX} columns together"));
+    }
+    Ok(())
+}
+
 /// The sets of one element.
-fn sets_of(element: Expr) -> Result<Vec<Vec<Expr>>, QueryError> {
-    Ok(match element {
+fn sets_of(element: Expr) -> Vec<Vec<Expr>> {
+    match element {
         Expr::GroupingSets(sets) => sets,
         Expr::Rollup(columns) => (0..=columns.len()).rev().map(|count| columns[..count].concat()).collect(),
         Expr::Cube(columns) => {
-            let count = u32::try_from(columns.len()).ok().filter(|count| *count <= 11).ok_or_else(|| QueryError::Analysis {
-                name: "TOO_MANY_GROUPING_SETS",
-                position: Position::START,
-                message: format!("CUBE of more than 11 columns is more than {SETS_MAX} grouping sets"),
-            })?;
+            let count = columns.len() as u32;
             let chosen = |bits: u32| {
                 columns
                     .iter()
@@ -450,5 +472,5 @@ fn sets_of(element: Expr) -> Result<Vec<Vec<Expr>>, QueryError> {
         }
         Expr::Tuple(fields) if fields.is_empty() => vec![Vec::new()],
         other => vec![vec![other]],
-    })
+    }
 }

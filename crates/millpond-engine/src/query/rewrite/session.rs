@@ -23,6 +23,7 @@ pub(super) fn value(expr: &Expr, database: Option<&str>) -> Option<Result<Expr, 
     let time = |data_type: &str| Some(instantiate(&format!("CAST(now() AS {data_type})"), &[], first_span(expr)));
     match name.as_str() {
         "current_user" => text(USER),
+        "version" if matches!(expr, Expr::Function(_)) => text(concat!("Millpond ", env!("CARGO_PKG_VERSION"))),
         "current_catalog" => text(CATALOG),
         "current_schema" => match database {
             Some(database) => text(database),

@@ -1,9 +1,9 @@
 //! Arrays of the items of other arrays, and single items.
 
 use crate::query::functions::call::{BATCH_ITEMS_MAX, Call, Picks, bad, list, rows, span, too_large};
+use crate::query::functions::limits::take;
 use crate::query::functions::{Function, function, volatile};
 use arrow::array::{Array, ArrayRef, StructArray, UInt32Array};
-use arrow::compute::take;
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::Result;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ fn item(call: &Call<'_>, place: fn(i64, i64) -> Result<Option<i64>>) -> Result<A
         let place = place(range.len() as i64, indices.value(row))?;
         picked.push(place.map(|place| range.start as u32 + place as u32));
     }
-    Ok(take(lists.values().as_ref(), &UInt32Array::from(picked), None)?)
+    take(lists.values().as_ref(), &UInt32Array::from(picked))
 }
 
 fn lookup(call: &Call<'_>, must: bool) -> Result<ArrayRef> {
@@ -92,7 +92,7 @@ fn lookup(call: &Call<'_>, must: bool) -> Result<ArrayRef> {
         }
         picked.push(found.map(|at| at as u32));
     }
-    Ok(take(maps.values().as_ref(), &UInt32Array::from(picked), None)?)
+    take(maps.values().as_ref(), &UInt32Array::from(picked))
 }
 
 fn one(call: &Call<'_>, place: fn(usize) -> Option<usize>) -> Result<ArrayRef> {
@@ -101,7 +101,7 @@ fn one(call: &Call<'_>, place: fn(usize) -> Option<usize>) -> Result<ArrayRef> {
         let range = span(lists.value_offsets(), row);
         (lists.is_valid(row)).then(|| place(range.len())).flatten().map(|place| (range.start + place) as u32)
     };
-    Ok(take(lists.values().as_ref(), &(0..call.rows).map(pick).collect::<UInt32Array>(), None)?)
+    take(lists.values().as_ref(), &(0..call.rows).map(pick).collect::<UInt32Array>())
 }
 
 /// Lists that are made of items of the first argument: which, by the row.
@@ -284,7 +284,7 @@ fn zip(call: &Call<'_>) -> Result<ArrayRef> {
     }
     let mut columns = Vec::with_capacity(lists.len());
     for (list, picks) in lists.iter().zip(picks) {
-        columns.push(take(list.values().as_ref(), &UInt32Array::from(picks), None)?);
+        columns.push(take(list.values().as_ref(), &UInt32Array::from(picks))?);
     }
     let fields: Vec<Field> = columns
         .iter()

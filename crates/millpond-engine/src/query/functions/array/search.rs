@@ -1,9 +1,10 @@
 //! Questions to arrays: what is in them, where, and how many.
 
 use crate::query::functions::call::{BooleanOut, Call, IntOut, TextOut, bad, rows, span};
+use crate::query::functions::limits::take;
 use crate::query::functions::{Function, function};
 use arrow::array::{Array, ArrayRef, ListArray, UInt32Array};
-use arrow::compute::{concat, take};
+use arrow::compute::concat;
 use arrow::datatypes::DataType;
 use arrow::row::Rows;
 use datafusion::common::Result;
@@ -144,7 +145,7 @@ fn extreme(call: &Call<'_>, greatest: bool) -> Result<ArrayRef> {
         });
         Some(best as u32)
     };
-    Ok(take(list.values().as_ref(), &(0..call.rows).map(pick).collect::<UInt32Array>(), None)?)
+    take(list.values().as_ref(), &(0..call.rows).map(pick).collect::<UInt32Array>())
 }
 
 fn join(call: &Call<'_>) -> Result<ArrayRef> {

@@ -4,11 +4,14 @@
 use super::mysql::{MONTHS, WEEKDAYS, name};
 use super::zones::{ahead, clocks, moment, parse as zone, zone_of};
 use super::{civil, micros};
-use crate::query::functions::call::{Call, TextOut, TimeOut, bad, check_bytes};
+use crate::query::functions::call::{Call, TextOut, TimeOut, bad};
 use crate::query::functions::{Function, function};
 use arrow::array::{Array, ArrayRef};
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 use datafusion::common::Result;
+
+/// A letter can be repeated so often: it says how many digits there are at least.
+const LETTERS_MAX: usize = 1_000;
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
@@ -58,7 +61,9 @@ fn parts(pattern: &str) -> Result<Vec<Part>> {
         while characters.next_if_eq(&one).is_some() {
             count += 1;
         }
-        check_bytes(count)?;
+        if count > LETTERS_MAX {
+            return Err(bad(format!("a pattern has more than {LETTERS_MAX} times the letter {one}")));
+        }
         out.push(Part::Letter(one, count));
     }
     if !literal.is_empty() {

@@ -2,10 +2,10 @@
 
 use super::{Flat, Invocation, Kind, as_list, item_of};
 use crate::query::functions::call::{BATCH_ITEMS_MAX, Picks, list, span, too_large};
+use crate::query::functions::limits::take;
 use crate::types::trino::list_of;
 use arrow::array::{Array, ArrayRef, BooleanBuilder, UInt32Array};
 use arrow::buffer::OffsetBuffer;
-use arrow::compute::take;
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use std::sync::Arc;
@@ -158,8 +158,8 @@ impl Kind for ZipWith {
             offsets.push(owners.len() as i32);
             valid.push(there);
         }
-        let a = take(left.values().as_ref(), &UInt32Array::from(a), None)?;
-        let b = take(right.values().as_ref(), &UInt32Array::from(b), None)?;
+        let a = take(left.values().as_ref(), &UInt32Array::from(a))?;
+        let b = take(right.values().as_ref(), &UInt32Array::from(b))?;
         let items = call.apply(0, &[a, b], &owners)?;
         list(items, OffsetBuffer::new(offsets.into()), Some(valid.into()))
     }

@@ -2,12 +2,13 @@
 
 use super::{Flat, Invocation, Kind, as_map, entry_of};
 use crate::query::functions::call::{Picks, map, rows, span};
+use crate::query::functions::limits::take;
 use crate::query::functions::map::check_keys;
 use crate::types::TrinoType;
 use crate::types::trino::map_of;
 use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::buffer::OffsetBuffer;
-use arrow::compute::{cast, concat, take};
+use arrow::compute::{cast, concat};
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use std::collections::HashMap;
@@ -172,9 +173,9 @@ impl Kind for ZipWith {
             offsets.push(picked.len() as i32);
             valid.push(there);
         }
-        let keys = take(keys.as_ref(), &UInt32Array::from(picked), None)?;
-        let a = take(left.values().as_ref(), &UInt32Array::from(a), None)?;
-        let b = take(right.values().as_ref(), &UInt32Array::from(b), None)?;
+        let keys = take(keys.as_ref(), &UInt32Array::from(picked))?;
+        let a = take(left.values().as_ref(), &UInt32Array::from(a))?;
+        let b = take(right.values().as_ref(), &UInt32Array::from(b))?;
         let made = call.apply(0, &[std::sync::Arc::clone(&keys), a, b], &owners)?;
         map(keys, made, OffsetBuffer::new(offsets.into()), Some(valid.into()))
     }

@@ -8,12 +8,15 @@ mod reduce;
 mod regexp;
 mod sort;
 
-use super::call::span;
+use super::call::{span, too_large};
+use super::limits;
 use crate::query::QueryError;
 use crate::query::error::Position;
+use crate::query::functions::limits::take;
 use arrow::array::{Array, ArrayRef, ListArray, UInt32Array, new_empty_array};
-use arrow::compute::{cast, take, take_arrays};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::{
     ColumnarValue, HigherOrderFunctionArgs, HigherOrderReturnFieldArgs, HigherOrderSignature, HigherOrderUDF, HigherOrderUDFImpl,
@@ -83,6 +86,7 @@ struct Invocation<'a> {
     results: Vec<DataType>,
     returns: &'a DataType,
     rows: usize,
+    options: &'a ConfigOptions,
 }
 
 impl Invocation<'_> {
@@ -101,8 +105,12 @@ impl Invocation<'_> {
         }
         let given: Vec<_> = parameters.iter().map(|column| move || Ok(Arc::clone(column))).collect();
         let given: Vec<&dyn Fn() -> Result<ArrayRef>> = given.iter().map(|give| give as &dyn Fn() -> Result<ArrayRef>).collect();
-        let spread = |captures: &[ArrayRef]| Ok(take_arrays(captures, &UInt32Array::from(owners.to_vec()), None)?);
-        self.lambdas[lambda].evaluate(&given, spread)?.into_array(owners.len())
+        limits::check_running(self.options)?;
+        let places = UInt32Array::from(owners.to_vec());
+        let spread = |captures: &[ArrayRef]| captures.iter().map(|capture| take(capture, &places)).collect::<Result<Vec<_>>>();
+        let result = limits::expanded(self.lambdas[lambda].evaluate(&given, spread)?, owners.len())?;
+        check_made(&result)?;
+        Ok(result)
     }
 
     /// The same, as booleans.
@@ -110,6 +118,14 @@ impl Invocation<'_> {
         let verdicts = cast(&self.apply(0, parameters, owners)?, &DataType::Boolean)?;
         Ok(arrow::array::AsArray::as_boolean(&verdicts).clone())
     }
+}
+
+/// Refuses what another function's body made of a lambda's parameters, where the next would double it.
+fn check_made(result: &ArrayRef) -> Result<()> {
+    if result.get_buffer_memory_size() > limits::BATCH_BYTES_MAX * 2 {
+        return Err(too_large("what a lambda gives for a batch"));
+    }
+    Ok(())
 }
 
 /// The items of all lists one after the other: where they lie, and to which row each belongs. NULL rows have none.
@@ -136,7 +152,7 @@ impl Flat {
         {
             return Ok(values.slice(*first as usize, self.places.len()));
         }
-        Ok(take(values.as_ref(), &UInt32Array::from(self.places.clone()), None)?)
+        take(values.as_ref(), &UInt32Array::from(self.places.clone()))
     }
 }
 
@@ -297,7 +313,7 @@ impl HigherOrderUDFImpl for Function {
         let (mut values, mut lambdas, mut results) = (Vec::new(), Vec::new(), Vec::new());
         for (argument, field) in args.args.iter().zip(&args.arg_fields) {
             match (argument, field) {
-                (ValueOrLambda::Value(value), _) => values.push(value.to_array(args.number_rows)?),
+                (ValueOrLambda::Value(value), _) => values.push(limits::expanded(value.clone(), args.number_rows)?),
                 (ValueOrLambda::Lambda(lambda), ValueOrLambda::Lambda(field) | ValueOrLambda::Value(field)) => {
                     lambdas.push(lambda);
                     results.push(field.data_type().clone());
@@ -305,7 +321,8 @@ impl HigherOrderUDFImpl for Function {
             }
         }
         let returns = args.return_field.data_type();
-        let call = Invocation { values, lambdas, results, returns, rows: args.number_rows };
+        let options = args.config_options.as_ref();
+        let call = Invocation { values, lambdas, results, returns, rows: args.number_rows, options };
         let mut result = self.kind.run(&call)?;
         if result.data_type() != returns {
             result = cast(&result, returns)?;
