@@ -7,6 +7,7 @@ use crate::lake::{iceberg, objects};
 use millpond_core::arn::Place;
 use millpond_core::catalog::{Database, Table};
 use millpond_core::error::ErrorKind;
+use millpond_engine::format::is_known_serde;
 use millpond_engine::iceberg::is_iceberg;
 use millpond_engine::query::{QueryError, view};
 use millpond_engine::sql::render::TextResult;
@@ -160,6 +161,11 @@ fn create_table(tx: &Tx<'_>, place: &Place, mut table: Table, if_not_exists: boo
     if let Some(location) = &mut table.storage.location {
         check_bucket(tx, location)?;
         *location = without_slash(location);
+    }
+    let library = table.storage.serde_info.serialization_library.as_deref().unwrap_or_default();
+    if !is_known_serde(library) {
+        let message = format!("Cannot validate serde: {library}");
+        return Err(refused(ErrorKind::Input, "", message));
     }
     touch(tx, &mut table);
     match catalog::create_table(tx, place, table) {

@@ -32,6 +32,9 @@ pub(super) async fn run(athena: &Athena, execution: &Execution, name: &TableName
         if is_iceberg(&table) {
             return Err(not_for_iceberg());
         }
+        if table.partition_keys.is_empty() {
+            return Ok((table, Vec::new(), false));
+        }
         let found = folders(connection, &table)?;
         let known: HashSet<_> = partition_values(connection, &table, None)?.into_iter().collect();
         let nothing = found.is_empty() && known.is_empty();
