@@ -21,7 +21,7 @@ def athena(module_lake):
     "sql, begins, kind",
     [
         ("SELECT nam FROM d.t", "COLUMN_NOT_FOUND: line 1:8: Column 'nam' cannot be resolved or requester is not authorized to access requested", 1006),
-        ("SELECT 1\nFROM d.tt", "TABLE_NOT_FOUND: line 2:6: Table 'awsdatacatalog.d.tt' does not exist. Did you mean 't'?", 1301),
+        ("SELECT 1\nFROM d.tt", "TABLE_NOT_FOUND: line 2:6: Table 'awsdatacatalog.d.tt' does not exist", 1301),
         ("SELECT 1 FROM nowhere.t", "SCHEMA_NOT_FOUND: line 1:15: Schema 'nowhere' does not exist", 1301),
         ("SELECT 1 FROM other.d.t", "CATALOG_NOT_FOUND: line 1:15: Catalog 'other' does not exist", 1006),
         ("SELECT foo(num) FROM d.t", "FUNCTION_NOT_FOUND: line 1:8: Function 'foo' not registered", 1303),
