@@ -92,6 +92,8 @@ fn is_by_equality(plan: &LogicalPlan) -> bool {
         LogicalPlan::Filter(filter) => {
             split_conjunction(&filter.predicate).into_iter().all(|part| !part.contains_outer() || is_key(part))
         }
+        // Through a table that is named its columns are looked for in vain.
+        LogicalPlan::SubqueryAlias(alias) => alias.input.all_out_ref_exprs().is_empty(),
         other => !other.expressions().iter().any(Expr::contains_outer),
     };
     here && plan.inputs().into_iter().all(is_by_equality)
