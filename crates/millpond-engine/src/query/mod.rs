@@ -11,6 +11,7 @@ mod catalog;
 mod correlated;
 pub mod engine;
 pub mod error;
+mod exact;
 pub mod explain;
 pub mod format;
 mod functions;

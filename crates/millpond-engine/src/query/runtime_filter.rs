@@ -18,6 +18,7 @@ use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::{Stream, StreamExt, ready};
@@ -37,6 +38,9 @@ pub(crate) struct RuntimeFilters;
 impl PhysicalOptimizerRule for RuntimeFilters {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let rewritten = plan.transform_up(|node| {
+            if let Some(join) = without_own_filter(&node)? {
+                return Ok(Transformed::yes(join));
+            }
             let filters = reached(&node)?;
             match filters.is_empty() {
                 true => Ok(Transformed::no(node)),
@@ -69,6 +73,23 @@ fn reached(node: &Arc<dyn ExecutionPlan>) -> Result<Vec<Arc<dyn PhysicalExpr>>> 
         }
     }
     Ok(filters)
+}
+
+/// A join without its own runtime filter right below: it would look up each row twice. Where rows are sent to other threads in between, the filter stays.
+fn without_own_filter(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(join) = node.downcast_ref::<HashJoinExec>() else { return Ok(None) };
+    let (Some(own), Some(below)) = (join.dynamic_filter_expr(), join.right().downcast_ref::<RuntimeFilterExec>()) else {
+        return Ok(None);
+    };
+    let others: Vec<_> = below.filters.iter().filter(|filter| filter.expression_id() != own.expression_id()).cloned().collect();
+    if others.len() == below.filters.len() {
+        return Ok(None);
+    }
+    let right = match others.is_empty() {
+        true => Arc::clone(&below.input),
+        false => Arc::new(RuntimeFilterExec::new(Arc::clone(&below.input), others)) as Arc<dyn ExecutionPlan>,
+    };
+    Ok(Some(Arc::clone(node).with_new_children(vec![Arc::clone(join.left()), right])?))
 }
 
 fn is_dynamic(filter: &Arc<dyn PhysicalExpr>) -> Result<bool> {

@@ -4,6 +4,7 @@ use super::build_once::BuildOnce;
 use super::catalog::CATALOG;
 use super::engine::EngineConfig;
 use super::error::{Position, QueryError};
+use super::exact::ExactComparisons;
 use super::functions;
 use super::meter::MeteredStore;
 use super::null_joins::NullJoins;
@@ -70,6 +71,7 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
         .with_config(session)
         .with_runtime_env(environment)
         .with_type_planner(Arc::new(TrinoTypes))
+        .with_optimizer_rule(Arc::new(ExactComparisons))
         .with_physical_optimizer_rule(Arc::new(NullJoins))
         .with_physical_optimizer_rule(Arc::new(RuntimeFilters))
         .with_physical_optimizer_rule(Arc::new(BuildOnce))

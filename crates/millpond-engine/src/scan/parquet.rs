@@ -28,9 +28,9 @@ use futures::future::BoxFuture;
 use object_store::ObjectMeta;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
-use parquet::arrow::parquet_to_arrow_schema;
+use parquet::arrow::{ARROW_SCHEMA_META_KEY, parquet_to_arrow_schema};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataBuilder};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -189,10 +189,43 @@ impl AsyncFileReader for Reader {
             let metadata =
                 inner.get_metadata(options).await.map_err(|error| blame(error, uri, "it is not a valid Parquet file"))?;
             check_columns(&metadata, logical, find, uri)?;
-            Ok(metadata)
+            without_views(metadata)
         }
         .boxed()
     }
+}
+
+/// The metadata without Arrow's own schema, where that asks for views or dictionaries: values would be read as such, and made plain ones afterwards.
+fn without_views(metadata: Arc<ParquetMetaData>) -> parquet::errors::Result<Arc<ParquetMetaData>> {
+    fn is_indirect(data_type: &DataType) -> bool {
+        match data_type {
+            DataType::Utf8View | DataType::BinaryView | DataType::Dictionary(..) | DataType::ListView(_) => true,
+            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::Map(item, _) => {
+                is_indirect(item.data_type())
+            }
+            DataType::Struct(fields) => fields.iter().any(|field| is_indirect(field.data_type())),
+            _ => false,
+        }
+    }
+    let file = metadata.file_metadata();
+    let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())?;
+    if !schema.fields().iter().any(|field| is_indirect(field.data_type())) {
+        return Ok(metadata);
+    }
+    let others = file.key_value_metadata().into_iter().flatten().filter(|entry| entry.key != ARROW_SCHEMA_META_KEY);
+    let plain = FileMetaData::new(
+        file.version(),
+        file.num_rows(),
+        file.created_by().map(str::to_owned),
+        Some(others.cloned().collect()),
+        file.schema_descr_ptr(),
+        file.column_orders().cloned(),
+    );
+    let plain = ParquetMetaDataBuilder::new(plain)
+        .set_row_groups(metadata.row_groups().to_vec())
+        .set_column_index(metadata.column_index().cloned())
+        .set_offset_index(metadata.offset_index().cloned());
+    Ok(Arc::new(plain.build()))
 }
 
 /// Refuses a file whose column can't be read as the table's type.
@@ -250,6 +283,14 @@ pub(crate) enum FindColumns {
 }
 
 impl FindColumns {
+    /// For some of the table's columns.
+    fn only(&self, used: &[usize]) -> Self {
+        match self {
+            Self::ByName => Self::ByName,
+            Self::ByIndex(places) => Self::ByIndex(used.iter().map(|index| places.get(*index).copied().flatten()).collect()),
+        }
+    }
+
     /// The file's column for the table's column of this place and name.
     pub(super) fn place(&self, index: usize, name: &str, physical: &Schema) -> Option<usize> {
         match self {
@@ -282,14 +323,6 @@ struct Renamed {
     inner: DefaultPhysicalExprAdapter,
     physical: SchemaRef,
 }
-
-    /// For some of the table's columns.
-    fn only(&self, used: &[usize]) -> Self {
-        match self {
-            Self::ByName => Self::ByName,
-            Self::ByIndex(places) => Self::ByIndex(used.iter().map(|index| places.get(*index).copied().flatten()).collect()),
-        }
-    }
 
 impl PhysicalExprAdapter for Renamed {
     fn rewrite(&self, expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {

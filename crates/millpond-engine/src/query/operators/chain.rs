@@ -4,7 +4,7 @@
 //! one function whose steps are part of it, and whose arguments lie side by side.
 
 use super::{arithmetic, decimal, interval};
-use arrow::array::{Array, ArrayRef};
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::expr::ScalarFunction;
@@ -111,20 +111,16 @@ impl ScalarUDFImpl for Chain {
 }
 
 fn evaluate(step: Step, left: ColumnarValue, right: ColumnarValue, rows: usize) -> Result<ArrayRef> {
-    if let Step::Integer(operation) = step
-        && let Some(done) = arithmetic::with_constant(operation, &left, &right)
-    {
-        return Ok(done?);
-    }
-    let (left, right) = (left.into_array(rows)?, right.into_array(rows)?);
-    Ok(match step {
-        Step::Integer(operation) => arithmetic::both(operation, &left, &right)?,
-        Step::Decimal(operation) => {
-            let target = decimal::result_type(operation, left.data_type(), right.data_type())?;
-            decimal::apply(operation, &left, &right, &target)?
+    match step {
+        Step::Integer(operation) => {
+            if let Some(done) = arithmetic::with_constant(operation, &left, &right) {
+                return Ok(done?);
+            }
+            Ok(arithmetic::both(operation, &left.into_array(rows)?, &right.into_array(rows)?)?)
         }
-        Step::Interval(operation) => interval::apply(operation, &left, &right)?,
-    })
+        Step::Decimal(operation) => decimal::apply(operation, left, right, rows),
+        Step::Interval(operation) => Ok(interval::apply(operation, &left.into_array(rows)?, &right.into_array(rows)?)?),
+    }
 }
 
 /// The type of a chain, from the types of its arguments: none, if it is no chain.

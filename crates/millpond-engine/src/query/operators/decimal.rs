@@ -7,7 +7,8 @@ use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array};
 use arrow::compute::{binary, try_binary};
 use arrow::datatypes::{DataType, Decimal128Type, DecimalType, i256};
 use arrow::error::ArrowError;
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::logical_expr::ColumnarValue;
 use std::sync::Arc;
 
 /// The greatest precision.
@@ -59,23 +60,103 @@ fn external(error: QueryError) -> ArrowError {
     ArrowError::ExternalError(Box::new(error))
 }
 
-pub(super) fn apply(operation: Operation, a: &ArrayRef, b: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowError> {
-    let wrong = |_| ArrowError::ComputeError("not decimals".into());
-    let ((p1, s1), (p2, s2)) = (digits(a.data_type()).map_err(wrong)?, digits(b.data_type()).map_err(wrong)?);
-    let (precision, scale) = digits(target).map_err(wrong)?;
-    let (x, y) = (a.as_primitive::<Decimal128Type>(), b.as_primitive::<Decimal128Type>());
-    let done: Decimal128Array = match operation {
-        // Neither the digits nor the machine's integers can be too few.
-        Operation::Multiply if p1 + p2 <= MAX => binary(x, y, i128::wrapping_mul)?,
+/// An operand: a column, or a constant that is not made one.
+enum Operand {
+    Column(ArrayRef),
+    Constant(i128, DataType),
+}
+
+impl Operand {
+    fn new(value: ColumnarValue, rows: usize) -> Result<Self> {
+        match value {
+            ColumnarValue::Scalar(ScalarValue::Decimal128(Some(value), precision, scale)) => {
+                Ok(Self::Constant(value, DataType::Decimal128(precision, scale)))
+            }
+            value => Ok(Self::Column(value.into_array(rows)?)),
+        }
+    }
+
+    fn data_type(&self) -> &DataType {
+        match self {
+            Self::Column(column) => column.data_type(),
+            Self::Constant(_, data_type) => data_type,
+        }
+    }
+
+    /// Whether all values have 64 bits: two such have a product of at most 38 digits.
+    fn is_small(&self) -> bool {
+        let is_small = |value: i128| i128::from(value as i64) == value;
+        match self {
+            Self::Column(column) => {
+                column.as_primitive::<Decimal128Type>().values().iter().fold(true, |known, value| known & is_small(*value))
+            }
+            Self::Constant(value, _) => is_small(*value),
+        }
+    }
+}
+
+/// What cannot fail, on each row.
+fn each(x: &Operand, y: &Operand, rows: usize, of: impl Fn(i128, i128) -> i128) -> Result<Decimal128Array, ArrowError> {
+    let column = |array: &ArrayRef| array.as_primitive::<Decimal128Type>().clone();
+    match (x, y) {
+        (Operand::Column(x), Operand::Column(y)) => binary(&column(x), &column(y), of),
+        (Operand::Column(x), Operand::Constant(y, _)) => Ok(column(x).unary(|x| of(x, *y))),
+        (Operand::Constant(x, _), Operand::Column(y)) => Ok(column(y).unary(|y| of(*x, y))),
+        (Operand::Constant(x, _), Operand::Constant(y, _)) => Ok(Decimal128Array::from_value(of(*x, *y), rows)),
+    }
+}
+
+/// What may fail, on each row that has values.
+fn try_each(
+    x: &Operand,
+    y: &Operand,
+    rows: usize,
+    of: impl Fn(i128, i128) -> Result<i128, ArrowError>,
+) -> Result<Decimal128Array, ArrowError> {
+    let column = |array: &ArrayRef| array.as_primitive::<Decimal128Type>().clone();
+    match (x, y) {
+        (Operand::Column(x), Operand::Column(y)) => try_binary(&column(x), &column(y), of),
+        (Operand::Column(x), Operand::Constant(y, _)) => column(x).try_unary(|x| of(x, *y)),
+        (Operand::Constant(x, _), Operand::Column(y)) => column(y).try_unary(|y| of(*x, y)),
+        (Operand::Constant(x, _), Operand::Constant(y, _)) => Ok(Decimal128Array::from_value(of(*x, *y)?, rows)),
+    }
+}
+
+/// The operation on each row.
+///
+/// # Errors
+/// A result has more than 38 digits; a division by zero.
+pub(super) fn apply(operation: Operation, x: ColumnarValue, y: ColumnarValue, rows: usize) -> Result<ArrayRef> {
+    let (x, y) = (Operand::new(x, rows)?, Operand::new(y, rows)?);
+    let ((p1, s1), (p2, s2)) = (digits(x.data_type())?, digits(y.data_type())?);
+    let Some((precision, scale, is_cut)) = result(operation, (p1, s1), (p2, s2)) else {
+        return Err(out_of_range(operation).into());
+    };
+    let (up1, up2) = match operation {
+        Operation::Divide => (u32::from(scale + s2 - s1), 0),
+        Operation::Multiply => (0, 0),
+        _ => (u32::from(scale - s1), u32::from(scale - s2)),
+    };
+    // Where the type holds all digits that a result can have, neither they nor the machine's integers can be too few.
+    let done = match operation {
+        Operation::Multiply if !is_cut => each(&x, &y, rows, i128::wrapping_mul),
+        Operation::Multiply if x.is_small() && y.is_small() => {
+            each(&x, &y, rows, |x, y| i128::from(x as i64) * i128::from(y as i64))
+        }
+        Operation::Add if !is_cut && (up1, up2) == (0, 0) => each(&x, &y, rows, i128::wrapping_add),
+        Operation::Subtract if !is_cut && (up1, up2) == (0, 0) => each(&x, &y, rows, i128::wrapping_sub),
+        Operation::Add if !is_cut => {
+            let (up1, up2) = (10i128.pow(up1), 10i128.pow(up2));
+            each(&x, &y, rows, |x, y| x.wrapping_mul(up1).wrapping_add(y.wrapping_mul(up2)))
+        }
+        Operation::Subtract if !is_cut => {
+            let (up1, up2) = (10i128.pow(up1), 10i128.pow(up2));
+            each(&x, &y, rows, |x, y| x.wrapping_mul(up1).wrapping_sub(y.wrapping_mul(up2)))
+        }
         _ => {
-            let limit = power(precision.min(MAX));
-            let (up1, up2) = match operation {
-                Operation::Divide => (u32::from(scale + s2 - s1), 0),
-                Operation::Multiply => (0, 0),
-                _ => (u32::from(scale - s1), u32::from(scale - s2)),
-            };
+            let limit = power(precision);
             let scaled = Scaled::new(operation, up1, up2);
-            try_binary(x, y, |x, y| {
+            try_each(&x, &y, rows, |x, y| {
                 if y == 0 && matches!(operation, Operation::Divide | Operation::Modulo) {
                     return Err(external(QueryError::DivisionByZero));
                 }
@@ -83,10 +164,10 @@ pub(super) fn apply(operation: Operation, a: &ArrayRef, b: &ArrayRef, target: &D
                 let done = scaled.narrow(x, y).or_else(|| scaled.wide(x, y));
                 let done = done.filter(|done| done.unsigned_abs() < limit.unsigned_abs());
                 done.ok_or_else(|| external(out_of_range(operation)))
-            })?
+            })
         }
     };
-    Ok(Arc::new(done.with_data_type(target.clone())))
+    Ok(Arc::new(done?.with_data_type(DataType::Decimal128(precision, scale.cast_signed()))))
 }
 
 /// An operation on operands that are brought to a scale first, by these powers of ten.
