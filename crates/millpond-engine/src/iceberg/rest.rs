@@ -27,7 +27,47 @@ pub struct Creation {
 }
 
 fn read<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, QueryError> {
+    sensible(&value).map_err(|error| invalid(format!("{what}: {error}")))?;
     serde_json::from_value(value).map_err(|error| invalid(format!("{what}: {error}")))
+}
+
+/// Refuses types and transforms whose numbers the specification does not allow, and who reads the description does not check.
+fn sensible(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Array(items) => items.iter().try_for_each(sensible),
+        Value::Object(members) => members.iter().try_for_each(|(name, member)| match member.as_str() {
+            Some(text) if name == "transform" => transform(text),
+            Some(text) if ["type", "element", "key", "value"].contains(&name.as_str()) => primitive(text),
+            _ => sensible(member),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn transform(text: &str) -> Result<(), String> {
+    for name in ["bucket[", "truncate["] {
+        if let Some(number) = text.strip_prefix(name).and_then(|rest| rest.strip_suffix(']'))
+            && !number.trim().parse::<i32>().is_ok_and(|number| number > 0)
+        {
+            return Err(format!("the transform {name}…] needs a number from 1 to {}", i32::MAX));
+        }
+    }
+    Ok(())
+}
+
+fn primitive(text: &str) -> Result<(), String> {
+    let inner = |open: &str, close: char| text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+    if let Some(length) = inner("fixed[", ']')
+        && !length.trim().parse::<i32>().is_ok_and(|length| length > 0)
+    {
+        return Err(format!("fixed[…] has from 1 to {} bytes", i32::MAX));
+    }
+    if let Some((precision, scale)) = inner("decimal(", ')').and_then(|digits| digits.split_once(','))
+        && !matches!((precision.trim().parse(), scale.trim().parse::<u8>()), (Ok(1..=38u8), Ok(scale)) if scale <= 38)
+    {
+        return Err("decimal(…) has from 1 to 38 digits, and no more of them after the point".into());
+    }
+    Ok(())
 }
 
 /// The first version of a new table.
@@ -118,4 +158,25 @@ pub fn create_staged(updates: Vec<TableUpdate>) -> Result<Prepared, QueryError> 
 /// They cannot be encoded.
 pub fn encode(metadata: &TableMetadata) -> Result<Value, QueryError> {
     serde_json::to_value(metadata).map_err(invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn types_and_transforms_without_sense_are_refused() {
+        for transform in ["bucket[0]", "truncate[0]", "bucket[-1]", "truncate[4294967296]", "bucket[x]"] {
+            let spec = json!({"fields": [{"source-id": 1, "name": "a", "transform": transform}]});
+            assert!(sensible(&spec).is_err(), "{transform}");
+        }
+        for kind in ["fixed[0]", "fixed[9223372036854775807]", "decimal(99,200)", "decimal(0,0)", "decimal(39,1)"] {
+            let schema = json!({"type": "struct", "fields": [{"id": 1, "type": {"type": "list", "element": kind}}]});
+            assert!(sensible(&schema).is_err(), "{kind}");
+        }
+        let fine = json!({"type": "struct", "fields": [{"id": 1, "type": "decimal(38, 10)"}, {"id": 2, "type": "fixed[16]"}],
+                          "spec": [{"transform": "bucket[16]"}, {"transform": "day"}], "updates": {"transform": "truncate[4]"}});
+        sensible(&fine).unwrap();
+    }
 }
