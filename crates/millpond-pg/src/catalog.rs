@@ -32,6 +32,7 @@ use millpond_engine::table::TableSource;
 use relations::{OnlyPgCatalog, Relations, Shipped};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{OnceCell, mpsc};
 
 /// Functions of PostgreSQL's about the server, which clients call without a table.
@@ -63,6 +64,15 @@ const FUNCTIONS: &[&str] = &[
 
 /// Longer statements are none that a client asks the catalog.
 const TOKENS_MAX: usize = 4000;
+/// Queries and tables that are put together by these words at the most: planning recurses over them.
+const CHAINED_MAX: usize = 100;
+const CHAINING: &[&str] = &["union", "except", "intersect", "join"];
+
+/// A statement about the catalog takes no longer.
+const TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Functions of the planner's whose results have any size that is asked for, and that no client needs to read the catalog.
+const UNBOUNDED: &[&str] = &["array_repeat", "array_resize", "generate_series", "lpad", "range", "repeat", "rpad"];
 
 /// Whether a statement is about PostgreSQL's catalog, and not about the lake's data.
 pub(crate) fn concerns(sql: &str) -> bool {
@@ -71,7 +81,10 @@ pub(crate) fn concerns(sql: &str) -> bool {
         return false;
     }
     // The tree is as deep as a chain of operators is long. The engine's own parser says what is wrong with such a statement.
-    if tokens(sql).len() > TOKENS_MAX {
+    let tokens = tokens(sql);
+    let chained =
+        tokens.iter().filter(|token| CHAINING.iter().any(|word| sql[token.at.clone()].eq_ignore_ascii_case(word))).count();
+    if tokens.len() > TOKENS_MAX || chained > CHAINED_MAX {
         return false;
     }
     let Ok(statements) = Parser::parse_sql(&PostgreSqlDialect {}, sql) else { return false };
@@ -160,6 +173,17 @@ impl Drop for CatalogRows {
     }
 }
 
+const TOOK_TOO_LONG: &str = "canceling statement due to statement timeout";
+
+/// A plan that is being made, for as long as somebody waits for it.
+struct Planning<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for Planning<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl Catalog {
     pub(crate) fn new(engine: Arc<Engine>, tables: Arc<dyn TableSource>) -> Self {
         Self { engine, tables, made: OnceCell::new() }
@@ -173,7 +197,7 @@ impl Catalog {
         let made = Arc::clone(self.made.get_or_try_init(|| self.make()).await?);
         let relations = Arc::new(Relations::new(Arc::clone(&made.shipped), Arc::clone(&self.tables), session.clone()));
         let (sql, session) = (rewrite::named_objects(sql).unwrap_or_else(|| sql.to_owned()), session.clone());
-        let planned = self.engine.handle().spawn(async move {
+        let mut planning = Planning(self.engine.handle().spawn(async move {
             let mut statements = made.parser.parse(&sql).map_err(|error| DataFusionError::Plan(error.to_string()))?;
             let mut statement = match (statements.pop(), statements.is_empty()) {
                 (Some(statement @ Statement::Query(_)), true) => statement,
@@ -189,13 +213,19 @@ impl Catalog {
             let physical = state.create_physical_plan(&logical).await?;
             let schema = Arc::new(logical.schema().as_arrow().clone());
             Ok::<_, DataFusionError>((schema, execute_stream(physical, state.task_ctx())?))
-        });
-        let planned =
-            planned.await.map_err(|_| "the catalog could not be asked; the reason is in the server's log".to_owned())?;
+        }));
+        let planned = tokio::time::timeout(TIME_MAX, &mut planning.0).await.map_err(|_| TOOK_TOO_LONG.to_owned())?;
+        let planned = planned.map_err(|_| "the catalog could not be asked; the reason is in the server's log".to_owned())?;
         let (schema, mut stream): (SchemaRef, SendableRecordBatchStream) = planned.map_err(|error| error.strip_backtrace())?;
         let (sender, batches) = mpsc::channel(2);
         let task = self.engine.handle().spawn(async move {
-            while let Some(batch) = stream.next().await {
+            // What the client takes its time for is not counted.
+            loop {
+                let batch = match tokio::time::timeout(TIME_MAX, stream.next()).await {
+                    Ok(Some(batch)) => batch,
+                    Ok(None) => return,
+                    Err(_) => Err(DataFusionError::Execution(TOOK_TOO_LONG.to_owned())),
+                };
                 let failed = batch.is_err();
                 if sender.send(batch).await.is_err() || failed {
                     return;
@@ -225,6 +255,9 @@ impl Made {
         let catalog = Arc::new(MemoryCatalogProvider::new());
         context.register_catalog(CATALOG, Arc::clone(&catalog) as Arc<dyn CatalogProvider>);
         setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
+        for name in UNBOUNDED {
+            context.deregister_udf(name);
+        }
         let tables = catalog.schema("pg_catalog").ok_or_else(|| internal_datafusion_err!("pg_catalog was not registered"))?;
         let shipped = Arc::new(Shipped::new(tables).await?);
         Ok(Self { context, shipped, parser: PostgresCompatibilityParser::new() })
@@ -266,6 +299,8 @@ mod tests {
         check("DROP TABLE pg_class", false);
         check("SELECT 1; SELECT * FROM pg_class", false);
         check(&format!("SELECT * FROM pg_class WHERE {}", vec!["oid = 1"; 900].join(" OR ")), true);
+        check(&format!("select pg_backend_pid(){}", " union all select 1".repeat(50)), true);
+        check(&format!("select pg_backend_pid(){}", " union all select 1".repeat(900)), false);
         check(&format!("SELECT * FROM pg_class WHERE {}", vec!["oid = 1"; 100_000].join(" OR ")), false);
     }
 }

@@ -26,6 +26,9 @@ use std::io;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+/// Statements in one message of the simple protocol at the most.
+const STATEMENTS_MAX: usize = 1_000;
+
 /// Why a message could not be answered.
 pub(super) enum Fault {
     /// It is told, and the session goes on (unless it is fatal).
@@ -172,9 +175,17 @@ impl Session {
         if statements.is_empty() {
             self.connection.send(Backend::EmptyQueryResponse(EmptyQueryResponse::new())).await?;
         }
+        if statements.len() > STATEMENTS_MAX {
+            let message = format!("one message has more than {STATEMENTS_MAX} statements; send them in several");
+            return Err(error("54000", message).into());
+        }
+        let (mut offset, mut at) = (0, 0);
         for statement in statements {
-            let mut offset = statement.as_ptr() as usize - sql.as_ptr() as usize;
-            offset = sql[..offset].chars().count();
+            let start = statement.as_ptr() as usize - sql.as_ptr() as usize;
+            offset += sql[at..start].chars().count();
+            at = start;
+            // What does not wait for anything would hold the thread for all of them.
+            tokio::task::yield_now().await;
             self.simple_statement(statement).await.map_err(|fault| within(fault, offset))?;
         }
         if self.transaction == Transaction::None {

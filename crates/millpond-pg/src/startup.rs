@@ -11,8 +11,14 @@ use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey};
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+
+/// The most time for TLS.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How long a connection that was refused is kept.
+const REFUSED: Duration = Duration::from_secs(1);
 
 /// A session that has been opened.
 pub(crate) struct Opened {
@@ -48,7 +54,7 @@ pub(crate) async fn open(server: &Server, stream: TcpStream, peer: SocketAddr) -
                 let mut plain = reader.into_inner();
                 plain.write_all(b"S").await?;
                 plain.flush().await?;
-                io = Box::new(tls.accept(plain).await?);
+                io = Box::new(tokio::time::timeout(HANDSHAKE, tls.accept(plain)).await.map_err(|_| io::ErrorKind::TimedOut)??);
                 encrypted = true;
             }
             Opening::Tls | Opening::Gss => {
@@ -96,7 +102,11 @@ async fn start(
         return Ok(None);
     }
     let proved = auth::authenticate(&server.keys, &server.verifier, &mut connection, &user, is_private).await?;
-    let Some(credential) = proved else { return Ok(None) };
+    let Some(credential) = proved else {
+        // The place of who tries passwords is taken for as long.
+        tokio::time::sleep(REFUSED).await;
+        return Ok(None);
+    };
     let mut settings = SessionSettings::new(user);
     let mut given: Vec<(String, String)> = Vec::new();
     for (name, value) in parameters {

@@ -159,6 +159,8 @@ pub(crate) struct Placeholders {
 
 /// Parameters that a statement can have: the protocol counts them with 16 bits.
 pub(crate) const PARAMETERS_MAX: usize = u16::MAX as usize;
+/// `$65535`: zeros in front are counted too.
+const PARAMETER_LENGTH_MAX: usize = 6;
 
 /// Finds the parameters of a statement; `None` where a number is out of range.
 pub(crate) fn placeholders(sql: &str) -> Option<Placeholders> {
@@ -166,11 +168,10 @@ pub(crate) fn placeholders(sql: &str) -> Option<Placeholders> {
     let mut found = Placeholders { sql: sql.to_owned(), ..Placeholders::default() };
     for (place, token) in tokens.iter().enumerate() {
         let Kind::Parameter(number) = token.kind else { continue };
-        if number == 0 || number > PARAMETERS_MAX {
+        if number == 0 || number > PARAMETERS_MAX || token.at.len() > PARAMETER_LENGTH_MAX {
             return None;
         }
-        let mark = format!("{:<width$}", "?", width = token.at.len());
-        found.sql.replace_range(token.at.clone(), &mark);
+        found.sql.replace_range(token.at.clone(), &format!("{:<width$}", "?", width = token.at.len()));
         found.order.push(number - 1);
         found.count = found.count.max(number);
         found.casts.resize(found.count.max(found.casts.len()), None);
@@ -236,6 +237,7 @@ mod tests {
         assert_eq!((found.order, found.count), (vec![1, 0, 11], 12));
         assert_eq!(found.casts[0].as_deref(), Some("bigint"));
         assert_eq!(placeholders("SELECT $0"), None);
+        assert_eq!(placeholders(&format!("SELECT ${}1", "0".repeat(100_000))), None);
         assert_eq!(placeholders("SELECT $99999999999999999999"), None);
     }
 
