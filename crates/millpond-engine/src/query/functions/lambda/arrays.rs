@@ -34,7 +34,7 @@ impl Kind for Transform {
 
     fn run(&self, call: &Invocation<'_>) -> Result<ArrayRef> {
         let lists = call.list(0);
-        let flat = Flat::of(lists.value_offsets(), lists);
+        let flat = Flat::of(lists.value_offsets(), lists)?;
         let items = call.apply(0, &[flat.items(lists.values())?], &flat.owners)?;
         let lengths = (0..call.rows).map(|row| if lists.is_null(row) { 0 } else { span(lists.value_offsets(), row).len() });
         list(items, OffsetBuffer::from_lengths(lengths), lists.nulls().cloned())
@@ -58,7 +58,7 @@ impl Kind for Filter {
 
     fn run(&self, call: &Invocation<'_>) -> Result<ArrayRef> {
         let lists = call.list(0);
-        let flat = Flat::of(lists.value_offsets(), lists);
+        let flat = Flat::of(lists.value_offsets(), lists)?;
         let kept = call.test(&[flat.items(lists.values())?], &flat.owners)?;
         let (mut out, mut next) = (Picks::with_rows(call.rows), 0);
         for row in 0..call.rows {
@@ -99,7 +99,7 @@ impl Kind for Match {
 
     fn run(&self, call: &Invocation<'_>) -> Result<ArrayRef> {
         let lists = call.list(0);
-        let flat = Flat::of(lists.value_offsets(), lists);
+        let flat = Flat::of(lists.value_offsets(), lists)?;
         let verdicts = call.test(&[flat.items(lists.values())?], &flat.owners)?;
         let (mut out, mut next) = (BooleanBuilder::with_capacity(call.rows), 0);
         for row in 0..call.rows {

@@ -28,7 +28,7 @@ fn key_and_value(values: &[DataType]) -> (Vec<Option<Vec<DataType>>>, bool) {
 /// Keys and values of all rows, and to which row they belong.
 fn entries(call: &Invocation<'_>) -> Result<(Flat, ArrayRef, ArrayRef)> {
     let maps = call.map(0);
-    let flat = Flat::of(maps.value_offsets(), maps);
+    let flat = Flat::of(maps.value_offsets(), maps)?;
     let (keys, values) = (flat.items(maps.keys())?, flat.items(maps.values())?);
     Ok((flat, keys, values))
 }

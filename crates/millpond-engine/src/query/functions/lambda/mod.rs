@@ -8,7 +8,7 @@ mod reduce;
 mod regexp;
 mod sort;
 
-use super::call::{span, too_large};
+use super::call::{BATCH_ITEMS_MAX, span, too_large};
 use super::limits;
 use crate::query::QueryError;
 use crate::query::error::Position;
@@ -135,14 +135,17 @@ struct Flat {
 }
 
 impl Flat {
-    fn of(offsets: &[i32], array: &dyn Array) -> Self {
+    fn of(offsets: &[i32], array: &dyn Array) -> Result<Self> {
         let mut flat = Self { places: Vec::new(), owners: Vec::new() };
         for row in (0..array.len()).filter(|row| array.is_valid(*row)) {
             let range = span(offsets, row);
+            if flat.owners.len() + range.len() > BATCH_ITEMS_MAX {
+                return Err(too_large("the arrays of a batch"));
+            }
             flat.owners.extend(std::iter::repeat_n(row as u32, range.len()));
             flat.places.extend(range.map(|place| place as u32));
         }
-        flat
+        Ok(flat)
     }
 
     /// The items.
