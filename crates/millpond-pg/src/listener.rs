@@ -112,7 +112,7 @@ async fn connected(
     stream.set_nodelay(true)?;
     let opened = tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        opened = tokio::time::timeout(STARTING, startup::open(server, stream, peer)) => opened,
+        opened = tokio::time::timeout(STARTING, Box::pin(startup::open(server, stream, peer))) => opened,
     };
     // Whoever took too long is not owed an answer.
     let Ok(opened) = opened else { return Ok(()) };
@@ -121,7 +121,7 @@ async fn connected(
     let Ok(_place) = Arc::clone(sessions).try_acquire_owned() else {
         return refuse(opened.connection, "53300", "sorry, too many clients already").await;
     };
-    Session::new(Arc::clone(server), opened).run(stop).await
+    Box::pin(Session::new(Arc::clone(server), opened).run(stop)).await
 }
 
 async fn refuse(mut connection: Connection, code: &str, message: &str) -> io::Result<()> {

@@ -9,7 +9,7 @@
 
 use super::error::{Position, QueryError};
 use super::reword::FILTER_IS_NO_CONDITION;
-use super::{lateral, operators};
+use super::{correlated, lateral, operators};
 use crate::types::TrinoType;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -27,7 +27,7 @@ pub(crate) type Locate<'a> = &'a dyn Fn(&str) -> Option<Position>;
 /// # Errors
 /// A text is compared with a number.
 pub(crate) fn apply(plan: LogicalPlan, locate: Locate<'_>) -> Result<LogicalPlan> {
-    let plan = operators::one_row_each(lateral::rewrite(plan)?)?;
+    let plan = correlated::rewrite(operators::one_row_each(lateral::rewrite(plan)?)?)?;
     let corrected = plan.transform_up_with_subqueries(|node| {
         let mut schema = merge_schema(&node.inputs());
         if node.inputs().is_empty() {

@@ -92,6 +92,19 @@ def check_parameters_are_sent_to_the_service():
     assert one.fetchall() == [("pear",)]
 
 
+def check_an_earlier_result_is_used_again():
+    name = table("reused", "n int", "1\n2\n")
+    ask = f"SELECT sum(n) AS n FROM {name}"
+    first, again, without = cursor(), cursor(), cursor()
+    first.execute(ask)
+    again.execute(ask, result_reuse_enable=True, result_reuse_minutes=60)
+    without.execute(ask)
+    assert again.result_reuse_enabled and again.result_reuse_minutes == 60 and again.reused_previous_result
+    assert again.output_location == first.output_location and again.data_scanned_in_bytes == 0
+    assert first.fetchall() == again.fetchall() == [(3,)]
+    assert without.reused_previous_result is False and without.data_scanned_in_bytes == 4
+
+
 def check_a_pandas_cursor_gives_a_frame():
     name = table("amounts", "id int, amount double, day date", "1,1.5,2024-01-01\n2,,2024-01-02\n")
     frame = cursor(PandasCursor).execute(f"SELECT * FROM {name} ORDER BY id").as_pandas()

@@ -35,20 +35,13 @@ fn balanced(body: &mut SetExpr) {
     // The chain's parts from the last to the first, and whether the union before each drops duplicates.
     let mut parts = Vec::new();
     let mut rest = take(body);
-    loop {
-        match rest {
-            SetExpr::SetOperation { op, left, right, set_quantifier } => match kind(op, set_quantifier) {
-                Some(distinct) => {
-                    parts.push((*right, distinct));
-                    rest = *left;
-                }
-                None => {
-                    rest = SetExpr::SetOperation { op, left, right, set_quantifier };
-                    break;
-                }
-            },
-            _ => break,
-        }
+    while let SetExpr::SetOperation { op, left, right, set_quantifier } = rest {
+        let Some(distinct) = kind(op, set_quantifier) else {
+            rest = SetExpr::SetOperation { op, left, right, set_quantifier };
+            break;
+        };
+        parts.push((*right, distinct));
+        rest = *left;
     }
     parts.push((rest, false));
     parts.reverse();

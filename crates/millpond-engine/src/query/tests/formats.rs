@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::testing::gzip;
-use arrow::array::{BinaryArray, BooleanArray};
+use arrow::array::{BinaryArray, BooleanArray, DictionaryArray, StringViewArray};
+use arrow::datatypes::Int32Type;
 use orc_rust::ArrowWriterBuilder;
 
 const ORC: &str = "org.apache.hadoop.hive.ql.io.orc.OrcSerde";
@@ -225,4 +226,18 @@ async fn a_large_file_of_lines_is_read_in_parts() {
     let expected = format!("{rows}|{}|{}", rows * (rows - 1) / 2, rows - 1);
     lake.check("SELECT count(*), sum(id), max(id) FROM big", &expected).await;
     lake.check("SELECT count(*), sum(id), max(id) FROM packed", &expected).await;
+}
+
+#[tokio::test]
+async fn parquet_of_views_and_dictionaries_is_read_as_plain_texts() {
+    let lake = Lake::new();
+    let names: ArrayRef = Arc::new(StringViewArray::from(vec![Some("a"), None, Some("a text that is too long for a view")]));
+    let kinds: DictionaryArray<Int32Type> = vec![Some("x"), Some("y"), None].into_iter().collect();
+    let bytes = parquet_file(vec![("name", names), ("kind", Arc::new(kinds)), ("n", Arc::new(Int32Array::from(vec![1, 2, 3])))]);
+    let file = lake.put("views.parquet", bytes).await;
+    lake.add(parquet_table("views", &[("name", "string"), ("kind", "string"), ("n", "int")], &[]), vec![(vec![], vec![file])]);
+    let all = "a|x|1; ∅|y|2; a text that is too long for a view|∅|3";
+    lake.check("SELECT * FROM views ORDER BY n", all).await;
+    lake.check("SELECT n FROM views WHERE name >= 'a ' AND kind IS NULL", "3").await;
+    lake.check("SELECT kind, count(name) FROM views GROUP BY kind ORDER BY kind", "x|1; y|0; ∅|1").await;
 }
