@@ -340,16 +340,16 @@ def test_what_lies_below_a_table_is_others(ice):
     ice.sql("CREATE TABLE ice.below_top WITH (external_location = 's3://ice/top/data/sales/') AS SELECT 1 AS x")
     ice.sql("CREATE TABLE ice.inner_one (id int) LOCATION 's3://ice/top/data/inner/' TBLPROPERTIES ('table_type' = 'ICEBERG')")
     change(ice, "INSERT INTO inner_one VALUES (7)")
-    ice.sql("CREATE EXTERNAL TABLE ice.parts (x int) PARTITIONED BY (p string) STORED AS PARQUET LOCATION 's3://ice/parts/'")
-    ice.sql("ALTER TABLE ice.parts ADD PARTITION (p = 'far') LOCATION 's3://ice/top/data/far/'")
-    change(ice, "INSERT INTO parts SELECT 3, 'far'")
+    ice.sql("CREATE EXTERNAL TABLE ice.far_parts (x int) PARTITIONED BY (p string) STORED AS PARQUET LOCATION 's3://ice/far_parts/'")
+    ice.sql("ALTER TABLE ice.far_parts ADD PARTITION (p = 'far') LOCATION 's3://ice/top/data/far/'")
+    change(ice, "INSERT INTO far_parts SELECT 3, 'far'")
     change(ice, "DELETE FROM top")
     time.sleep(1.1)
     ice.sql("VACUUM ice.top", "ice")
     ice.sql("DROP TABLE ice.top", "ice")
     assert rows(ice, "SELECT x FROM below_top") == [["1"]]
     assert rows(ice, "SELECT id FROM inner_one") == [["7"]]
-    assert rows(ice, "SELECT x FROM parts") == [["3"]]
+    assert rows(ice, "SELECT x FROM far_parts") == [["3"]]
     mine = ("top/data/sales/", "top/data/inner/", "top/data/far/")
     assert [key for key in keys(ice, "top") if not key.startswith(mine)] == []
 

@@ -354,7 +354,8 @@ impl Handler for Runner {
             }
         };
         let Err(error) = ended else { return Ok(()) };
-        let mut cost = execute::cost(&spent);
+        // Nothing was written: all of it is the engine's time, also what its threads have not counted yet.
+        let mut cost = Statistics { engine_ms: 0, ..execute::cost(&spent) };
         cost.divide(started.elapsed().as_millis() as i64);
         Ok(self.fail(task, ticket.id, error_types::failure(&error), cost).await?)
     }

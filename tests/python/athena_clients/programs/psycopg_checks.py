@@ -130,7 +130,7 @@ ASKED = [
         "JOIN pg_catalog.pg_index i ON (ct.oid = i.indrelid) WHERE i.indisprimary",
         [],
     ),
-    ("SELECT 'shop.fruit'::regclass::oid = c.oid, c.oid::regclass::text FROM pg_class c WHERE relname = 'fruit'", [(True, "fruit")]),
+    ("SELECT relname = 'fruit', c.oid::regclass::text FROM pg_class c WHERE c.oid = 'shop.fruit'::regclass", [(True, "fruit")]),
     ("SELECT to_regclass('nothing') IS NULL, to_regclass('shop.fruit') IS NULL, 'pg_catalog.pg_type'::regclass::oid", [(True, False, 1247)]),
     (
         "SELECT typinput = 'pg_catalog.array_in'::regproc AS is_array, typtype, typname FROM pg_catalog.pg_type "
