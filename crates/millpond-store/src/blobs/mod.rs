@@ -18,6 +18,9 @@ pub use write::{BlobWriter, NewBlob};
 use crate::writer::Writer;
 use crate::{StoreError, Tx};
 use millpond_core::env::{EnvExt, SharedEnv};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use read::Layout;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI64;
@@ -136,6 +139,21 @@ struct Inner {
     env: SharedEnv,
     /// When this process opened the store: a file without a row that is older belongs to nobody any more. Milliseconds since the epoch.
     opened_ms: AtomicI64,
+    /// Where the blobs are that were read lately, by [`LAYOUTS_BYTES`].
+    layouts: Cache<BlobId, Arc<Layout>, LayoutWeight>,
+}
+
+/// For where blobs are. Bytes.
+const LAYOUTS_BYTES: u64 = 16 << 20;
+
+#[derive(Debug, Clone)]
+struct LayoutWeight;
+
+impl Weighter<BlobId, Arc<Layout>> for LayoutWeight {
+    fn weight(&self, _: &BlobId, layout: &Arc<Layout>) -> u64 {
+        const ENTRY: u64 = 128;
+        ENTRY + layout.weight()
+    }
 }
 
 impl BlobStore {
@@ -158,7 +176,8 @@ impl BlobStore {
         }
         let readers = Mutex::new(Vec::new());
         let opened_ms = AtomicI64::new(env.now_ms());
-        Ok(Self { inner: Arc::new(Inner { directory, database, readers, writer, env, opened_ms }) })
+        let layouts = Cache::with_weighter(4096, LAYOUTS_BYTES, LayoutWeight);
+        Ok(Self { inner: Arc::new(Inner { directory, database, readers, writer, env, opened_ms, layouts }) })
     }
 
     /// A writer of a new blob, to which bytes are given as they come.

@@ -1,6 +1,6 @@
 //! The blobs as an `object_store::ObjectStore`, for the engine. Locations are blob ids; a blob is written once and never changed.
 
-use super::read::{Opened, chunks};
+use super::read::{Layout, chunks};
 use super::write::{Spill, blocking};
 use super::{BlobId, BlobStore, INLINE_MAX, kind};
 use crate::StoreError;
@@ -56,9 +56,13 @@ fn meta(location: &Path, size: u64) -> ObjectMeta {
 }
 
 impl BlobStore {
-    async fn opened(&self, location: &Path) -> Result<Opened> {
-        let (blobs, id) = (self.clone(), id(location)?);
-        blocking(move || blobs.open_blob(&id)).await.map_err(refused)
+    async fn located(&self, location: &Path) -> Result<Arc<Layout>> {
+        let id = id(location)?;
+        if let Some(known) = self.known_layout(&id) {
+            return Ok(known);
+        }
+        let blobs = self.clone();
+        blocking(move || blobs.layout(&id)).await.map_err(refused)
     }
 
     /// A row without a name: adopted soon, or collected.
@@ -94,27 +98,29 @@ impl ObjectStore for BlobStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let opened = self.opened(location).await?;
-        let meta = meta(location, opened.size());
+        let (blobs, id) = (self.clone(), id(location)?);
+        let opened = blocking(move || blobs.open_blob(&id)).await.map_err(refused)?;
+        let size = opened.layout.size();
+        let meta = meta(location, size);
         options.check_preconditions(&meta)?;
-        let range = resolve(options.range.as_ref(), opened.size())?;
+        let range = resolve(options.range.as_ref(), size)?;
         let bytes = if options.head { 0..0 } else { range.clone() };
         let payload = chunks(opened, bytes).map(|chunk| chunk.map_err(refused)).boxed();
         Ok(GetResult { payload: GetResultPayload::Stream(payload), meta, range, attributes: Default::default() })
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let (blobs, id, ranges) = (self.clone(), id(location)?, ranges.to_vec());
-        let read = blocking(move || {
-            let opened = blobs.open_blob(&id)?;
-            let beyond = |range: &&Range<u64>| range.end > opened.size() || range.start > range.end;
-            match ranges.iter().find(beyond) {
-                Some(range) => {
-                    Err(StoreError::Corrupt(format!("blob {id} has {} bytes, {range:?} was asked for", opened.size())))
-                }
-                None => ranges.into_iter().map(|range| opened.read(range)).collect(),
-            }
-        });
+        let layout = self.located(location).await?;
+        let beyond = |range: &&Range<u64>| range.end > layout.size() || range.start > range.end;
+        if let Some(range) = ranges.iter().find(beyond) {
+            let problem = format!("blob {location} has {} bytes, {range:?} was asked for", layout.size());
+            return Err(refused(StoreError::Corrupt(problem)));
+        }
+        if let Some(read) = layout.read_cached(ranges) {
+            return Ok(read);
+        }
+        let ranges = ranges.to_vec();
+        let read = blocking(move || ranges.into_iter().map(|range| layout.read(range)).collect());
         read.await.map_err(refused)
     }
 
