@@ -175,6 +175,21 @@ def test_rows_are_deleted_and_updated(ice):
     assert rows(ice, "SELECT count(*) FROM mutable") == [["0"]]
 
 
+def test_rows_are_changed_by_what_other_tables_say_of_them(ice):
+    """Subqueries that depend on the row, with NULLs among what they give: as Trino decides."""
+    make(ice, "own", "k int, g int")
+    make(ice, "others", "k int, g int")
+    change(ice, "INSERT INTO own VALUES (1, 1), (2, 1), (3, 2), (4, 3), (5, 5), (6, 2)")
+    change(ice, "INSERT INTO others VALUES (1, 1), (3, 9), (4, 3), (NULL, 2)")
+    assert change(ice, "DELETE FROM own WHERE k IN (SELECT o.k FROM others o WHERE o.g = own.g)") == 2
+    assert rows(ice, "SELECT k FROM own ORDER BY 1") == [["2"], ["3"], ["5"], ["6"]]
+    assert change(ice, "UPDATE own SET g = 100 WHERE k NOT IN (SELECT o.k FROM others o WHERE o.g = own.g)") == 2
+    assert rows(ice, "SELECT k, g FROM own ORDER BY 1") == [["2", "100"], ["3", "2"], ["5", "100"], ["6", "2"]]
+    either = "EXISTS (SELECT 1 FROM others o WHERE o.k = own.k) OR g NOT IN (SELECT g FROM others)"
+    assert change(ice, f"DELETE FROM own WHERE {either}") == 3
+    assert rows(ice, "SELECT k, g FROM own ORDER BY 1") == [["6", "2"]]
+
+
 def test_a_table_of_hive_is_not_changed(ice):
     ice.sql("CREATE EXTERNAL TABLE hive (id int) STORED AS PARQUET LOCATION 's3://ice/hive/'", "ice")
     words = "NOT_SUPPORTED: Modifying Hive table rows is only supported for transactional tables"

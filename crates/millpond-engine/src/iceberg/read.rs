@@ -6,7 +6,7 @@ use super::mapping::Mapping;
 use super::metadata::{Version, partition_schema};
 use super::plan::Task;
 use super::schema::{Match, conform, field_id, find_field, initial_default, scalar};
-use crate::scan::{FindColumns, Hidden, Readers, ScanFile, object_meta, object_store_url, partitioned_file, spread};
+use crate::scan::{FindColumns, Hidden, Readers, ScanFile, object_meta, object_store_url, partitioned_file, spread_pieces};
 use crate::table::{DeleteContent, DeleteFile};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -208,7 +208,7 @@ impl Reading {
             }
             files.push(file);
         }
-        let groups = spread(files, state.config().target_partitions());
+        let groups = spread_pieces(files, state.config().target_partitions());
         let opened = |file: ScanFile| match accesses.get(&file.file.uri).cloned() {
             Some(access) => partitioned_file(file).with_extension(access),
             None => partitioned_file(file),

@@ -4,13 +4,17 @@
 
 use super::rewrite::MARK;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, Result};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
+use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::functions_window::expr_fn::row_number;
+use datafusion::logical_expr::expr::InSubquery;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Cast, Expr, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit, when,
+    Aggregate, BinaryExpr, Cast, Expr, ExprFunctionExt, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator,
+    Subquery, lit, when,
 };
+use std::sync::Arc;
 
 /// Rewrites all such subqueries of a plan.
 pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -24,6 +28,7 @@ pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
 
 /// A step with the values of its subqueries as columns of its input.
 fn unnested(node: LogicalPlan, made: &mut usize) -> Result<Transformed<LogicalPlan>> {
+    let node = with_memberships(node)?;
     let mut subqueries: Vec<Subquery> = Vec::new();
     for expr in node.expressions() {
         expr.apply(|expr| {
@@ -75,6 +80,92 @@ fn unnested(node: LogicalPlan, made: &mut usize) -> Result<Transformed<LogicalPl
     // A filter hands on all columns that it has.
     let columns = columns.into_iter().map(Expr::Column);
     Ok(Transformed::yes(LogicalPlanBuilder::from(rewritten).project(columns)?.build()?))
+}
+
+/// A condition with the subqueries of `IN` that DataFusion has: those of which only matters whether they hold, and `NOT IN` of rows that are the same for all.
+/// In the others NULL is not false, and they become values.
+fn with_memberships(node: LogicalPlan) -> Result<LogicalPlan> {
+    let LogicalPlan::Filter(Filter { predicate, input, .. }) = &node else { return Ok(node) };
+    let exact = memberships(predicate.clone(), true, input.schema())?;
+    match exact.transformed {
+        true => Ok(LogicalPlan::Filter(Filter::try_new(exact.data, Arc::clone(input))?)),
+        false => Ok(node),
+    }
+}
+
+/// `alone`: whether the condition is one of those that all must hold.
+fn memberships(condition: Expr, alone: bool, around: &DFSchema) -> Result<Transformed<Expr>> {
+    let is_alone = |member: &InSubquery| alone && member.subquery.outer_ref_columns.is_empty();
+    match condition {
+        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
+            let alone = alone && op == Operator::And;
+            let (left, right) = (memberships(*left, alone, around)?, memberships(*right, alone, around)?);
+            let both = Expr::BinaryExpr(BinaryExpr::new(Box::new(left.data), op, Box::new(right.data)));
+            Ok(Transformed::new_transformed(both, left.transformed || right.transformed))
+        }
+        Expr::InSubquery(member) if !member.negated || is_alone(&member) => Ok(Transformed::no(Expr::InSubquery(member))),
+        Expr::Not(inner) if matches!(inner.as_ref(), Expr::InSubquery(member) if !member.negated && is_alone(member)) => {
+            Ok(Transformed::no(Expr::Not(inner)))
+        }
+        other => other.transform_up(|expr| match expr {
+            Expr::InSubquery(member) if member.subquery.outer_ref_columns.is_empty() => {
+                Ok(Transformed::yes(member_of_all(member)?))
+            }
+            Expr::InSubquery(member) => Ok(Transformed::yes(member_counted(member, around)?)),
+            other => Ok(Transformed::no(other)),
+        }),
+    }
+}
+
+/// `x IN (SELECT y …)` of rows that are the same for all: whether it holds, and if not, what NULLs make of it.
+fn member_of_all(member: InSubquery) -> Result<Expr> {
+    let value = member.expr.as_ref().clone();
+    let rows = &member.subquery;
+    let of_rows = |what: Expr| -> Result<Expr> {
+        let plan = LogicalPlanBuilder::from(Arc::clone(&rows.subquery)).aggregate(Vec::<Expr>::new(), [what])?.build()?;
+        Ok(Expr::ScalarSubquery(Subquery { subquery: Arc::new(plan), ..rows.clone() }))
+    };
+    let nulls = count(lit(1)).filter(only_column(rows)?.is_null()).build()?;
+    let negated = member.negated;
+    let (no_rows, some_null) = (of_rows(count(lit(1)))?.eq(lit(0)), of_rows(nulls)?.gt(lit(0)));
+    when(Expr::InSubquery(InSubquery { negated: false, ..member }), lit(!negated))
+        .when(no_rows, lit(negated))
+        .when(value.is_null().or(some_null), lit(ScalarValue::Boolean(None)))
+        .otherwise(lit(negated))
+}
+
+fn only_column(subquery: &Subquery) -> Result<Expr> {
+    match subquery.subquery.schema().columns().as_slice() {
+        [column] => Ok(Expr::Column(column.clone())),
+        columns => plan_err!("a subquery of IN has {} columns", columns.len()),
+    }
+}
+
+/// `x IN (SELECT y …)` as a subquery for one value: what the rows say of `y = x` is counted.
+fn member_counted(InSubquery { expr, subquery, negated }: InSubquery, around: &DFSchema) -> Result<Expr> {
+    let mut outer: Vec<Expr> = subquery.outer_ref_columns.clone();
+    let value = expr.transform_up(|expr| match expr {
+        Expr::Column(column) => {
+            let (_, field) = around.qualified_field_from_column(&column)?;
+            let reference = Expr::OuterReferenceColumn(Arc::clone(field), column);
+            if !outer.contains(&reference) {
+                outer.push(reference.clone());
+            }
+            Ok(Transformed::yes(reference))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    let same = only_column(&subquery)?.eq(value.data);
+    let of = |condition: Expr| count(lit(1)).filter(condition).build();
+    let (equal, unknown) = (of(same.clone())?.alias(format!("{MARK}equal")), of(same.is_null())?.alias(format!("{MARK}unknown")));
+    let some = |name: &str| Expr::Column(Column::from_name(format!("{MARK}{name}"))).gt(lit(0));
+    let is_member =
+        when(some("equal"), lit(!negated)).when(some("unknown"), lit(ScalarValue::Boolean(None))).otherwise(lit(negated))?;
+    let plan = LogicalPlanBuilder::from(Arc::clone(&subquery.subquery))
+        .aggregate(Vec::<Expr>::new(), [equal, unknown])?
+        .project([is_member])?
+        .build()?;
+    Ok(Expr::ScalarSubquery(Subquery { subquery: Arc::new(plan), outer_ref_columns: outer, spans: subquery.spans }))
 }
 
 /// Whether the query around is met by nothing but conditions `column = value`, which DataFusion makes a join of.
@@ -141,7 +232,7 @@ impl Unnesting<'_> {
         let aggregates = aggregates.into_iter().map(|(name, mut call)| {
             // Where there is no row, the join has one of NULLs.
             if let Expr::AggregateFunction(call) = &mut call {
-                let found = Expr::Column(Column::from_name(&found)).is_true();
+                let found = Expr::Column(Column::from_name(&found)).is_not_null();
                 let filter = call.params.filter.take();
                 call.params.filter = Some(Box::new(match filter {
                     Some(filter) => filter.and(found),

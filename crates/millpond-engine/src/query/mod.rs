@@ -4,6 +4,7 @@
 //! knows; [`plan`] asks the catalog for every table that is named, and plans; [`semantics`] corrects casts to Trino's meaning; [`stream`] runs it
 //! on the engine's own threads. Nothing but tables of the catalog can be read: no table functions, no files by name, no DDL.
 
+mod adaptive_filter;
 mod bounds;
 mod build_once;
 mod calls;
@@ -27,7 +28,6 @@ pub(crate) mod plan;
 mod repeatable;
 mod reword;
 mod rewrite;
-mod runtime_filter;
 mod schema;
 mod semantics;
 mod session;

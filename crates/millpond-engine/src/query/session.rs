@@ -1,5 +1,6 @@
 //! DataFusion's session, set up as Trino behaves: made once with all functions, cloned for each statement.
 
+use super::adaptive_filter::AdaptiveFilters;
 use super::build_once::BuildOnce;
 use super::catalog::CATALOG;
 use super::engine::EngineConfig;
@@ -9,7 +10,6 @@ use super::functions;
 use super::meter::MeteredStore;
 use super::null_joins::NullJoins;
 use super::operators::{self, TrinoOperators, TrinoRelations};
-use super::runtime_filter::RuntimeFilters;
 use crate::scan::{NameDamagedFiles, store_url};
 use crate::types::TrinoType;
 use chrono::DateTime;
@@ -73,7 +73,7 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
         .with_type_planner(Arc::new(TrinoTypes))
         .with_optimizer_rule(Arc::new(ExactComparisons))
         .with_physical_optimizer_rule(Arc::new(NullJoins))
-        .with_physical_optimizer_rule(Arc::new(RuntimeFilters))
+        .with_physical_optimizer_rule(Arc::new(AdaptiveFilters))
         .with_physical_optimizer_rule(Arc::new(BuildOnce))
         .with_physical_optimizer_rule(Arc::new(NameDamagedFiles))
         .with_physical_optimizer_rule(Arc::new(YieldAfterJoins))

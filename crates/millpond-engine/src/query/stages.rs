@@ -110,7 +110,7 @@ fn is_exchange(name: &str) -> bool {
 fn trino_name(name: &str) -> Option<&'static str> {
     Some(match name {
         "ProjectionExec" => "Project",
-        "FilterExec" => "Filter",
+        "AdaptiveFilterExec" | "FilterExec" => "Filter",
         "AggregateExec" => "Aggregate",
         "HashJoinExec" | "SortMergeJoinExec" | "NestedLoopJoinExec" | "PiecewiseMergeJoinExec" => "Join",
         "CrossJoinExec" => "CrossJoin",

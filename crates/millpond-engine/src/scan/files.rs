@@ -56,13 +56,10 @@ impl ScanFile {
     }
 }
 
-/// Smaller parts are not worth their look at the file's beginning.
-const PART_BYTES_MIN: u64 = 8 << 20;
-
-/// Cuts files that are too large for one of `parts` partitions of work into ranges of about the same size.
-pub(super) fn divide(files: Vec<ScanFile>, parts: usize) -> Vec<ScanFile> {
+/// Cuts files that are too large for one of `parts` partitions of work into ranges of about the same size, of at least `least` bytes.
+pub(super) fn divide(files: Vec<ScanFile>, parts: usize, least: u64) -> Vec<ScanFile> {
     let total: u64 = files.iter().map(|file| file.file.size).sum();
-    let share = (total / parts.max(1) as u64).max(PART_BYTES_MIN);
+    let share = (total / parts.max(1) as u64).max(least);
     let mut divided = Vec::with_capacity(files.len());
     for file in files {
         let pieces = if parts > 1 { file.file.size / share } else { 1 };
@@ -77,8 +74,20 @@ pub(super) fn divide(files: Vec<ScanFile>, parts: usize) -> Vec<ScanFile> {
     divided
 }
 
+/// Pieces of Parquet files by partition of work: whoever is done with one takes the next that nobody has begun, so that none waits long for the others.
+const PIECES: usize = 4;
+
+/// Smaller pieces of Parquet files are not worth another look at the footer.
+const PIECE_BYTES_MIN: u64 = 2 << 20;
+
+/// Parquet files for `partitions` of work, in pieces that may go from one to another. A row group belongs to the piece in which it begins.
+pub(crate) fn spread_pieces(files: Vec<ScanFile>, partitions: usize) -> Vec<Vec<ScanFile>> {
+    let pieces = if partitions > 1 { partitions * PIECES } else { 1 };
+    spread(divide(files, pieces, PIECE_BYTES_MIN), partitions)
+}
+
 /// Cuts the files into at most `parts` runs of about the same number of bytes. Opening a file counts as a few of them.
-pub(crate) fn spread(files: Vec<ScanFile>, parts: usize) -> Vec<Vec<ScanFile>> {
+pub(super) fn spread(files: Vec<ScanFile>, parts: usize) -> Vec<Vec<ScanFile>> {
     const OPENING: u64 = 16 << 10;
     let cost = |file: &ScanFile| file.bytes().saturating_add(OPENING);
     let total: u64 = files.iter().map(cost).sum::<u64>().max(1);
@@ -124,7 +133,7 @@ mod tests {
     #[test]
     fn large_files_are_divided_without_gaps() {
         let check = |sizes: &[u64], parts: usize, expected: usize| {
-            let divided = divide(sizes.iter().map(|size| file(*size)).collect(), parts);
+            let divided = divide(sizes.iter().map(|size| file(*size)).collect(), parts, 8 << 20);
             assert_eq!(divided.len(), expected, "{sizes:?}");
             assert_eq!(divided.iter().map(ScanFile::bytes).sum::<u64>(), sizes.iter().sum::<u64>());
         };

@@ -14,7 +14,7 @@ mod statistics;
 mod text;
 
 pub(crate) use damaged::NameDamagedFiles;
-pub(crate) use files::{ScanFile, spread};
+pub(crate) use files::{ScanFile, spread_pieces};
 pub(crate) use parquet::{FindColumns, Readers, object_meta, partitioned_file};
 pub(crate) use partitions::PartitionsTable;
 

@@ -3,7 +3,7 @@
 //! Files are read by column name, without regard to case, or by place. A column that a file lacks is NULL; one of another type is cast where that keeps
 //! its meaning, else the file is reported by name, as Athena does.
 
-use super::files::{ScanFile, scan_files, spread};
+use super::files::{ScanFile, scan_files, spread_pieces};
 use super::hive::HiveColumns;
 use super::{Alike, Scan, object_store_url, statistics};
 use crate::query::QueryError;
@@ -14,7 +14,7 @@ use datafusion::catalog::Session;
 use datafusion::common::config::TableParquetOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, Statistics};
-use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::listing::{FileRange, PartitionedFile};
 use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory};
 use datafusion::datasource::physical_plan::{FileGroup as DfFileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
@@ -76,7 +76,7 @@ impl Scan {
             .with_table_parquet_options(options)
             .with_metadata_size_hint(FOOTER_BYTES)
             .with_parquet_file_reader_factory(Arc::new(readers));
-        let groups = spread(files, state.config().target_partitions());
+        let groups = spread_pieces(files, state.config().target_partitions());
         let groups = groups.into_iter().map(|run| DfFileGroup::new(run.into_iter().map(partitioned_file).collect()));
         let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups.collect())
@@ -100,7 +100,8 @@ pub(crate) fn object_meta(file: &ScanFile) -> ObjectMeta {
 }
 
 pub(crate) fn partitioned_file(file: ScanFile) -> PartitionedFile {
-    let partitioned = PartitionedFile::new_from_meta(object_meta(&file));
+    let mut partitioned = PartitionedFile::new_from_meta(object_meta(&file));
+    partitioned.range = file.range.clone().map(|range| FileRange { start: range.start as i64, end: range.end as i64 });
     partitioned.with_partition_values(file.constants.to_vec()).with_extension(Uri(file.file.uri))
 }
 

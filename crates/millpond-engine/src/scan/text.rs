@@ -22,6 +22,9 @@ use futures::StreamExt;
 use std::fmt;
 use std::sync::Arc;
 
+/// Smaller parts are not worth their look at the file's beginning.
+const PART_BYTES_MIN: u64 = 8 << 20;
+
 /// Where a column of the output comes from.
 #[derive(Debug, Clone, PartialEq)]
 enum From {
@@ -63,7 +66,7 @@ impl Scan {
         let schema: SchemaRef = Arc::new(self.schema.project(&self.projection)?);
         let parts = state.config().target_partitions();
         let files = scan_files(alike.groups, &self.shape)?;
-        let files = if is_divisible(&spec.format) { divide(files, parts) } else { files };
+        let files = if is_divisible(&spec.format) { divide(files, parts, PART_BYTES_MIN) } else { files };
         let runs = spread(files, parts);
         Ok(Arc::new(TextScanExec::new(schema, spec, from, runs, self.limit)))
     }

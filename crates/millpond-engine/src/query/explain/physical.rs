@@ -2,6 +2,7 @@
 
 use super::logical::{Scanned, join_name, scans, table_scan};
 use super::{Fragment, Node, Stats, expr};
+use crate::query::adaptive_filter::AdaptiveFilterExec;
 use crate::query::reword::between;
 use crate::types::TrinoType;
 use datafusion::logical_expr::LogicalPlan;
@@ -183,6 +184,13 @@ fn partitioning(partitioning: &Partitioning) -> String {
 fn inner(plan: &Arc<dyn ExecutionPlan>) -> Node {
     if let Some(filter) = plan.downcast_ref::<FilterExec>() {
         return Node::new("Filter").with("filterPredicate", expr::physical(filter.predicate().as_ref()));
+    }
+    if let Some(filter) = plan.downcast_ref::<AdaptiveFilterExec>() {
+        let node = Node::new("Filter");
+        return match filter.predicate() {
+            Some(predicate) => node.with("filterPredicate", expr::physical(predicate.as_ref())),
+            None => node,
+        };
     }
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
         let mut node = Node::new("Project");
