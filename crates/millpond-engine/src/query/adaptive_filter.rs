@@ -25,7 +25,7 @@ use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{
     BinaryExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
 };
-use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::filter::FilterExec;
@@ -80,18 +80,37 @@ impl PhysicalOptimizerRule for AdaptiveFilters {
     }
 }
 
-/// The dynamic filters on what a scan puts out.
+/// The dynamic filters on columns that a scan puts out. Those of computed keys are left to the row groups: they could fail for rows that no join or condition
+/// keeps.
 fn reached(node: &Arc<dyn ExecutionPlan>) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
     let source = node.downcast_ref::<DataSourceExec>();
     let scan = source.and_then(|source| source.data_source().downcast_ref::<FileScanConfig>());
-    let Some(predicate) = scan.and_then(|scan| scan.file_source().filter()) else { return Ok(Vec::new()) };
+    let Some(source) = scan.map(|scan| scan.file_source()) else { return Ok(Vec::new()) };
+    let Some(predicate) = source.filter() else { return Ok(Vec::new()) };
     let schema = node.schema();
+    // The filter is about the table's columns; the scan may put others out by their names.
+    let place = |column: &Column| match source.projection() {
+        Some(projection) => projection
+            .iter()
+            .position(|put_out| put_out.expr.downcast_ref::<Column>().is_some_and(|found| found.index() == column.index())),
+        None => Some(column.index()),
+    };
     let mut filters = Vec::new();
     for filter in split_conjunction(&predicate) {
-        let there = collect_columns(filter).iter().all(|column| schema.index_of(column.name()).is_ok());
-        if there && is_dynamic(filter)? {
-            filters.push(reassign_expr_columns(Arc::clone(filter), &schema)?);
+        let is_of_columns = filter.is::<DynamicFilterPhysicalExpr>() && filter.children().iter().all(|key| key.is::<Column>());
+        if !is_of_columns || !collect_columns(filter).iter().all(|column| place(column).is_some()) {
+            continue;
         }
+        let of_output = Arc::clone(filter).transform_up(|expr| match expr.downcast_ref::<Column>() {
+            Some(column) => match place(column) {
+                Some(place) => {
+                    Ok(Transformed::yes(Arc::new(Column::new(schema.field(place).name(), place)) as Arc<dyn PhysicalExpr>))
+                }
+                None => internal_err!("the scan does not put out column {column}"),
+            },
+            None => Ok(Transformed::no(expr)),
+        })?;
+        filters.push(of_output.data);
     }
     Ok(filters)
 }
@@ -112,15 +131,6 @@ fn without_own_filter(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Ex
         false => Arc::new(AdaptiveFilterExec::new(Arc::clone(&below.input), None, others)) as Arc<dyn ExecutionPlan>,
     };
     Ok(Some(Arc::clone(node).with_new_children(vec![Arc::clone(join.left()), right])?))
-}
-
-fn is_dynamic(filter: &Arc<dyn PhysicalExpr>) -> Result<bool> {
-    let mut found = false;
-    filter.apply(|expr| {
-        found |= expr.is::<DynamicFilterPhysicalExpr>();
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    Ok(found)
 }
 
 /// Whether an expression gives a value for every row, whatever is in it, and always the same.
@@ -488,7 +498,6 @@ mod tests {
         let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, false)]));
         let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new("a", 0));
         let dynamic = Arc::new(DynamicFilterPhysicalExpr::new(vec![Arc::clone(&column)], lit(true)));
-        assert!(is_dynamic(&(Arc::clone(&dynamic) as Arc<dyn PhysicalExpr>)).unwrap());
         let batches: Vec<_> = (0..4).map(|n| batch(&schema, n * 8192, 8192)).collect();
         // Nothing is known yet: whole batches pass as they are.
         assert_eq!(run(batches.clone(), Arc::clone(&schema), Arc::clone(&dynamic) as _).await, [8192; 4]);

@@ -11,8 +11,8 @@ use datafusion::logical_expr::expr::InSubquery;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Cast, Expr, ExprFunctionExt, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator,
-    Subquery, lit, when,
+    Aggregate, BinaryExpr, Cast, Distinct, Expr, ExprFunctionExt, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder,
+    Operator, Subquery, lit, when,
 };
 use std::sync::Arc;
 
@@ -82,36 +82,33 @@ fn unnested(node: LogicalPlan, made: &mut usize) -> Result<Transformed<LogicalPl
     Ok(Transformed::yes(LogicalPlanBuilder::from(rewritten).project(columns)?.build()?))
 }
 
-/// A condition with the subqueries of `IN` that DataFusion has: those of which only matters whether they hold, and `NOT IN` of rows that are the same for all.
-/// In the others NULL is not false, and they become values.
+/// A condition with the subqueries of `IN` that DataFusion has: those of which only matters whether they hold. In the others NULL is not false, and they become
+/// values. (Its join for `NOT IN` must see every row of the subquery, but filters of the query around are brought to them.)
 fn with_memberships(node: LogicalPlan) -> Result<LogicalPlan> {
     let LogicalPlan::Filter(Filter { predicate, input, .. }) = &node else { return Ok(node) };
-    let exact = memberships(predicate.clone(), true, input.schema())?;
+    let exact = memberships(predicate.clone(), input)?;
     match exact.transformed {
         true => Ok(LogicalPlan::Filter(Filter::try_new(exact.data, Arc::clone(input))?)),
         false => Ok(node),
     }
 }
 
-/// `alone`: whether the condition is one of those that all must hold.
-fn memberships(condition: Expr, alone: bool, around: &DFSchema) -> Result<Transformed<Expr>> {
-    let is_alone = |member: &InSubquery| alone && member.subquery.outer_ref_columns.is_empty();
+fn memberships(condition: Expr, around: &LogicalPlan) -> Result<Transformed<Expr>> {
     match condition {
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
-            let alone = alone && op == Operator::And;
-            let (left, right) = (memberships(*left, alone, around)?, memberships(*right, alone, around)?);
+            let (left, right) = (memberships(*left, around)?, memberships(*right, around)?);
             let both = Expr::BinaryExpr(BinaryExpr::new(Box::new(left.data), op, Box::new(right.data)));
             Ok(Transformed::new_transformed(both, left.transformed || right.transformed))
         }
-        Expr::InSubquery(member) if !member.negated || is_alone(&member) => Ok(Transformed::no(Expr::InSubquery(member))),
-        Expr::Not(inner) if matches!(inner.as_ref(), Expr::InSubquery(member) if !member.negated && is_alone(member)) => {
-            Ok(Transformed::no(Expr::Not(inner)))
-        }
+        Expr::InSubquery(member) if !member.negated => Ok(Transformed::no(Expr::InSubquery(member))),
         other => other.transform_up(|expr| match expr {
             Expr::InSubquery(member) if member.subquery.outer_ref_columns.is_empty() => {
                 Ok(Transformed::yes(member_of_all(member)?))
             }
-            Expr::InSubquery(member) => Ok(Transformed::yes(member_counted(member, around)?)),
+            Expr::InSubquery(member) => match member_counted(&member, around)? {
+                Some(counted) => Ok(Transformed::yes(counted)),
+                None => Ok(Transformed::no(Expr::InSubquery(member))),
+            },
             other => Ok(Transformed::no(other)),
         }),
     }
@@ -141,12 +138,17 @@ fn only_column(subquery: &Subquery) -> Result<Expr> {
     }
 }
 
-/// `x IN (SELECT y …)` as a subquery for one value: what the rows say of `y = x` is counted.
-fn member_counted(InSubquery { expr, subquery, negated }: InSubquery, around: &DFSchema) -> Result<Expr> {
+/// `x IN (SELECT y …)` as a subquery for one value: what the rows say of `y = x` is counted. `None` where it can't be joined with the rows around.
+fn member_counted(member: &InSubquery, around: &LogicalPlan) -> Result<Option<Expr>> {
+    let InSubquery { expr, subquery, negated } = member;
+    // The rows around are grouped, by all of their columns.
+    if around.schema().fields().iter().any(|field| field.data_type().is_nested()) {
+        return Ok(None);
+    }
     let mut outer: Vec<Expr> = subquery.outer_ref_columns.clone();
-    let value = expr.transform_up(|expr| match expr {
+    let value = expr.as_ref().clone().transform_up(|expr| match expr {
         Expr::Column(column) => {
-            let (_, field) = around.qualified_field_from_column(&column)?;
+            let (_, field) = around.schema().qualified_field_from_column(&column)?;
             let reference = Expr::OuterReferenceColumn(Arc::clone(field), column);
             if !outer.contains(&reference) {
                 outer.push(reference.clone());
@@ -155,17 +157,24 @@ fn member_counted(InSubquery { expr, subquery, negated }: InSubquery, around: &D
         }
         other => Ok(Transformed::no(other)),
     })?;
-    let same = only_column(&subquery)?.eq(value.data);
+    let same = only_column(subquery)?.eq(value.data);
     let of = |condition: Expr| count(lit(1)).filter(condition).build();
     let (equal, unknown) = (of(same.clone())?.alias(format!("{MARK}equal")), of(same.is_null())?.alias(format!("{MARK}unknown")));
     let some = |name: &str| Expr::Column(Column::from_name(format!("{MARK}{name}"))).gt(lit(0));
     let is_member =
-        when(some("equal"), lit(!negated)).when(some("unknown"), lit(ScalarValue::Boolean(None))).otherwise(lit(negated))?;
-    let plan = LogicalPlanBuilder::from(Arc::clone(&subquery.subquery))
+        when(some("equal"), lit(!negated)).when(some("unknown"), lit(ScalarValue::Boolean(None))).otherwise(lit(*negated))?;
+    // Rows that are there twice say nothing new.
+    let rows = match subquery.subquery.as_ref() {
+        LogicalPlan::Distinct(Distinct::All(rows)) => rows,
+        _ => &subquery.subquery,
+    };
+    let plan = LogicalPlanBuilder::from(Arc::clone(rows))
         .aggregate(Vec::<Expr>::new(), [equal, unknown])?
         .project([is_member])?
         .build()?;
-    Ok(Expr::ScalarSubquery(Subquery { subquery: Arc::new(plan), outer_ref_columns: outer, spans: subquery.spans }))
+    let counted = Subquery { subquery: Arc::new(plan), outer_ref_columns: outer, spans: subquery.spans.clone() };
+    let trial = Unnesting { around, made: 0, parts: 0, having: Vec::new() };
+    Ok(trial.join(&counted)?.map(|_| Expr::ScalarSubquery(counted)))
 }
 
 /// Whether the query around is met by nothing but conditions `column = value`, which DataFusion makes a join of.

@@ -30,6 +30,7 @@ mod reword;
 mod rewrite;
 mod schema;
 mod semantics;
+mod semi_names;
 mod session;
 mod sites;
 pub mod stages;

@@ -162,7 +162,7 @@ impl VisitorMut for Rewriter<'_> {
     type Break = QueryError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
-        match relations::query(query) {
+        match relations::query(query).and_then(|()| subqueries::in_order(query)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }

@@ -10,6 +10,7 @@ use super::functions;
 use super::meter::MeteredStore;
 use super::null_joins::NullJoins;
 use super::operators::{self, TrinoOperators, TrinoRelations};
+use super::semi_names::SemiNames;
 use crate::scan::{NameDamagedFiles, store_url};
 use crate::types::TrinoType;
 use chrono::DateTime;
@@ -72,6 +73,7 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
         .with_runtime_env(environment)
         .with_type_planner(Arc::new(TrinoTypes))
         .with_optimizer_rule(Arc::new(ExactComparisons))
+        .with_optimizer_rule(Arc::new(SemiNames))
         .with_physical_optimizer_rule(Arc::new(NullJoins))
         .with_physical_optimizer_rule(Arc::new(AdaptiveFilters))
         .with_physical_optimizer_rule(Arc::new(BuildOnce))

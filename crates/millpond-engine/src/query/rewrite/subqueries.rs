@@ -1,4 +1,4 @@
-//! Subqueries in lists of `SELECT`, where the planner takes single values only: `x IN (…)`, `EXISTS (…)`, `x < ALL (…)` are said by counts, extremes
+//! Subqueries in lists of `SELECT` and `ORDER BY`, where the planner takes single values only: `x IN (…)`, `EXISTS (…)`, `x < ALL (…)` are said by counts, extremes
 //! and lists of what the subquery gives, which come to the same three truths.
 
 use super::super::calls::call;
@@ -8,7 +8,9 @@ use super::super::parse::{first_span, parse_query};
 use super::super::template::instantiate;
 use super::MARK;
 use super::relations::set_derived;
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, Query, Select, SelectItem, SetExpr, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, Ident, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, VisitMut, VisitorMut,
+};
 use datafusion::sql::sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
 
@@ -16,11 +18,22 @@ use std::ops::ControlFlow;
 pub(super) fn in_list(select: &mut Select) -> Result<(), QueryError> {
     for item in &mut select.projection {
         let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
-        if let ControlFlow::Break(error) = VisitMut::visit(expr, &mut InList { depth: 0 }) {
-            return Err(error);
-        }
+        rewritten(expr)?;
     }
     Ok(())
+}
+
+/// Rewrites those of an order.
+pub(super) fn in_order(query: &mut Query) -> Result<(), QueryError> {
+    let Some(OrderBy { kind: OrderByKind::Expressions(keys), .. }) = &mut query.order_by else { return Ok(()) };
+    keys.iter_mut().try_for_each(|key| rewritten(&mut key.expr))
+}
+
+fn rewritten(expr: &mut Expr) -> Result<(), QueryError> {
+    match VisitMut::visit(expr, &mut InList { depth: 0 }) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
 }
 
 struct InList {
