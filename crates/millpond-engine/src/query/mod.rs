@@ -32,6 +32,7 @@ mod schema;
 mod semantics;
 mod semi_names;
 mod session;
+mod shared;
 mod sites;
 pub mod stages;
 pub mod stream;

@@ -6,7 +6,7 @@ use super::engine::QueryRequest;
 use super::error::{Position, QueryError, nearest};
 use super::parse::{self, Names, Parsed};
 use super::sites::Sites;
-use super::{information_schema, operators, parameters, rewrite, semantics, view};
+use super::{information_schema, operators, parameters, rewrite, semantics, shared, view};
 use crate::iceberg;
 use crate::scan::{Hidden, LakeTable, PartitionsTable};
 use crate::table::TableSource;
@@ -19,6 +19,7 @@ use datafusion::datasource::ViewTable;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::PhysicalPlanner;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{ObjectName, Statement, Visit, Visitor};
@@ -172,7 +173,8 @@ pub(crate) async fn physical(state: &SessionState, logical: Logical) -> Result<P
     let optimized = state.optimize(&logical.plan).map_err(worded)?;
     let narrow = narrow(state, &optimized);
     let state = narrow.as_ref().unwrap_or(state);
-    let physical = state.query_planner().create_physical_plan(&optimized, state).await.map_err(worded)?;
+    let shared = shared::share(optimized.clone()).map_err(worded)?;
+    let physical = shared::planner().create_physical_plan(&shared, state).await.map_err(worded)?;
     let schema = physical.schema();
     let fields = schema.fields().iter().zip(&logical.names).zip(types);
     let fields: Vec<Field> =

@@ -1,9 +1,11 @@
 //! What the steps of a plan did, as `GetQueryRuntimeStatistics` tells it (Athena API reference, `QueryStage`): a tree of stages, cut where rows
 //! change threads, each with a tree of operators by Trino's names.
 
+use super::shared::SharedExec;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A part of a plan whose operators hand rows on directly.
@@ -46,13 +48,15 @@ impl Stage {
 
 /// The stages of a plan that has run.
 pub(crate) fn of_plan(plan: &Arc<dyn ExecutionPlan>) -> Stage {
-    let mut walk = Walk { stages: 0, nodes: 0 };
+    let mut walk = Walk { stages: 0, nodes: 0, shared: HashMap::new() };
     walk.stage(plan)
 }
 
 struct Walk {
     stages: u64,
     nodes: u64,
+    /// Stages that several others read, by their plan's address.
+    shared: HashMap<*const (), u64>,
 }
 
 impl Walk {
@@ -64,6 +68,9 @@ impl Walk {
     }
 
     fn node(&mut self, plan: &Arc<dyn ExecutionPlan>, stage: &mut Stage) -> StageNode {
+        if let Some(shared) = plan.downcast_ref::<SharedExec>() {
+            return self.reading(shared.plan(), stage);
+        }
         match (trino_name(plan.name()), plan.children().as_slice()) {
             (Some(name), _) => self.operator(name, plan, stage),
             // What only passes batches on is no operator of Trino's.
@@ -71,6 +78,26 @@ impl Walk {
             (None, []) => self.operator("TableScan", plan, stage),
             (None, _) => self.operator(plan.name(), plan, stage),
         }
+    }
+
+    /// Reads what is computed once. It is a stage below the first that reads it, and its rows are counted there alone.
+    fn reading(&mut self, shared: &Arc<dyn ExecutionPlan>, stage: &mut Stage) -> StageNode {
+        let mut node = StageNode { name: "RemoteSource".into(), identifier: self.nodes.to_string(), ..StageNode::default() };
+        self.nodes += 1;
+        let address = Arc::as_ptr(shared).cast::<()>();
+        let id = match self.shared.get(&address) {
+            Some(id) => *id,
+            None => {
+                let sub = self.stage(shared);
+                let id = sub.id;
+                stage.input_rows += sub.output_rows;
+                stage.sub_stages.push(sub);
+                self.shared.insert(address, id);
+                id
+            }
+        };
+        node.remote_sources.push(id.to_string());
+        node
     }
 
     fn operator(&mut self, name: &str, plan: &Arc<dyn ExecutionPlan>, stage: &mut Stage) -> StageNode {

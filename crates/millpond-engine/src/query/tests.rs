@@ -20,6 +20,7 @@ mod explain;
 mod formats;
 mod limits;
 mod scan;
+mod shared;
 mod sql;
 mod statistics;
 

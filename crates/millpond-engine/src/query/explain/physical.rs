@@ -4,6 +4,7 @@ use super::logical::{Scanned, join_name, scans, table_scan};
 use super::{Fragment, Node, Stats, expr};
 use crate::query::adaptive_filter::AdaptiveFilterExec;
 use crate::query::reword::between;
+use crate::query::shared::SharedExec;
 use crate::types::TrinoType;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_expr::{LexOrdering, Partitioning};
@@ -16,12 +17,13 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, PhysicalExpr, displayable};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The fragments of a plan, the one that gives the result first.
 pub(super) fn fragments(plan: &Arc<dyn ExecutionPlan>, logical: &LogicalPlan) -> Vec<Fragment> {
-    let mut cutter = Cutter { fragments: Vec::new(), scans: scans(logical) };
+    let mut cutter = Cutter { fragments: Vec::new(), shared: HashMap::new(), scans: scans(logical) };
     cutter.fragment(plan, "SINGLE []".to_owned());
     cutter.fragments.sort_by_key(|(number, _)| *number);
     cutter.fragments.into_iter().map(|(_, fragment)| fragment).collect()
@@ -29,6 +31,8 @@ pub(super) fn fragments(plan: &Arc<dyn ExecutionPlan>, logical: &LogicalPlan) ->
 
 struct Cutter<'a> {
     fragments: Vec<(usize, Fragment)>,
+    /// Fragments of plans that several others read, by the plan's address.
+    shared: HashMap<*const (), usize>,
     /// Those that no leaf was found for yet.
     scans: Vec<Scanned<'a>>,
 }
@@ -68,6 +72,10 @@ impl Cutter<'_> {
         shown: Vec<(&'static str, String)>,
     ) -> Node {
         let number = self.fragment(plan, partitioning);
+        Self::reading(name, number, shown)
+    }
+
+    fn reading(name: &str, number: usize, shown: Vec<(&'static str, String)>) -> Node {
         let mut node = Node::new(name).with("sourceFragmentIds", format!("[{number}]"));
         node.descriptor.extend(shown);
         node
@@ -103,6 +111,15 @@ impl Cutter<'_> {
             && let [child] = plan.children().as_slice()
         {
             return self.remote("RemoteSource", child, "SINGLE []".to_owned(), Vec::new());
+        }
+        if let Some(shared) = plan.downcast_ref::<SharedExec>() {
+            let address = Arc::as_ptr(shared.plan()).cast::<()>();
+            let number = match self.shared.get(&address) {
+                Some(number) => *number,
+                None => self.fragment(shared.plan(), partitioning(plan.output_partitioning())),
+            };
+            self.shared.insert(address, number);
+            return Self::reading("RemoteSource", number, Vec::new());
         }
         if plan.children().is_empty() {
             return self.leaf(plan);

@@ -141,7 +141,7 @@ pub(super) fn set_derived(query: &mut Query, with: Box<Query>) {
     }
 }
 
-/// `WITH RECURSIVE t(n) AS (VALUES (1) UNION ALL …)`: the planner names the columns of `VALUES` by itself.
+/// `WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL …)`: the planner gives the table its names when all of it is planned, and what recurses would not find them.
 fn recursive_names(query: &mut Query) -> Result<(), QueryError> {
     let Some(with) = query.with.as_mut().filter(|with| with.recursive) else { return Ok(()) };
     for table in &mut with.cte_tables {
@@ -149,9 +149,6 @@ fn recursive_names(query: &mut Query) -> Result<(), QueryError> {
             continue;
         }
         let SetExpr::SetOperation { left, .. } = table.query.body.as_mut() else { continue };
-        if !matches!(left.as_ref(), SetExpr::Values(_)) {
-            continue;
-        }
         let mut named = parse_query(&format!("SELECT * FROM (SELECT 1) AS \"{MARK}base\""))?.query;
         if let SetExpr::Select(select) = named.body.as_mut()
             && let Some(TableFactor::Derived { alias: Some(alias), subquery, .. }) =
