@@ -2,6 +2,7 @@
 
 import gzip
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
@@ -343,6 +344,36 @@ CHAINS = {
     "doubled": "WITH a0 AS (SELECT 1 x), " + ", ".join(f"a{n} AS (SELECT p.x FROM a{n - 1} p, a{n - 1} q)" for n in range(1, 40)) + " SELECT count(*) FROM a39",
     "rows": "SELECT CAST(NULL AS " + "ROW(a " * 1_000 + "int" + ")" * 1_000 + ")",
 }
+
+
+def test_one_look_sees_the_end_of_a_short_statement(lake):
+    athena = lake.client("athena")
+    # On a machine that has much else to do some may take longer than a look waits.
+    assert [state(lake, start(athena, f"SELECT {number}")) for number in range(20)].count("SUCCEEDED") > 15
+
+
+def test_a_look_at_a_long_statement_ends_before_the_statement(lake):
+    athena = lake.client("athena")
+    running = start(athena, ENDLESS)
+    assert state(lake, running) == "RUNNING"
+    athena.stop_query_execution(QueryExecutionId=running)
+    assert state(lake, running) == "CANCELLED"
+
+
+def test_a_look_that_waits_sees_that_a_statement_was_stopped(lake):
+    athena = lake.client("athena")
+
+    def seen():
+        running = start(athena, ENDLESS)
+        with ThreadPoolExecutor() as pool:
+            look = pool.submit(state, lake, running)
+            time.sleep(0.2)
+            athena.stop_query_execution(QueryExecutionId=running)
+            return look.result()
+
+    # A look that comes after a second does not wait.
+    assert "CANCELLED" in (seen() for _ in range(5))
+
 
 
 @pytest.mark.parametrize("chain", CHAINS)

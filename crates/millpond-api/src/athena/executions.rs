@@ -40,7 +40,7 @@ async fn start_query_execution(athena: Athena, _: Context, input: StartQueryExec
 }
 
 async fn get_query_execution(athena: Athena, _: Context, input: GetQueryExecutionInput) -> Answer<GetQueryExecutionOutput> {
-    let found = athena.execution(&input.query_execution_id).await.map_err(refused)?;
+    let found = athena.settled_execution(&input.query_execution_id).await.map_err(refused)?;
     Ok(GetQueryExecutionOutput { query_execution: Some(execution(found)) })
 }
 

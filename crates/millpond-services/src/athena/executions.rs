@@ -44,21 +44,16 @@ impl Athena {
 
     /// Stops an execution. One that has ended stays as it is.
     pub async fn stop(&self, id: &str) -> Result<(), AthenaError> {
-        let (id, place) = (id.to_owned(), self.lake.place.clone());
+        let (id, states) = (id.to_owned(), self.states.clone());
         let stopping = id.clone();
-        let stopped = self.lake.store.write(move |tx| {
+        let stopped = self.lake.store.write(move |tx| -> Result<(), AthenaError> {
             let mut execution = find(tx, &stopping)?;
             if execution.state.is_final() {
                 return Ok(());
             }
-            let before = execution.state;
-            execution.state = State::Cancelled;
             execution.reason = Some(run::STOPPED.to_owned());
-            execution.completed_ms = Some(tx.now_ms());
-            execution.statistics.total_ms = tx.now_ms() - execution.submitted_ms;
-            sql::update_execution(tx, &execution)?;
             tx.cancel_tasks(run::KIND, &execution.id)?;
-            run::announce(tx, &place, &execution, Some(before))
+            Ok(states.end(tx, execution, State::Cancelled)?)
         });
         stopped.await?;
         self.queue.cancel(&id);

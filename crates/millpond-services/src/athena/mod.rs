@@ -20,6 +20,7 @@ mod reuse;
 mod run;
 mod sql;
 mod start;
+mod states;
 mod tags;
 mod workgroups;
 
@@ -46,6 +47,7 @@ use millpond_engine::query::Engine;
 use millpond_engine::table::TableSource;
 use millpond_store::Component;
 use queue::Queue;
+use states::States;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
@@ -61,6 +63,7 @@ pub struct Athena {
     engine: Arc<Engine>,
     tables: Arc<dyn TableSource>,
     queue: Arc<Queue>,
+    states: States,
     timeouts: Timeouts,
     /// Executions that were begun when they were submitted.
     under_way: TaskTracker,
@@ -85,7 +88,8 @@ impl Athena {
     /// Athena over a lake, with the engine that runs its statements and the catalog that they see.
     pub fn new(lake: Lake, engine: Arc<Engine>, tables: Arc<dyn TableSource>) -> Self {
         let queue = Arc::new(Queue::new(QueueLimits::default()));
-        Self { lake, engine, tables, queue, timeouts: Timeouts::default(), under_way: TaskTracker::new() }
+        let states = States::new(lake.place.clone());
+        Self { lake, engine, tables, queue, states, timeouts: Timeouts::default(), under_way: TaskTracker::new() }
     }
 
     /// With other limits than the usual ones.

@@ -4,8 +4,8 @@ use super::execute::{self, Context, MANIFEST, Outcome, ResultFile, RunError};
 use super::model::{Execution, OutputColumn, QueryFailure, State, Statistics};
 use super::queue::{Class, Queue, Ticket};
 use super::{Athena, AthenaError, error_types, results, reuse, sql};
+use crate::lake::Lake;
 use crate::lake::objects::{self, Cause, NewObject, ObjectMeta};
-use crate::lake::{Lake, NewEvent, emit};
 use crate::runtime::{Failure, Handler};
 use async_trait::async_trait;
 use md5::{Digest, Md5};
@@ -17,7 +17,6 @@ use millpond_engine::sql::{self as dialect, Statement};
 use millpond_store::blobs::NewBlob;
 use millpond_store::task::Task;
 use millpond_store::{StoreError, Tx};
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -58,15 +57,6 @@ struct Notes {
     reusable: Option<(String, String)>,
 }
 
-/// Marks an execution as running.
-pub(super) fn begin(tx: &Tx<'_>, place: &Place, execution: &mut Execution) -> Result<(), AthenaError> {
-    let before = execution.state;
-    execution.state = State::Running;
-    execution.statistics.queue_ms = tx.now_ms() - execution.submitted_ms;
-    sql::update_execution(tx, execution)?;
-    announce(tx, place, execution, Some(before))
-}
-
 impl Runner {
     pub(super) fn new(athena: Athena) -> Self {
         Self { athena }
@@ -85,12 +75,12 @@ impl Runner {
             Some(execution) if execution.state == State::Running => return Ok(Some(execution)),
             Some(_) => {}
         }
-        let place = self.athena.lake.place.clone();
+        let states = self.athena.states.clone();
         let begun = self.athena.lake.store.write(move |tx| {
             let Some(mut execution) = sql::execution(tx, &id)?.filter(|execution| !execution.state.is_final()) else {
                 return Ok(None);
             };
-            begin(tx, &place, &mut execution).map_err(store_error)?;
+            states.begin(tx, &mut execution)?;
             Ok(Some(execution))
         });
         begun.await
@@ -144,7 +134,7 @@ impl Runner {
     }
 
     async fn succeed(&self, task: &Task, id: String, ended: Ended) -> Result<(), RunError> {
-        let (task, place) = (task.clone(), self.athena.lake.place.clone());
+        let (task, states) = (task.clone(), self.athena.states.clone());
         let ended = self.athena.lake.store.write(move |tx| {
             tx.finish_task(&task)?;
             let Some(mut execution) = sql::execution(tx, &id)? else { return Ok(()) };
@@ -177,7 +167,7 @@ impl Runner {
                     execution.details.result_etag = result.map(|file| file.etag.clone());
                     // First: what it writes may have to find its place empty, which is the result's own, too.
                     (outcome.commit)(tx)?;
-                    name_result(tx, &place, &execution, outcome.files)?;
+                    name_result(tx, &states.place, &execution, outcome.files)?;
                     execution.columns = outcome.columns.iter().map(OutputColumn::from).collect();
                     execution.update_count = outcome.update.map(|update| update.count as i64);
                     execution.statistics = Statistics { table_bytes: notes.table_bytes, ..outcome.statistics };
@@ -188,14 +178,13 @@ impl Runner {
                     }
                 }
             }
-            execution.state = State::Succeeded;
-            Ok(end(tx, &place, execution)?)
+            Ok(states.end(tx, execution, State::Succeeded)?)
         });
         ended.await
     }
 
     async fn fail(&self, task: &Task, id: String, failure: QueryFailure, cost: Statistics) -> Result<(), StoreError> {
-        let (task, place) = (task.clone(), self.athena.lake.place.clone());
+        let (task, states) = (task.clone(), self.athena.states.clone());
         let ended = self.athena.lake.store.write(move |tx| {
             tx.finish_task(&task)?;
             let Some(mut execution) = sql::execution(tx, &id)? else { return Ok(()) };
@@ -204,11 +193,11 @@ impl Runner {
             if execution.state.is_final() {
                 return Ok(sql::update_execution(tx, &execution)?);
             }
-            fail(&mut execution, failure);
+            let state = fail(&mut execution, failure);
             if results::is_hive_failure(&execution) {
-                name_failure(tx, &place, &execution)?;
+                name_failure(tx, &states.place, &execution)?;
             }
-            end(tx, &place, execution)
+            Ok(states.end(tx, execution, state)?)
         });
         ended.await.map_err(store_error)
     }
@@ -222,16 +211,16 @@ impl Execution {
     }
 }
 
-/// What ends an execution badly. One that read too much counts as stopped, as with Athena.
-fn fail(execution: &mut Execution, failure: QueryFailure) {
+/// What ends an execution badly, and how. One that read too much counts as stopped, as with Athena.
+fn fail(execution: &mut Execution, failure: QueryFailure) -> State {
     // Readers of some formats say with which file they were stopped.
     if failure.message.contains(CUT_OFF) {
-        (execution.state, execution.reason) = (State::Cancelled, Some(CUT_OFF.to_owned()));
-        return;
+        execution.reason = Some(CUT_OFF.to_owned());
+        return State::Cancelled;
     }
-    execution.state = State::Failed;
     execution.reason = Some(failure.message.clone());
     execution.failure = Some(failure);
+    State::Failed
 }
 
 fn store_error(error: AthenaError) -> StoreError {
@@ -239,13 +228,6 @@ fn store_error(error: AthenaError) -> StoreError {
         AthenaError::Store(error) => error,
         other => StoreError::Corrupt(other.to_string()),
     }
-}
-
-fn end(tx: &Tx<'_>, place: &Place, mut execution: Execution) -> Result<(), AthenaError> {
-    execution.completed_ms = Some(tx.now_ms());
-    execution.statistics.total_ms = tx.now_ms() - execution.submitted_ms;
-    sql::update_execution(tx, &execution)?;
-    announce(tx, place, &execution, Some(State::Running))
 }
 
 /// Puts the result and what belongs to it where the execution says.
@@ -278,29 +260,6 @@ fn name_failure(tx: &Tx<'_>, place: &Place, execution: &Execution) -> Result<(),
         content_type: execute::OCTETS,
     };
     name_result(tx, place, execution, vec![file])
-}
-
-/// Athena user guide, "Monitor Athena query events with EventBridge".
-pub(super) fn announce(tx: &Tx<'_>, place: &Place, execution: &Execution, before: Option<State>) -> Result<(), AthenaError> {
-    let mut detail = json!({
-        "versionId": "0",
-        "currentState": execution.state.as_str(),
-        "statementType": execution.kind,
-        "queryExecutionId": execution.id,
-        "workgroupName": execution.workgroup,
-        "sequenceNumber": match execution.state { State::Queued => "1", State::Running => "2", _ => "3" },
-    });
-    if let Some(before) = before {
-        detail["previousState"] = json!(before.as_str());
-    }
-    if let Some(failure) = &execution.failure {
-        detail["athenaError"] = json!({
-            "errorCategory": failure.category, "errorType": failure.error_type,
-            "errorMessage": failure.message, "retryable": failure.retryable,
-        });
-    }
-    emit(tx, place, NewEvent { source: "aws.athena", detail_type: "Athena Query State Change", resources: Vec::new(), detail })?;
-    Ok(())
 }
 
 #[async_trait]
@@ -366,13 +325,13 @@ impl Handler for Runner {
         self.athena.queue.leave(&id);
         let message = format!("GENERIC_INTERNAL_ERROR: {reason}");
         let failure = QueryFailure { category: 1, error_type: 0, retryable: true, message };
-        let place = lake.place.clone();
+        let states = self.athena.states.clone();
         let marked = lake.store.write(move |tx| {
             let Some(mut execution) = sql::execution(tx, &id)?.filter(|execution| !execution.state.is_final()) else {
                 return Ok(());
             };
-            fail(&mut execution, failure);
-            end(tx, &place, execution)
+            let state = fail(&mut execution, failure);
+            states.end(tx, execution, state)
         });
         if let Err(error) = marked.await {
             tracing::error!(%error, "an execution's failure could not be recorded");

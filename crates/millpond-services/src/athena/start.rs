@@ -78,7 +78,7 @@ impl Athena {
         if let Some(query) = statement.query() {
             dialect::check_query(query).map_err(malformed)?;
         }
-        let (place, queue) = (self.lake.place.clone(), self.queue.clone());
+        let (states, queue) = (self.states.clone(), self.queue.clone());
         let id = self.lake.store.env().uuid();
         let submitted = id.clone();
         let started = self.lake.store.write(move |tx| {
@@ -94,9 +94,9 @@ impl Athena {
                 return Err(AthenaError::TooManyRequests);
             }
             let token = start.token.clone();
-            let mut execution = new_execution(tx, &place, submitted, &workgroup, start, &statement)?;
+            let mut execution = new_execution(tx, &states.place, submitted, &workgroup, start, &statement)?;
             sql::insert_execution(tx, &execution, token.as_deref())?;
-            run::announce(tx, &place, &execution, None)?;
+            states.announce(tx, &execution, None)?;
             let ticket = Ticket::of(&execution);
             let new = NewTask::new(run::KIND, &ticket).keyed(&execution.id).failures_max(3);
             // Nobody is overtaken.
@@ -104,7 +104,7 @@ impl Athena {
                 tx.enqueue(&new)?;
                 return Ok(Started { id: execution.id, task: None });
             }
-            run::begin(tx, &place, &mut execution)?;
+            states.begin(tx, &mut execution)?;
             Ok(Started { id: execution.id, task: Some(tx.enqueue_leased(&new)?) })
         });
         match started.await {

@@ -245,9 +245,9 @@ async fn start(client: &Client, statement: &str, database: Option<&str>) -> Resu
     client.call(athena::StartQueryExecution, &input).await?.query_execution_id.context("the answer has no id")
 }
 
-/// Waits for the end of a query: often at first, then less so.
+/// Waits for the end of a query. The server answers when a short one ends; it is looked at often at first, then less so.
 async fn ended(client: &Client, id: &str) -> Result<athena::QueryExecution> {
-    let mut pause = Duration::from_millis(2);
+    let mut pause = Duration::from_millis(20);
     loop {
         let input = athena::GetQueryExecutionInput { query_execution_id: id.to_owned() };
         let execution =

@@ -11,11 +11,11 @@ use super::execute::{Context, RunError};
 use super::model::{Details, Execution, OutputColumn, QueryFailure, State, Statistics};
 use super::queue::Ticket;
 use super::workgroups::{PRIMARY, require};
-use super::{Athena, AthenaError, ResultFileKind, StartQuery, error_types, run};
+use super::{Athena, AthenaError, ResultFileKind, StartQuery, error_types};
 use millpond_core::env::EnvExt;
 use millpond_engine::query::{QueryError, QueryStream};
 use millpond_engine::sql::{self as dialect, Statement};
-use millpond_store::{Component, StoreError, Tx};
+use millpond_store::{Component, StoreError};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -141,16 +141,11 @@ impl Athena {
     async fn direct_statement(&self, query: DirectQuery, cancel: CancellationToken) -> Result<DirectAnswer, DirectError> {
         let DirectQuery { query, database, workgroup, parameters } = query;
         let id = self.start(StartQuery { query, database, workgroup, parameters, ..StartQuery::default() }).await?;
-        let mut changes = self.lake.store.outbox_changes();
-        let execution = loop {
-            changes.mark_unchanged();
-            let execution = self.execution(&id).await?;
-            if execution.state.is_final() {
-                break execution;
-            }
-            tokio::select! {
-                changed = changes.changed() => changed.map_err(|_| DirectError::Failed("the lake is being stopped".into()))?,
-                () = cancel.cancelled() => self.stop(&id).await?,
+        let execution = tokio::select! {
+            ended = self.ended_execution(&id) => ended?,
+            () = cancel.cancelled() => {
+                self.stop(&id).await?;
+                self.ended_execution(&id).await?
             }
         };
         match execution.state {
@@ -187,7 +182,7 @@ impl Athena {
 
     /// The execution, running, in one transaction.
     async fn begin_direct(self, query: DirectQuery, cancel: CancellationToken) -> Result<Running, DirectError> {
-        let place = self.lake.place.clone();
+        let states = self.states.clone();
         let begun = self.lake.store.write(move |tx| {
             let workgroup = require(tx, query.workgroup.as_deref().unwrap_or(PRIMARY))?;
             if !workgroup.enabled {
@@ -217,7 +212,7 @@ impl Athena {
             };
             super::sql::insert_execution(tx, &execution, None)?;
             sql::insert(tx, &execution.id)?;
-            run::announce(tx, &place, &execution, Some(State::Queued))?;
+            states.announce(tx, &execution, Some(State::Queued))?;
             Ok(execution)
         });
         let execution = begun.await?;
@@ -232,7 +227,7 @@ impl Athena {
         error: Option<&QueryError>,
     ) -> Result<(), StoreError> {
         self.queue.leave(&ended.id);
-        let place = self.lake.place.clone();
+        let states = self.states.clone();
         let (state, failure) = match error {
             None => (State::Succeeded, None),
             Some(QueryError::Cancelled) => (State::Cancelled, None),
@@ -253,7 +248,7 @@ impl Athena {
                 (None, _) => None,
             };
             execution.failure = failure;
-            end(tx, execution, state, &place)
+            states.end(tx, execution, state)
         });
         ended.await
     }
@@ -263,7 +258,7 @@ impl Athena {
     /// # Errors
     /// The store's.
     pub async fn end_lost_direct(&self) -> Result<(), StoreError> {
-        let place = self.lake.place.clone();
+        let states = self.states.clone();
         let ended = self.lake.store.write(move |tx| {
             for id in sql::all(tx)? {
                 sql::delete(tx, &id)?;
@@ -273,23 +268,12 @@ impl Athena {
                 let message = "The lake was stopped while the query ran".to_owned();
                 execution.reason = Some(message.clone());
                 execution.failure = Some(QueryFailure { category: 1, error_type: 200, retryable: true, message });
-                end(tx, execution, State::Failed, &place)?;
+                states.end(tx, execution, State::Failed)?;
             }
             Ok(())
         });
         ended.await
     }
-}
-
-fn end(tx: &Tx<'_>, mut execution: Execution, state: State, place: &millpond_core::arn::Place) -> Result<(), StoreError> {
-    execution.state = state;
-    execution.completed_ms = Some(tx.now_ms());
-    execution.statistics.total_ms = tx.now_ms() - execution.submitted_ms;
-    super::sql::update_execution(tx, &execution)?;
-    run::announce(tx, place, &execution, Some(State::Running)).map_err(|error| match error {
-        AthenaError::Store(error) => error,
-        other => StoreError::Corrupt(other.to_string()),
-    })
 }
 
 impl DirectRows {
