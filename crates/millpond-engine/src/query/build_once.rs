@@ -2,38 +2,23 @@
 //! but a plan whose rows were sent between threads cannot be run twice (it panics), and outer and semi joins would give rows more than once. Here the second
 //! run is an error, as with Trino, which does not spill such joins either.
 
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Result, internal_err, resources_err};
+use super::rule::{StepRule, only_input};
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Result, resources_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::joins::NestedLoopJoinExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Puts a [`BuildOnceExec`] below each join without equal keys.
-#[derive(Debug)]
-pub(crate) struct BuildOnce;
-
-impl PhysicalOptimizerRule for BuildOnce {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let rewritten = plan.transform_up(|node| {
-            let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() else { return Ok(Transformed::no(node)) };
-            let left = Arc::new(BuildOnceExec::new(Arc::clone(join.left())));
-            let right = Arc::clone(join.right());
-            Ok(Transformed::yes(Arc::clone(&node).with_new_children(vec![left, right])?))
-        })?;
-        Ok(rewritten.data)
-    }
-
-    fn name(&self) -> &'static str {
-        "build_once"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+pub(crate) fn rule() -> StepRule {
+    StepRule::new("build_once", |step| {
+        let Some(join) = step.downcast_ref::<NestedLoopJoinExec>() else { return Ok(Transformed::no(step)) };
+        let left = Arc::new(BuildOnceExec::new(Arc::clone(join.left())));
+        let right = Arc::clone(join.right());
+        Ok(Transformed::yes(Arc::clone(&step).with_new_children(vec![left, right])?))
+    })
 }
 
 /// Runs its input once.
@@ -72,11 +57,8 @@ impl ExecutionPlan for BuildOnceExec {
         vec![&self.input]
     }
 
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(Self::new(input))),
-            _ => internal_err!("BuildOnceExec has one input"),
-        }
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::new(only_input(self.name(), children)?)))
     }
 
     /// The join runs its side's only partition.

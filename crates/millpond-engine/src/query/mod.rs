@@ -28,6 +28,7 @@ pub(crate) mod plan;
 mod repeatable;
 mod reword;
 mod rewrite;
+pub(crate) mod rule;
 mod schema;
 mod semantics;
 mod semi_names;

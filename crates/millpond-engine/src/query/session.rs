@@ -1,31 +1,26 @@
 //! DataFusion's session, set up as Trino behaves: made once with all functions, cloned for each statement.
 
-use super::adaptive_filter::AdaptiveFilters;
-use super::build_once::BuildOnce;
 use super::catalog::CATALOG;
 use super::engine::EngineConfig;
 use super::error::{Position, QueryError};
 use super::exact::ExactComparisons;
-use super::functions;
 use super::meter::MeteredStore;
-use super::null_joins::NullJoins;
 use super::operators::{self, TrinoOperators, TrinoRelations};
+use super::rule::{Plan, StepRule};
 use super::semi_names::SemiNames;
-use crate::scan::{NameDamagedFiles, store_url};
+use super::{adaptive_filter, build_once, functions, null_joins};
+use crate::scan::{name_damaged_files, store_url};
 use crate::types::TrinoType;
 use chrono::DateTime;
 use datafusion::arrow::datatypes::FieldRef;
 use datafusion::common::Result;
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::execution::SessionState;
 use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::planner::{ExprPlanner, TypePlanner};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
@@ -74,11 +69,11 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
         .with_type_planner(Arc::new(TrinoTypes))
         .with_optimizer_rule(Arc::new(ExactComparisons))
         .with_optimizer_rule(Arc::new(SemiNames))
-        .with_physical_optimizer_rule(Arc::new(NullJoins))
-        .with_physical_optimizer_rule(Arc::new(AdaptiveFilters))
-        .with_physical_optimizer_rule(Arc::new(BuildOnce))
-        .with_physical_optimizer_rule(Arc::new(NameDamagedFiles))
-        .with_physical_optimizer_rule(Arc::new(YieldAfterJoins))
+        .with_physical_optimizer_rule(Arc::new(null_joins::rule()))
+        .with_physical_optimizer_rule(Arc::new(adaptive_filter::rule()))
+        .with_physical_optimizer_rule(Arc::new(build_once::rule()))
+        .with_physical_optimizer_rule(Arc::new(name_damaged_files()))
+        .with_physical_optimizer_rule(Arc::new(yield_after_joins()))
         // No function may read what is not in the catalog.
         .with_table_functions(std::collections::HashMap::new())
         .build();
@@ -115,35 +110,15 @@ pub(crate) fn state_for_statement(
 
 /// Makes joins give the thread back now and then. A join of few rows can make endless ones out of one input batch, and without this nobody could
 /// stop it: DataFusion itself only yields where data come in.
-#[derive(Debug)]
-struct YieldAfterJoins;
-
-impl PhysicalOptimizerRule for YieldAfterJoins {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let rewritten = plan.transform_up(|node| {
-            let multiplies = [
-                "CrossJoinExec",
-                "NestedLoopJoinExec",
-                "HashJoinExec",
-                "SortMergeJoinExec",
-                "UnnestExec",
-                "PiecewiseMergeJoinExec",
-            ];
-            if multiplies.contains(&node.name()) {
-                return Ok(Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>));
-            }
-            Ok(Transformed::no(node))
-        })?;
-        Ok(rewritten.data)
-    }
-
-    fn name(&self) -> &'static str {
-        "yield_after_joins"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+fn yield_after_joins() -> StepRule {
+    StepRule::new("yield_after_joins", |step| {
+        let multiplies =
+            ["CrossJoinExec", "NestedLoopJoinExec", "HashJoinExec", "SortMergeJoinExec", "UnnestExec", "PiecewiseMergeJoinExec"];
+        match multiplies.contains(&step.name()) {
+            true => Ok(Transformed::yes(Arc::new(CooperativeExec::new(step)) as Plan)),
+            false => Ok(Transformed::no(step)),
+        }
+    })
 }
 
 /// There is one store, and no way to name another.

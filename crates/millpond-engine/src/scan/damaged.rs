@@ -4,17 +4,16 @@
 //! this file. A decoder that panics on hostile bytes is taken for an error, too.
 
 use super::parquet::{Uri, own};
+use crate::query::rule::{StepRule, only_input};
 use crate::query::{QueryError, find_own};
 use bytes::Bytes;
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::ParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
@@ -29,25 +28,11 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
 /// Puts a [`DamagedFilesExec`] above each scan of Parquet files. To run when nothing looks for scans any more.
-#[derive(Debug)]
-pub(crate) struct NameDamagedFiles;
-
-impl PhysicalOptimizerRule for NameDamagedFiles {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let rewritten = plan.transform_up(|node| match noting(&node) {
-            Some(scan) => Ok(Transformed::yes(scan)),
-            None => Ok(Transformed::no(node)),
-        })?;
-        Ok(rewritten.data)
-    }
-
-    fn name(&self) -> &'static str {
-        "name_damaged_files"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+pub(crate) fn name_damaged_files() -> StepRule {
+    StepRule::new("name_damaged_files", |step| match noting(&step) {
+        Some(scan) => Ok(Transformed::yes(scan)),
+        None => Ok(Transformed::no(step)),
+    })
 }
 
 /// The same scan with readers that note what they read; `None` where it is none of Parquet files.
@@ -184,11 +169,8 @@ impl ExecutionPlan for DamagedFilesExec {
         vec![&self.input]
     }
 
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(Self { input, reading: Arc::clone(&self.reading) })),
-            _ => internal_err!("DamagedFilesExec has one input"),
-        }
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self { input: only_input(self.name(), children)?, reading: Arc::clone(&self.reading) }))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

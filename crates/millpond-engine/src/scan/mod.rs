@@ -13,7 +13,7 @@ mod partitions;
 mod statistics;
 mod text;
 
-pub(crate) use damaged::NameDamagedFiles;
+pub(crate) use damaged::name_damaged_files;
 pub(crate) use files::{ScanFile, spread_pieces};
 pub(crate) use parquet::{FindColumns, Readers, object_meta, partitioned_file};
 pub(crate) use partitions::PartitionsTable;
