@@ -75,9 +75,12 @@ def test_what_can_spill_does_and_leaves_nothing_behind(new_lake):
 
     def watched(sql):
         query = lake.start_query(sql)
-        while state(lake, query) in ("QUEUED", "RUNNING"):
-            biggest.append(len(spilled(lake)))
-        execution = lake.wait_query(query)
+        with ThreadPoolExecutor() as pool:
+            ended = pool.submit(wait, lake.client("athena"), query)
+            while not ended.done():
+                biggest.append(len(spilled(lake)))
+                time.sleep(0.002)
+        execution = ended.result()
         assert execution["Status"]["State"] == "SUCCEEDED", execution["Status"]
         return rows(lake.client("athena"), execution)[1:]
 
