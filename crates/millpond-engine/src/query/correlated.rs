@@ -118,16 +118,17 @@ fn memberships(condition: Expr, around: &LogicalPlan) -> Result<Transformed<Expr
 fn member_of_all(member: InSubquery) -> Result<Expr> {
     let value = member.expr.as_ref().clone();
     let rows = &member.subquery;
-    let of_rows = |what: Expr| -> Result<Expr> {
-        let plan = LogicalPlanBuilder::from(Arc::clone(&rows.subquery)).aggregate(Vec::<Expr>::new(), [what])?.build()?;
-        Ok(Expr::ScalarSubquery(Subquery { subquery: Arc::new(plan), ..rows.clone() }))
-    };
-    let nulls = count(lit(1)).filter(only_column(rows)?.is_null()).build()?;
+    // Counts of all rows without a condition are what Parquet's footers tell.
+    let (all, known) = (format!("{MARK}all"), format!("{MARK}known"));
+    let counts = [count(lit(1)).alias(&all), count(only_column(rows)?).alias(&known)];
+    let (all, known) = (Expr::Column(Column::from_name(all)), Expr::Column(Column::from_name(known)));
+    let found = when(all.clone().eq(lit(0)), lit("nothing")).when(all.gt(known), lit("null")).otherwise(lit("values"))?;
+    let plan = LogicalPlanBuilder::from(Arc::clone(&rows.subquery)).aggregate(Vec::<Expr>::new(), counts)?.project([found])?;
+    let found = Expr::ScalarSubquery(Subquery { subquery: Arc::new(plan.build()?), ..rows.clone() });
     let negated = member.negated;
-    let (no_rows, some_null) = (of_rows(count(lit(1)))?.eq(lit(0)), of_rows(nulls)?.gt(lit(0)));
     when(Expr::InSubquery(InSubquery { negated: false, ..member }), lit(!negated))
-        .when(no_rows, lit(negated))
-        .when(value.is_null().or(some_null), lit(ScalarValue::Boolean(None)))
+        .when(found.clone().eq(lit("nothing")), lit(negated))
+        .when(value.is_null().or(found.eq(lit("null"))), lit(ScalarValue::Boolean(None)))
         .otherwise(lit(negated))
 }
 
