@@ -71,6 +71,7 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
         .with_optimizer_rule(Arc::new(SemiNames))
         .with_physical_optimizer_rule(Arc::new(null_joins::rule()))
         .with_physical_optimizer_rule(Arc::new(adaptive_filter::rule()))
+        .with_physical_optimizer_rule(Arc::new(adaptive_filter::views::rule()))
         .with_physical_optimizer_rule(Arc::new(build_once::rule()))
         .with_physical_optimizer_rule(Arc::new(name_damaged_files()))
         .with_physical_optimizer_rule(Arc::new(yield_after_joins()))

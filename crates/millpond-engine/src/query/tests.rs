@@ -23,6 +23,7 @@ mod scan;
 mod shared;
 mod sql;
 mod statistics;
+mod views;
 
 type Entry = (Table, Vec<FileGroup>);
 

@@ -35,7 +35,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes at a file's end that are read first: nearly every footer fits.
-pub(super) const FOOTER_BYTES: usize = 32 << 10;
+pub(crate) const FOOTER_BYTES: usize = 32 << 10;
 
 impl Scan {
     pub(super) async fn parquet(&self, state: &dyn Session, alike: Alike) -> Result<Arc<dyn ExecutionPlan>> {

@@ -23,12 +23,21 @@ pub(crate) struct AdaptiveFilterExec {
     /// What was planned: its conditions, projection, properties and statistics. Its input is of the same shape as ours.
     pub(super) filter: Option<FilterExec>,
     pub(super) runtime: Vec<Arc<dyn PhysicalExpr>>,
+    /// Of what is put out. What comes in may have views where texts are put out.
+    properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl AdaptiveFilterExec {
     pub(super) fn new(input: Arc<dyn ExecutionPlan>, filter: Option<FilterExec>, runtime: Vec<Arc<dyn PhysicalExpr>>) -> Self {
-        Self { input, filter, runtime, metrics: ExecutionPlanMetricsSet::new() }
+        let properties = Arc::clone(filter.as_ref().map_or_else(|| input.properties(), ExecutionPlan::properties));
+        Self { input, filter, runtime, properties, metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    /// The same filter over an input with the same partitions of the same columns, of which texts may be views.
+    pub(super) fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Self {
+        let (filter, runtime) = (self.filter.clone(), self.runtime.clone());
+        Self { input, filter, runtime, properties: Arc::clone(&self.properties), metrics: ExecutionPlanMetricsSet::new() }
     }
 
     /// Takes runtime filters right below it in.
@@ -60,7 +69,7 @@ impl ExecutionPlan for AdaptiveFilterExec {
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
-        self.filter.as_ref().map_or_else(|| self.input.properties(), ExecutionPlan::properties)
+        &self.properties
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
@@ -72,7 +81,7 @@ impl ExecutionPlan for AdaptiveFilterExec {
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(only_input(self.name(), children)?, self.filter.clone(), self.runtime.clone())))
+        Ok(Arc::new(self.with_input(only_input(self.name(), children)?)))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -15,6 +15,7 @@ mod exec;
 mod sieve;
 #[cfg(test)]
 mod tests;
+pub(crate) mod views;
 
 pub(crate) use exec::AdaptiveFilterExec;
 
@@ -23,6 +24,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, internal_err};
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
@@ -103,4 +105,10 @@ fn without_own_filter(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Ex
         false => Arc::new(AdaptiveFilterExec::new(Arc::clone(&below.input), None, others)) as Arc<dyn ExecutionPlan>,
     };
     Ok(Some(Arc::clone(node).with_new_children(vec![Arc::clone(join.left()), right])?))
+}
+
+/// Whether an operator compares two values, which cannot fail.
+fn is_comparison(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }

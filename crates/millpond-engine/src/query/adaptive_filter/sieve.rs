@@ -1,7 +1,9 @@
 //! Which rows the conditions keep, and in which order they are asked.
 
+use super::is_comparison;
+use super::views::of_views;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatchOptions};
-use arrow::compute::{FilterBuilder, and, prep_null_mask_filter};
+use arrow::compute::{FilterBuilder, and, cast, prep_null_mask_filter};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -27,10 +29,8 @@ fn cannot_fail(expr: &Arc<dyn PhysicalExpr>) -> Result<bool> {
     let mut sound = true;
     expr.apply(|expr| {
         let binary = expr.downcast_ref::<BinaryExpr>();
-        let compares = binary.is_some_and(|binary| {
-            use Operator::{And, Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq, Or};
-            matches!(binary.op(), And | Or | Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
-        });
+        let compares =
+            binary.is_some_and(|binary| is_comparison(*binary.op()) || matches!(binary.op(), Operator::And | Operator::Or));
         sound &= compares
             || expr.is::<Column>()
             || expr.is::<Literal>()
@@ -79,7 +79,7 @@ impl Condition {
             guess += if field.data_type().is_primitive() || *field.data_type() == DataType::Boolean { 1 } else { 4 };
         }
         Ok(Self {
-            expr: narrowed.data,
+            expr: of_views(narrowed.data, &schema)?,
             schema,
             columns,
             is_runtime,
@@ -182,7 +182,11 @@ impl Sieve {
             narrow(&mut columns, &mask, self.output.iter())?;
             rows = count;
         }
-        let columns = self.output.iter().map(|index| Arc::clone(&columns[*index])).collect();
+        let columns = self.output.iter().zip(schema.fields()).map(|(index, field)| match &columns[*index] {
+            column if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
+            views => cast(views, field.data_type()),
+        });
+        let columns = columns.collect::<std::result::Result<_, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(Some(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?))
     }
