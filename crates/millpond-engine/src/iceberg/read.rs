@@ -217,7 +217,7 @@ impl Reading {
         let schema = &self.version.schema;
         let default = |field: &FieldRef| initial_default(schema.field_by_id(field_id(field)?)?);
         let defaults: Vec<_> = columns.stored.fields().iter().map(default).collect();
-        let adapters = ById { table: Arc::clone(&columns.stored), defaults: defaults.into(), mapping: columns.mapping.clone() };
+        let adapters = ById { defaults: defaults.into(), mapping: columns.mapping.clone() };
         let config = FileScanConfigBuilder::new(object_store_url(), Arc::new(source))
             .with_file_groups(groups.collect())
             .with_statistics(statistics)
@@ -308,16 +308,15 @@ fn selection(deleted: &[u64], first: u64, rows: u64) -> RowSelection {
 /// Finds a file's columns by id.
 #[derive(Debug)]
 struct ById {
-    table: ArrowSchemaRef,
     /// Of the table's columns, in their order.
     defaults: Arc<[Option<ScalarValue>]>,
     mapping: Mapping,
 }
 
 impl PhysicalExprAdapterFactory for ById {
-    fn create(&self, _: ArrowSchemaRef, physical: ArrowSchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
+    fn create(&self, table: ArrowSchemaRef, physical: ArrowSchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
         let found = self.mapping.identify(physical.fields());
-        Ok(Arc::new(Adapter { table: Arc::clone(&self.table), defaults: Arc::clone(&self.defaults), physical, found }))
+        Ok(Arc::new(Adapter { table, defaults: Arc::clone(&self.defaults), physical, found }))
     }
 }
 

@@ -313,6 +313,11 @@ pub(crate) fn conform(array: &ArrayRef, from: &Field, to: &Field, by: Match) -> 
             let map = MapArray::try_new(want.clone(), given.offsets().clone(), entries, given.nulls().cloned(), *sorted)?;
             Ok(Arc::new(map))
         }
+        // What is a text to queries only: views are made of the texts.
+        (DataType::FixedSizeBinary(16) | DataType::Time64(_), DataType::Utf8View) => {
+            let texts = conform(array, from, &to.clone().with_data_type(DataType::Utf8), by)?;
+            cast_with_options(&texts, &DataType::Utf8View, &strict)
+        }
         (DataType::FixedSizeBinary(16), DataType::Utf8) => {
             let given = array.as_fixed_size_binary();
             Ok(Arc::new(given.iter().map(|value| value.map(uuid_text)).collect::<StringArray>()))
@@ -346,4 +351,24 @@ fn uuid_bytes(text: &str) -> Result<[u8; 16], ArrowError> {
 /// The columns of data files that are written, with ids.
 pub(crate) fn file_schema(schema: &Schema) -> Result<ArrowSchemaRef, QueryError> {
     Ok(Arc::new(iceberg::arrow::schema_to_arrow_schema(schema).map_err(invalid)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{FixedSizeBinaryArray, Time64MicrosecondArray};
+    use arrow::util::display::array_value_to_string;
+
+    #[test]
+    fn what_is_a_text_to_queries_is_the_same_as_a_view() {
+        let uuid: ArrayRef = Arc::new(FixedSizeBinaryArray::try_from_iter([[0x12_u8; 16]].iter()).unwrap());
+        let time: ArrayRef = Arc::new(Time64MicrosecondArray::from(vec![45_296_000_001]));
+        for (values, text) in [(uuid, "12121212-1212-1212-1212-121212121212"), (time, "12:34:56.000001")] {
+            let from = Field::new("a", values.data_type().clone(), true);
+            for to in [DataType::Utf8, DataType::Utf8View] {
+                let texts = conform(&values, &from, &Field::new("a", to.clone(), true), Match::Id).unwrap();
+                assert_eq!((texts.data_type(), array_value_to_string(&texts, 0).unwrap().as_str()), (&to, text));
+            }
+        }
+    }
 }
