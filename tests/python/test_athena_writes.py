@@ -285,6 +285,33 @@ def test_numbers_are_inserted_into_narrower_columns_where_they_fit(shop):
     assert len(rows(shop, "SELECT * FROM narrow")) == 2
 
 
+def test_times_are_inserted_as_their_clocks_show_them(shop):
+    run(shop, "CREATE TABLE times WITH (format = 'PARQUET') AS SELECT TIMESTAMP '2020-01-01 00:00:00' AS t, DATE '2020-01-01' AS d, ARRAY[DATE '2020-01-01'] AS ds")
+    run(shop, "CREATE TABLE ice_times (t timestamp, d date) LOCATION 's3://shop/ice_times/' TBLPROPERTIES ('table_type'='ICEBERG')")
+    run(shop, "INSERT INTO times VALUES (TIMESTAMP '2020-01-04 23:30:00 -01:00', TIMESTAMP '2012-10-15 12:57:18', ARRAY[TIMESTAMP '1969-12-31 01:00:00'])")
+    run(shop, "INSERT INTO ice_times VALUES (TIMESTAMP '2020-01-04 23:30:00 -01:00', TIMESTAMP '2012-10-15 12:57:18 UTC')")
+    assert rows(shop, "SELECT t, d, ds FROM times WHERE d > DATE '2000-01-01' ORDER BY t DESC LIMIT 1") == [
+        ["2020-01-04 23:30:00.000", "2012-10-15", "[1969-12-31]"]
+    ]
+    assert rows(shop, "SELECT t, d FROM ice_times") == [["2020-01-04 23:30:00.000000", "2012-10-15"]]
+    run(shop, "UPDATE ice_times SET t = TIMESTAMP '2021-02-03 04:05:06 Europe/Berlin', d = t")
+    assert rows(shop, "SELECT t, d FROM ice_times") == [["2021-02-03 04:05:06.000000", "2020-01-04"]]
+    fails(shop, "INSERT INTO ice_times VALUES (1, 2)", "TYPE_MISMATCH")
+
+
+def test_texts_inside_of_arrays_are_not_cut(shop):
+    run(
+        shop,
+        """CREATE EXTERNAL TABLE short (a array<varchar(3)>, m map<varchar(2),int>, s struct<a:varchar(2)>)
+           STORED AS PARQUET LOCATION 's3://shop/short/'""",
+    )
+    run(shop, "INSERT INTO short SELECT ARRAY['abc'], MAP(ARRAY['xy'], ARRAY[1]), CAST(ROW('uv') AS ROW(a varchar(2)))")
+    for values in ("ARRAY['abcdef'], NULL, NULL", "NULL, MAP(ARRAY['xyz'], ARRAY[1]), NULL", "NULL, NULL, CAST(ROW('uvw') AS ROW(a varchar))"):
+        fails(shop, f"INSERT INTO short SELECT {values}", "TYPE_MISMATCH")
+    assert rows(shop, "SELECT a, m, s FROM short") == [["[abc]", "{xy=1}", "{a=uv}"]]
+
+
+
 @pytest.mark.parametrize("form", ["PARQUET", "ICEBERG"])
 def test_no_inserted_number_loses_its_value_silently(shop, form):
     name = f"kept_{form.lower()}"

@@ -1,11 +1,12 @@
 //! Store assignment: which types' values a column takes without a cast, and the values as the column's. The one rule of INSERT, UPDATE and MERGE,
 //! for Hive's tables and Iceberg's.
 //!
-//! Trino takes what it coerces (`integer` into `bigint`, say) and refuses the rest as `TYPE_MISMATCH`. Athena also puts numbers into columns of
-//! narrower types, which its clients rely on (dbt's seeds and snapshots put `bigint` into `int`). As the standard's store assignment has it (ISO 9075-2,
+//! Trino takes what has a common type with the column (`integer` and `bigint`, `date` and `timestamp`) and refuses the rest as `TYPE_MISMATCH`
+//! (`StatementAnalyzer`, "typesMatchForInsert"). So numbers go into columns of narrower types, which clients rely on (dbt's seeds put `bigint` into `int`). As the standard's store assignment has it (ISO 9075-2,
 //! 9.2), only the least significant digits may be lost on the way: a number that is out of the column's range fails, decimals are rounded to the
 //! column's scale (half away from zero, as casts do) and doubles to the nearest real. A fraction is no such digit of an integer: that fails too.
 
+use crate::query::operators::local;
 use crate::types::TrinoType;
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, PrimitiveArray, StructArray};
 use arrow::compute::{CastOptions, cast_with_options};
@@ -14,20 +15,25 @@ use arrow::error::ArrowError;
 use arrow::util::display::FormatOptions;
 use std::sync::Arc;
 
-/// Whether a column of type `to` takes values of type `from`: numbers take numbers, texts texts, and timestamps dates.
+/// Whether a column of type `to` takes values of type `from`: numbers take numbers, texts texts, dates and timestamps each other. What is lost of a text at
+/// the top is looked at when it is stored; inside of others no text may be longer than the column's.
 pub(crate) fn assignable(from: &TrinoType, to: &TrinoType) -> bool {
     use TrinoType as T;
+    let inside = |from: &T, to: &T| match (from, to) {
+        (T::Varchar(from), T::Varchar(Some(most))) => from.is_some_and(|from| from <= *most),
+        (T::Char(from), T::Varchar(Some(most)) | T::Char(most)) => from <= most,
+        (T::Varchar(from), T::Char(most)) => from.is_some_and(|from| from <= *most),
+        (from, to) => assignable(from, to),
+    };
     match (from, to) {
         (T::Unknown, _) => true,
         (T::Varchar(_) | T::Char(_), T::Varchar(_) | T::Char(_)) => true,
         (from, to) if from.is_number() && to.is_number() => true,
-        (T::Date | T::Timestamp(_), T::Timestamp(_) | T::TimestampWithZone(_)) => true,
-        (T::TimestampWithZone(_), T::TimestampWithZone(_)) => true,
-        (T::Array(from), T::Array(to)) => assignable(from, to),
-        (T::Map(key, value), T::Map(to_key, to_value)) => assignable(key, to_key) && assignable(value, to_value),
-        (T::Row(from), T::Row(to)) => {
-            from.len() == to.len() && from.iter().zip(to).all(|((_, from), (_, to))| assignable(from, to))
-        }
+        (T::Date | T::Timestamp(_) | T::TimestampWithZone(_), T::Date | T::Timestamp(_) | T::TimestampWithZone(_)) => true,
+        (T::Time(_), T::Time(_)) => true,
+        (T::Array(from), T::Array(to)) => inside(from, to),
+        (T::Map(key, value), T::Map(to_key, to_value)) => inside(key, to_key) && inside(value, to_value),
+        (T::Row(from), T::Row(to)) => from.len() == to.len() && from.iter().zip(to).all(|((_, from), (_, to))| inside(from, to)),
         (from, to) => from == to,
     }
 }
@@ -54,6 +60,10 @@ pub(crate) fn assigned(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Arro
             Ok(Arc::new(MapArray::try_new(Arc::clone(entries), offsets, pairs, nulls, *sorted)?))
         }
         (DataType::Struct(_), DataType::Struct(wanted)) => Ok(Arc::new(fields(array.as_struct(), wanted)?)),
+        // What its clock shows, as a cast of the query's.
+        (DataType::Timestamp(_, Some(_)), DataType::Timestamp(_, None) | DataType::Date32) => {
+            assigned(&local(array).map_err(|error| ArrowError::CastError(error.to_string()))?, to)
+        }
         (_, to) => {
             let strict = CastOptions { safe: false, format_options: FormatOptions::default() };
             let stored = cast_with_options(array, to, &strict)?;
@@ -106,8 +116,8 @@ fn each<P: arrow::datatypes::ArrowPrimitiveType>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Decimal128Array, Float64Array};
-    use arrow::datatypes::Field;
+    use arrow::array::{Decimal128Array, Float64Array, TimestampMicrosecondArray};
+    use arrow::datatypes::{Field, TimeUnit};
 
     fn doubles(values: &[f64]) -> ArrayRef {
         Arc::new(Float64Array::from(values.to_vec()))
@@ -146,6 +156,37 @@ mod tests {
         ] {
             assert!(stored(&values, &to).is_err(), "{values:?} as {to}");
         }
+    }
+
+    #[test]
+    fn times_are_stored_as_clocks_show_them() {
+        let micros = |texts: &[&str]| -> Vec<i64> {
+            texts
+                .iter()
+                .map(|text| chrono::NaiveDateTime::parse_from_str(text, "%F %T").unwrap().and_utc().timestamp_micros())
+                .collect()
+        };
+        let plain: ArrayRef = Arc::new(TimestampMicrosecondArray::from(micros(&["2020-03-29 23:30:00", "1969-12-31 00:30:00"])));
+        let zoned: ArrayRef = Arc::new(
+            TimestampMicrosecondArray::from(micros(&["2020-03-29 23:30:00", "1969-12-31 00:30:00"])).with_timezone("-01:00"),
+        );
+        assert_eq!(stored(&plain, &DataType::Date32).unwrap(), ["2020-03-29", "1969-12-31"]);
+        assert_eq!(stored(&zoned, &DataType::Date32).unwrap(), ["2020-03-29", "1969-12-30"]);
+        let clock = DataType::Timestamp(TimeUnit::Microsecond, None);
+        assert_eq!(stored(&zoned, &clock).unwrap(), ["2020-03-29T22:30:00", "1969-12-30T23:30:00"]);
+    }
+
+    #[test]
+    fn texts_inside_of_others_may_not_be_longer() {
+        let fits = |from: &str, to: &str| assignable(&TrinoType::parse(from).unwrap(), &TrinoType::parse(to).unwrap());
+        assert!(
+            fits("varchar", "varchar(3)")
+                && fits("array(varchar(3))", "array(varchar(3))")
+                && fits("array(varchar(9))", "array(varchar)")
+        );
+        assert!(!fits("array(varchar(4))", "array(varchar(3))") && !fits("array(varchar)", "array(varchar(3))"));
+        assert!(!fits("map(varchar(2), row(a varchar(9)))", "map(varchar(2), row(a varchar(8)))"));
+        assert!(fits("array(timestamp(3))", "array(date)") && !fits("array(timestamp(3))", "array(bigint)"));
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod lateral;
 mod memory;
 mod meter;
 mod null_joins;
-mod operators;
+pub(crate) mod operators;
 mod parameters;
 mod parse;
 pub(crate) mod plan;

@@ -14,6 +14,7 @@ mod counts;
 mod decimal;
 mod floats;
 mod interval;
+mod like;
 mod planner;
 mod row;
 mod scalar;
@@ -24,10 +25,12 @@ mod values;
 mod zone;
 
 pub(super) use attempt::{TRY, evaluated};
+pub(crate) use cast::local;
 pub(super) use cast::{CAST, TRY_CAST, literal_error, moment};
 pub(super) use construct::{ARRAY, ROW};
 pub(super) use floats::{corrected as float_comparisons, keys as float_keys};
 pub(super) use interval::INTERVAL;
+pub(super) use like::{LIKE_PATTERN, backslashed};
 pub(super) use planner::{INTEGER, NEGATION, TrinoOperators, place};
 pub(super) use scalar::one_row_each;
 pub(super) use types_of::{result_types, type_of};
@@ -49,6 +52,7 @@ pub(super) fn register(state: &mut SessionState) -> Result<()> {
             .chain(construct::functions())
             .chain(zone::functions())
             .chain(interval::functions())
+            .chain(like::functions())
             .chain(attempt::functions())
             .map(Arc::new)
             .collect()

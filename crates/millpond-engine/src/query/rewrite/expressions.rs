@@ -73,10 +73,7 @@ pub(in crate::query) fn after(expr: &mut Expr) -> Option<Result<Expr, QueryError
             fields(root, access_chain);
             None
         }
-        Expr::Like { pattern, escape_char, .. } => {
-            unescaped(pattern, escape_char);
-            None
-        }
+        Expr::Like { pattern, escape_char, .. } => unescaped(pattern, escape_char).err().map(Err),
         _ => None,
     }
 }
@@ -247,41 +244,28 @@ fn decimal_of(literal: &str) -> Option<TrinoType> {
 }
 
 /// `LIKE` has no escape unless one is named; the planner's has the backslash.
-fn unescaped(pattern: &mut Expr, escape: &mut Option<ast::ValueWithSpan>) {
-    let character = match escape.as_ref().map(|value| &value.value) {
-        Some(Value::SingleQuotedString(text)) => match text.chars().next() {
-            Some(character) => Some(character),
-            None => return,
-        },
-        Some(_) => return,
+fn unescaped(pattern: &mut Expr, escape: &mut Option<ast::ValueWithSpan>) -> Result<(), QueryError> {
+    let named = match escape.take().map(|value| value.value) {
+        Some(Value::SingleQuotedString(named)) => Some(named),
+        Some(other) => return Err(QueryError::InvalidArgument(format!("Escape string must be a single character, not {other}"))),
         None => None,
     };
-    if character == Some('\\') {
-        return;
+    if let Expr::Value(value) = pattern
+        && let Value::SingleQuotedString(text) = &mut value.value
+    {
+        *text = match &named {
+            Some(named) => operators::backslashed(text, named)?,
+            None => text.replace('\\', "\\\\"),
+        };
+        return Ok(());
     }
-    match pattern {
-        Expr::Value(value) => {
-            let Value::SingleQuotedString(text) = &mut value.value else { return };
-            let mut out = String::with_capacity(text.len());
-            let mut chars = text.chars();
-            while let Some(c) = chars.next() {
-                match if Some(c) == character { chars.next() } else { Some(c) } {
-                    Some(escaped @ ('%' | '_')) if Some(c) == character => out.extend(['\\', escaped]),
-                    Some('\\') => out.push_str("\\\\"),
-                    Some(plain) => out.push(plain),
-                    None => out.push(c),
-                }
-            }
-            *text = out;
-            *escape = None;
-        }
-        other if character.is_none() => {
-            let span = first_span(other);
-            let inner = std::mem::replace(other, Expr::value(Value::Null));
-            *other = call("replace", vec![inner, self::text("\\", span), self::text("\\\\", span)], span);
-        }
-        _ => {}
-    }
+    let span = first_span(pattern);
+    let inner = std::mem::replace(pattern, Expr::value(Value::Null));
+    *pattern = match named {
+        Some(named) => call(operators::LIKE_PATTERN, vec![inner, text(&named, span)], span),
+        None => call("replace", vec![inner, text("\\", span), text("\\\\", span)], span),
+    };
+    Ok(())
 }
 
 /// `INTERVAL '2' DAY` as a number of its unit's parts.

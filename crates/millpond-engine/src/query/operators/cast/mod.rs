@@ -8,6 +8,7 @@ mod nested;
 mod number;
 mod text;
 
+pub(crate) use text::local;
 pub(in crate::query) use text::moment;
 
 use super::evaluate;

@@ -305,7 +305,7 @@ fn uuid(text: &str) -> Option<String> {
 }
 
 /// What clocks show, of moments with a zone.
-pub(super) fn local(array: &ArrayRef) -> Result<ArrayRef> {
+pub(crate) fn local(array: &ArrayRef) -> Result<ArrayRef> {
     let DataType::Timestamp(_, Some(zone)) = array.data_type() else { return Ok(Arc::clone(array)) };
     let tz: Tz = zone.parse()?;
     let micros = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::clone(zone))))?;
