@@ -358,7 +358,10 @@ def test_one_look_sees_the_end_of_a_short_statement(lake):
 def test_a_look_at_a_long_statement_ends_before_the_statement(lake):
     athena = lake.client("athena")
     running = start(athena, ENDLESS)
-    assert state(lake, running) == "RUNNING"
+    execution = athena.get_query_execution(QueryExecutionId=running)["QueryExecution"]
+    assert execution["Status"]["State"] == "RUNNING"
+    spent = execution["Statistics"]
+    assert spent["QueryQueueTimeInMillis"] > 0 and 0 < spent["EngineExecutionTimeInMillis"] <= spent["TotalExecutionTimeInMillis"]
     athena.stop_query_execution(QueryExecutionId=running)
     assert state(lake, running) == "CANCELLED"
 

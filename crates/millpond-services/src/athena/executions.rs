@@ -8,16 +8,22 @@ impl Athena {
     /// An execution.
     pub async fn execution(&self, id: &str) -> Result<Execution, AthenaError> {
         let id = id.to_owned();
-        self.lake.store.read(move |connection| find(connection, &id)).await
+        let mut found: Execution = self.lake.store.read(move |connection| find(connection, &id)).await?;
+        found.count_until(self.lake.store.env().now_ms());
+        Ok(found)
     }
 
     /// The executions of these ids that exist; the ids of those that do not.
     pub async fn executions(&self, ids: Vec<String>) -> Result<(Vec<Execution>, Vec<String>), AthenaError> {
+        let now_ms = self.lake.store.env().now_ms();
         let found = self.lake.store.read(move |connection| {
             let (mut found, mut missing) = (Vec::new(), Vec::new());
             for id in ids {
                 match sql::execution(connection, &id)? {
-                    Some(execution) => found.push(execution),
+                    Some(mut execution) => {
+                        execution.count_until(now_ms);
+                        found.push(execution);
+                    }
                     None => missing.push(id),
                 }
             }
@@ -51,6 +57,7 @@ impl Athena {
             if execution.state.is_final() {
                 return Ok(());
             }
+            execution.count_until(tx.now_ms());
             execution.reason = Some(run::STOPPED.to_owned());
             tx.cancel_tasks(run::KIND, &execution.id)?;
             Ok(states.end(tx, execution, State::Cancelled)?)
@@ -58,6 +65,20 @@ impl Athena {
         stopped.await?;
         self.queue.cancel(&id);
         Ok(())
+    }
+}
+
+impl Execution {
+    /// The times of one that has not ended, as far as it is.
+    fn count_until(&mut self, now_ms: i64) {
+        if self.state.is_final() {
+            return;
+        }
+        self.statistics.total_ms = now_ms - self.submitted_ms;
+        match self.state {
+            State::Running => self.statistics.engine_ms = (self.statistics.total_ms - self.statistics.queue_ms).max(0),
+            _ => self.statistics.queue_ms = self.statistics.total_ms,
+        }
     }
 }
 

@@ -29,7 +29,8 @@ impl States {
     /// Marks an execution as running.
     pub(super) fn begin(&self, tx: &Tx<'_>, execution: &mut Execution) -> Result<(), StoreError> {
         let before = std::mem::replace(&mut execution.state, State::Running);
-        execution.statistics.queue_ms = tx.now_ms() - execution.submitted_ms;
+        // Never 0, as with Athena: clients take that for a time that is not known yet.
+        execution.statistics.queue_ms = (tx.now_ms() - execution.submitted_ms).max(1);
         sql::update_execution(tx, execution)?;
         self.announce(tx, execution, Some(before))
     }
