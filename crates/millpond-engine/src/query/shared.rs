@@ -251,17 +251,26 @@ enum Piece {
 impl Rows {
     async fn filled(mut self, mut input: SendableRecordBatchStream) -> Result<Self> {
         let mut held: Vec<RecordBatch> = Vec::new();
+        let mut spilled = None;
         while let Some(batch) = input.try_next().await? {
             let bytes = sliced_bytes(&batch)?;
             let fits = self.memory.size() + bytes <= MEMORY_BYTES_MAX && self.memory.try_grow(bytes).is_ok();
             held.push(batch);
             if !fits {
-                let file = self.spills.spill_record_batch_and_finish(&held, "Shared")?;
-                self.pieces.extend(file.map(Piece::Disk));
-                held.clear();
+                let mut file = match spilled.take() {
+                    Some(file) => file,
+                    None => self.spills.create_in_progress_file("Shared")?,
+                };
+                for batch in held.drain(..) {
+                    file.append_batch(&batch)?;
+                }
+                spilled = Some(file);
                 self.memory.free();
             }
         }
+        // What is in memory came last.
+        let file = spilled.map(|mut file| file.finish()).transpose()?.flatten();
+        self.pieces.extend(file.map(Piece::Disk));
         self.pieces.extend(held.into_iter().map(Piece::Memory));
         Ok(self)
     }

@@ -126,7 +126,7 @@ impl Athena {
         let mut running = begun.await.map_err(|_| DirectError::Failed("the query could not be begun".into()))??;
         let started = Instant::now();
         let request = Context::new(self, running.execution(), cancel).limited(&sql).await;
-        match self.engine.query(request).await {
+        match Box::pin(self.engine.query(request)).await {
             Ok(stream) => Ok(DirectAnswer::Rows(Box::new(DirectRows { running, stream, started }))),
             Err(error) => {
                 if let Some(execution) = running.execution.take() {
