@@ -18,7 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(super) struct States {
     pub(super) place: Arc<Place>,
-    waiting: Arc<Mutex<HashMap<String, CancellationToken>>>,
+    /// For each execution how many wait for its end, and what is cancelled then.
+    waiting: Arc<Mutex<HashMap<String, (usize, CancellationToken)>>>,
 }
 
 impl States {
@@ -43,7 +44,11 @@ impl States {
         sql::update_execution(tx, &execution)?;
         self.announce(tx, &execution, Some(before))?;
         let states = self.clone();
-        tx.after_commit(move || states.wake(&execution.id));
+        tx.after_commit(move || {
+            if let Some((_, ended)) = states.waiting().remove(&execution.id) {
+                ended.cancel();
+            }
+        });
         Ok(())
     }
 
@@ -70,19 +75,36 @@ impl States {
         emit(tx, &self.place, NewEvent { source: "aws.athena", detail_type, resources: Vec::new(), detail })
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<String, (usize, CancellationToken)>> {
         self.waiting.lock().expect("those who wait are only added and removed")
     }
 
-    /// What is cancelled when an execution has ended. To be asked for before its state is read; who finds that it had ended by then wakes all,
-    /// since the one that ended it may have done so before.
-    fn ended(&self, id: &str) -> CancellationToken {
-        self.waiting().entry(id.to_owned()).or_default().clone()
+    /// To be asked for before the execution's state is read.
+    fn waiter<'a>(&'a self, id: &'a str) -> Waiter<'a> {
+        let mut waiting = self.waiting();
+        let (waiters, ended) = waiting.entry(id.to_owned()).or_default();
+        *waiters += 1;
+        Waiter { states: self, id, ended: ended.clone() }
     }
+}
 
-    fn wake(&self, id: &str) {
-        if let Some(ended) = self.waiting().remove(id) {
-            ended.cancel();
+/// Waits for the end of an execution. Nothing is kept when nobody does any more: there may be no such execution, or it may be deleted.
+struct Waiter<'a> {
+    states: &'a States,
+    id: &'a str,
+    /// Cancelled when the execution has ended.
+    ended: CancellationToken,
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.states.waiting();
+        // After its end there may be none, or that of others who find in a moment that it has ended.
+        if let Some((waiters, _)) = waiting.get_mut(self.id) {
+            *waiters -= 1;
+            if *waiters == 0 {
+                waiting.remove(self.id);
+            }
         }
     }
 }
@@ -103,20 +125,17 @@ impl Athena {
     }
 
     async fn wait_for(&self, id: &str, patience: Option<Duration>) -> Result<Execution, AthenaError> {
-        let ended = self.states.ended(id);
-        let found = match self.execution(id).await {
-            Ok(found) if !found.state.is_final() => found,
-            other => {
-                self.states.wake(id);
-                return other;
-            }
-        };
+        let waiter = self.states.waiter(id);
+        let found = self.execution(id).await?;
+        if found.state.is_final() {
+            return Ok(found);
+        }
         let Some(patience) = patience else {
-            ended.cancelled().await;
+            waiter.ended.cancelled().await;
             return self.execution(id).await;
         };
         let age = Duration::from_millis((self.lake.store.env().now_ms() - found.submitted_ms).max(0) as u64);
-        match tokio::time::timeout(patience.saturating_sub(age), ended.cancelled()).await {
+        match tokio::time::timeout(patience.saturating_sub(age), waiter.ended.cancelled()).await {
             Ok(()) => self.execution(id).await,
             Err(_) => Ok(found),
         }
