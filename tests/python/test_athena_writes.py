@@ -306,8 +306,12 @@ def test_texts_inside_of_arrays_are_not_cut(shop):
            STORED AS PARQUET LOCATION 's3://shop/short/'""",
     )
     run(shop, "INSERT INTO short SELECT ARRAY['abc'], MAP(ARRAY['xy'], ARRAY[1]), CAST(ROW('uv') AS ROW(a varchar(2)))")
-    for values in ("ARRAY['abcdef'], NULL, NULL", "NULL, MAP(ARRAY['xyz'], ARRAY[1]), NULL", "NULL, NULL, CAST(ROW('uvw') AS ROW(a varchar))"):
-        fails(shop, f"INSERT INTO short SELECT {values}", "TYPE_MISMATCH")
+    for values, why in [
+        ("ARRAY['abcdef'], NULL, NULL", "TYPE_MISMATCH"),
+        ("NULL, MAP(ARRAY['xyz'], ARRAY[1]), NULL", "Cannot truncate non-space characters"),
+        ("NULL, NULL, CAST(ROW('uvw') AS ROW(a varchar))", "Cannot truncate non-space characters"),
+    ]:
+        fails(shop, f"INSERT INTO short SELECT {values}", why)
     assert rows(shop, "SELECT a, m, s FROM short") == [["[abc]", "{xy=1}", "{a=uv}"]]
 
 

@@ -148,7 +148,32 @@ fn converted(array: &ArrayRef, hive: &HiveType, to: &Field) -> Result<ArrayRef, 
     let array = assigned(array, to.data_type()).map_err(wrong)?;
     match hive {
         HiveType::Varchar(length) | HiveType::Char(length) => bounded(&array, *length as usize),
-        _ => Ok(array),
+        nested => check_inside(&array, nested).map(|()| array),
+    }
+}
+
+/// Refuses texts inside of arrays, maps and rows that are longer than the column's.
+fn check_inside(array: &ArrayRef, hive: &HiveType) -> Result<(), QueryError> {
+    let shown = |values: &ArrayRef, offsets: &[i32]| match (offsets.first(), offsets.last()) {
+        (Some(first), Some(last)) => values.slice(*first as usize, (last - first) as usize),
+        _ => values.slice(0, 0),
+    };
+    match hive {
+        HiveType::Varchar(length) | HiveType::Char(length) => bounded(array, *length as usize).map(drop),
+        HiveType::Array(item) => {
+            let lists = array.as_list::<i32>();
+            check_inside(&shown(lists.values(), lists.value_offsets()), item)
+        }
+        HiveType::Map(key, value) => {
+            let maps = array.as_map();
+            check_inside(&shown(maps.keys(), maps.value_offsets()), key)?;
+            check_inside(&shown(maps.values(), maps.value_offsets()), value)
+        }
+        HiveType::Struct(fields) => {
+            let columns = array.as_struct().columns().iter().zip(fields);
+            columns.into_iter().try_for_each(|(column, (_, field))| check_inside(column, field))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -53,8 +53,6 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
     // To copy the many rows of a join's other side to their partitions costs more than to build one table of these.
     options.optimizer.hash_join_single_partition_threshold = 48 << 20;
     options.optimizer.hash_join_single_partition_threshold_rows = 700_000;
-    // Keys of such a range are looked up in an array of 32 MB at the most, which is faster than a hash table however few they are.
-    options.execution.perfect_hash_join_small_build_threshold = 8 << 20;
     // Rows of one split keep their order, as with Trino, and are not handed to another thread only to be projected there.
     options.optimizer.enable_round_robin_repartition = false;
     options.execution.time_zone = Some("UTC".into());

@@ -1,9 +1,9 @@
 //! Which rows the conditions keep, and in which order they are asked.
 
 use super::is_comparison;
-use super::views::of_views;
+use super::views::{of_views, texts};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatchOptions};
-use arrow::compute::{FilterBuilder, and, cast, prep_null_mask_filter};
+use arrow::compute::{FilterBuilder, and, prep_null_mask_filter};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -184,7 +184,7 @@ impl Sieve {
         }
         let columns = self.output.iter().zip(schema.fields()).map(|(index, field)| match &columns[*index] {
             column if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
-            views => cast(views, field.data_type()),
+            views => texts(views.as_string_view()),
         });
         let columns = columns.collect::<std::result::Result<_, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));

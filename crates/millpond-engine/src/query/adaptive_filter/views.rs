@@ -8,7 +8,10 @@ use super::{AdaptiveFilterExec, is_comparison};
 use crate::query::rule::{Plan, StepRule};
 use crate::scan::FOOTER_BYTES;
 use crate::types::trino::TYPE_KEY;
+use arrow::array::{Array, ArrayRef, ByteView, StringArray, StringViewArray};
+use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Schema};
+use arrow::error::ArrowError;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::datasource::physical_plan::parquet::ParquetFileReaderFactory;
@@ -168,4 +171,49 @@ pub(super) fn of_views(expr: Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<A
 
 fn is_view(field: &Field) -> bool {
     *field.data_type() == DataType::Utf8View
+}
+
+/// Bytes of a text that a view itself holds (Arrow columnar format, "Variable-size Binary View Layout").
+const INLINE_BYTES: usize = 12;
+
+/// The texts that views show. As Arrow's cast; short texts, which most of these are, are copied without asking for their length.
+pub(super) fn texts(views: &StringViewArray) -> Result<ArrayRef, ArrowError> {
+    let length = |(row, view): (usize, &u128)| if views.is_null(row) { 0 } else { *view as u32 as usize };
+    let lengths = || views.views().iter().enumerate().map(length);
+    let bytes = lengths().fold(0, usize::saturating_add);
+    if i32::try_from(bytes).is_err() {
+        return Err(ArrowError::OffsetOverflowError(bytes));
+    }
+    let offsets = OffsetBuffer::<i32>::from_lengths(lengths());
+    let mut values = vec![0; bytes + INLINE_BYTES];
+    for (view, span) in views.views().iter().zip(offsets.windows(2)) {
+        let (start, end) = (span[0] as usize, span[1] as usize);
+        if end - start <= INLINE_BYTES {
+            // What is too much is overwritten by the next.
+            values[start..start + INLINE_BYTES].copy_from_slice(&view.to_le_bytes()[4..]);
+        } else {
+            let view = ByteView::from(*view);
+            let from = view.offset as usize;
+            values[start..end].copy_from_slice(&views.data_buffers()[view.buffer_index as usize][from..from + end - start]);
+        }
+    }
+    values.truncate(bytes);
+    Ok(Arc::new(StringArray::try_new(offsets, values.into(), views.nulls().cloned())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_and_their_texts_are_the_same() {
+        let all: Vec<Option<String>> = (0..300_usize)
+            .map(|n| (n % 11 != 3).then(|| ["x", "ü", "漢"][n % 3].repeat(n % 17) + &"tail".repeat(n % 5)))
+            .collect();
+        let views: StringViewArray = all.iter().map(Option::as_deref).collect();
+        let expected: StringArray = all.iter().map(Option::as_deref).collect();
+        assert_eq!(texts(&views).unwrap().as_ref(), &expected as &dyn Array);
+        assert_eq!(texts(&views.slice(100, 50)).unwrap().as_ref(), &expected.slice(100, 50) as &dyn Array);
+        assert_eq!(texts(&views.slice(7, 0)).unwrap().len(), 0);
+    }
 }
