@@ -148,12 +148,28 @@ fn converted(array: &ArrayRef, hive: &HiveType, to: &Field) -> Result<ArrayRef, 
     let array = assigned(array, to.data_type()).map_err(wrong)?;
     match hive {
         HiveType::Varchar(length) | HiveType::Char(length) => bounded(&array, *length as usize),
-        nested => check_inside(&array, nested).map(|()| array),
+        nested if has_bounded(nested) => check_inside(&array, nested).map(|()| array),
+        _ => Ok(array),
     }
 }
 
-/// Refuses texts inside of arrays, maps and rows that are longer than the column's.
+/// Whether texts of a type have a greatest length.
+fn has_bounded(hive: &HiveType) -> bool {
+    match hive {
+        HiveType::Varchar(_) | HiveType::Char(_) => true,
+        HiveType::Array(item) => has_bounded(item),
+        HiveType::Map(key, value) => has_bounded(key) || has_bounded(value),
+        HiveType::Struct(fields) => fields.iter().any(|(_, field)| has_bounded(field)),
+        _ => false,
+    }
+}
+
+/// Refuses texts inside of arrays, maps and rows that are longer than the column's. What lies below a NULL is not there.
 fn check_inside(array: &ArrayRef, hive: &HiveType) -> Result<(), QueryError> {
+    if array.null_count() > 0 {
+        let there = arrow::compute::is_not_null(array).and_then(|there| arrow::compute::filter(array, &there));
+        return check_inside(&there.map_err(|error| QueryError::Internal(error.to_string()))?, hive);
+    }
     let shown = |values: &ArrayRef, offsets: &[i32]| match (offsets.first(), offsets.last()) {
         (Some(first), Some(last)) => values.slice(*first as usize, (last - first) as usize),
         _ => values.slice(0, 0),
@@ -198,4 +214,25 @@ fn bounded(array: &ArrayRef, length: usize) -> Result<ArrayRef, QueryError> {
     };
     let texts: StringArray = texts.iter().map(cut).collect::<Result<_, _>>()?;
     Ok(Arc::new(texts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::StructArray;
+    use arrow::buffer::NullBuffer;
+    use arrow::datatypes::{DataType, Fields};
+
+    #[test]
+    fn texts_inside_of_rows_that_are_null_are_not_there() {
+        let fields = Fields::from(vec![Field::new("a", DataType::Utf8, true)]);
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["too long", "ok"]));
+        let rows = |there: Vec<bool>| -> ArrayRef {
+            Arc::new(StructArray::new(fields.clone(), vec![Arc::clone(&texts)], Some(NullBuffer::from(there))))
+        };
+        let hive = HiveType::parse("struct<a:varchar(2)>").unwrap();
+        assert!(check_inside(&rows(vec![false, true]), &hive).is_ok());
+        assert!(check_inside(&rows(vec![true, true]), &hive).is_err());
+        assert!(has_bounded(&hive) && !has_bounded(&HiveType::parse("struct<a:string,b:array<int>>").unwrap()));
+    }
 }
