@@ -506,3 +506,10 @@ def test_the_first_queries_of_the_aws_cli(lake):
     assert lake.aws("s3", "cp", location, "-") == '"category","n","price"\n"fruit","2","2.0"\n"tools","1","10.0"\n'
     shown = lake.aws("athena", "get-query-results", "--query-execution-id", execution["QueryExecutionId"], "--query", "ResultSet.Rows[].Data[].VarCharValue", "--output", "text")
     assert shown.split() == ["category", "n", "price", "fruit", "2", "2.0", "tools", "1", "10.0"]
+
+
+def test_an_execution_of_many_steps_can_be_read(lake):
+    query = "SELECT 1 AS x"
+    for step in range(40):
+        query = f"SELECT max(x) AS x FROM ({query}) AS t{step} GROUP BY x"
+    assert lake.sql(query) == [["1"]]

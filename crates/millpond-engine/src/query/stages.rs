@@ -38,7 +38,19 @@ pub struct StageNode {
     pub remote_sources: Vec<String>,
 }
 
+impl StageNode {
+    fn depth(&self) -> usize {
+        1 + self.children.iter().map(Self::depth).max().unwrap_or_default()
+    }
+}
+
 impl Stage {
+    /// Stages and operators one below another, at the most.
+    pub fn depth(&self) -> usize {
+        let below = self.sub_stages.iter().map(Self::depth).max().unwrap_or_default();
+        1 + below.max(self.plan.depth())
+    }
+
     /// All rows that were read of tables.
     pub fn table_rows(&self) -> u64 {
         let given: u64 = self.sub_stages.iter().map(|stage| stage.output_rows).sum();

@@ -32,6 +32,9 @@ pub(super) const STOPPED: &str = "Query cancelled by user";
 /// Why an execution was stopped that read more than its workgroup allows (Athena user guide, "Setting data usage control limits").
 const CUT_OFF: &str = "Bytes scanned limit was exceeded";
 
+/// Stages that lie deeper are not kept: what reads documents takes 128 levels, and each of these has two.
+const STAGES_DEPTH_MAX: usize = 50;
+
 /// Times that a statement runs again because its commit lost against another's.
 const RACES_MAX: usize = 10;
 
@@ -171,7 +174,7 @@ impl Runner {
                     execution.columns = outcome.columns.iter().map(OutputColumn::from).collect();
                     execution.update_count = outcome.update.map(|update| update.count as i64);
                     execution.statistics = Statistics { table_bytes: notes.table_bytes, ..outcome.statistics };
-                    execution.details.stages = notes.stages;
+                    execution.details.stages = notes.stages.filter(|stages| stages.depth() <= STAGES_DEPTH_MAX);
                     if let Some((key, tables_read)) = notes.reusable {
                         execution.details.tables_read = Some(tables_read);
                         sql::set_reuse(tx, &id, &key)?;
