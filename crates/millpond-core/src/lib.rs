@@ -9,5 +9,6 @@ pub mod env;
 pub mod error;
 pub mod event;
 pub mod log;
+pub mod machine;
 pub mod partition_expr;
 pub mod policy;

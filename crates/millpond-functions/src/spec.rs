@@ -51,7 +51,7 @@ impl HostSettings {
             region: "us-east-1".into(),
             account: "000000000000".into(),
             processes_max: 1_000,
-            memory_bytes_max: machine_memory_bytes() / 2,
+            memory_bytes_max: millpond_core::machine::memory_bytes() / 2,
             idle_ms: 5 * 60 * 1_000,
             python: None,
             packages: vec!["boto3".into()],
@@ -66,14 +66,6 @@ impl HostSettings {
     pub fn this_program() -> Vec<OsString> {
         vec!["/proc/self/exe".into(), crate::LAUNCHER_ARGUMENT.into()]
     }
-}
-
-/// The machine's memory; 2 GiB where it does not say.
-fn machine_memory_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib: Option<u64> = line.and_then(|line| line.trim().strip_suffix("kB")).and_then(|number| number.trim().parse().ok());
-    kib.map_or(2 << 30, |kib| kib * 1024)
 }
 
 /// `[functions] isolation` of `millpond.toml`.

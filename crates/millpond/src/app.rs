@@ -18,6 +18,7 @@ use millpond_api::server::{Server, Shared, Visitor};
 use millpond_api::sessions::LakeKeys;
 use millpond_core::arn::Place;
 use millpond_core::env::{SharedEnv, SystemEnv};
+use millpond_core::machine;
 use millpond_engine::query::{Engine, EngineConfig};
 use millpond_engine::table::TableSource;
 use millpond_pg::{Keys as PostgresKeys, Listener as PostgresListener, Settings as PostgresSettings};
@@ -342,6 +343,7 @@ fn engine_config(config: &Config, directory: &Path, env: SharedEnv) -> EngineCon
         threads: limits.threads.unwrap_or(default.threads),
         spill_bytes_max: limits.spill_bytes.unwrap_or(default.spill_bytes_max),
         spill_dir: directory.join(SPILL),
+        page_cache_bytes: limits.page_cache_bytes.unwrap_or_else(|| machine::memory_bytes() / 16),
         env,
         ..default
     }

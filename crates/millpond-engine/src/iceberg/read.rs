@@ -6,7 +6,9 @@ use super::mapping::Mapping;
 use super::metadata::{Version, partition_schema};
 use super::plan::Task;
 use super::schema::{Match, conform, field_id, find_field, initial_default, scalar};
-use crate::scan::{FindColumns, Hidden, Readers, ScanFile, object_meta, object_store_url, partitioned_file, spread_pieces};
+use crate::scan::{
+    FindColumns, Hidden, Pages, Readers, ScanFile, begin_within, object_meta, object_store_url, partitioned_file, spread_pieces,
+};
 use crate::table::{DeleteContent, DeleteFile};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -31,6 +33,7 @@ use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use iceberg::spec::Transform;
 use object_store::ObjectStore;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use parquet::file::metadata::ParquetMetaData;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -184,7 +187,8 @@ impl Reading {
         let options =
             TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..TableParquetOptions::default() };
         let inner = CachedParquetFileReaderFactory::new(Arc::clone(store), Arc::clone(&cache));
-        let readers = Readers { inner, logical: Arc::new(ArrowSchema::empty()), find: FindColumns::ByName };
+        let logical = Arc::new(ArrowSchema::empty());
+        let readers = Readers { inner, logical, find: FindColumns::ByName, pages: Pages::of(state) };
         let source = ParquetSource::new(table_schema)
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(readers));
@@ -193,7 +197,7 @@ impl Reading {
         let names: HashSet<&str> = tasks.iter().map(|task| task.entry.file_path()).collect();
         let mut positions = deletes::positions(store, &touched, &names).await?;
         let mut files = Vec::with_capacity(tasks.len());
-        let mut accesses: HashMap<String, ParquetAccessPlan> = HashMap::new();
+        let mut accesses: HashMap<String, (ParquetAccessPlan, Arc<ParquetMetaData>)> = HashMap::new();
         for task in tasks {
             let rows = positions.remove(task.entry.file_path());
             let constants = columns.values(&self.constants(&task))?.into_iter().chain(self.hidden.values(&task.file)).collect();
@@ -204,14 +208,21 @@ impl Reading {
                 let footer = footer.fetch_metadata().await?;
                 let groups = footer.row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or_default());
                 // By its name: two objects may be of the same bytes.
-                accesses.insert(file.file.uri.clone(), without(groups, &rows));
+                let access = without(groups, &rows);
+                accesses.insert(file.file.uri.clone(), (access, footer));
             }
             files.push(file);
         }
         let groups = spread_pieces(files, state.config().target_partitions());
-        let opened = |file: ScanFile| match accesses.get(&file.file.uri).cloned() {
-            Some(access) => partitioned_file(file).with_extension(access),
-            None => partitioned_file(file),
+        let opened = |mut file: ScanFile| {
+            let Some((access, footer)) = accesses.get(&file.file.uri) else { return partitioned_file(file) };
+            // It is of all row groups: those of other pieces are left out here.
+            let mut access = access.clone();
+            if let Some(range) = file.range.take() {
+                let others = begin_within(footer, &range).into_iter().enumerate().filter(|(_, own)| !own);
+                others.for_each(|(number, _)| access.skip(number));
+            }
+            partitioned_file(file).with_extension(access)
         };
         let groups = groups.into_iter().map(|run| DfFileGroup::new(run.into_iter().map(opened).collect()));
         let schema = &self.version.schema;

@@ -265,6 +265,23 @@ async fn deletes_of_both_kinds_take_rows_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_of_large_files_are_read_once_where_some_are_deleted() {
+    let test = Test::new().await;
+    // Long enough to be read in pieces.
+    let rows = "FROM UNNEST(sequence(0, 499)) AS a (x) CROSS JOIN UNNEST(sequence(0, 599)) AS b (y)";
+    test.insert(&format!("SELECT x * 600 + y, to_hex(sha256(to_utf8(CAST(x * 600 + y AS varchar)))) {rows}")).await;
+    let file = test.data_file().await;
+    assert_eq!(test.ids("SELECT count(*) FROM t WHERE \"$file_size\" > 8000000").await, [300_000]);
+    let paths: ArrayRef = Arc::new(StringArray::from(vec![file.as_str(), &file]));
+    let positions: ArrayRef = Arc::new(Int64Array::from(vec![0, 299_999]));
+    test.delete(vec![("file_path", PATH_ID, paths), ("pos", POSITION_ID, positions)], None).await;
+    for _ in 0..4 {
+        assert_eq!(test.ids("SELECT count(*) FROM t").await, [299_998]);
+        assert_eq!(test.ids("SELECT count(DISTINCT id) FROM t WHERE length(name) = 64").await, [299_998]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_that_were_only_added_go_on_top_of_another_commit() {
     let test = Test::new().await;
     let first = test.change("SELECT BIGINT '1', 'a'").await;

@@ -46,6 +46,8 @@ pub struct EngineConfig {
     pub batch_size: usize,
     /// Most bytes of Parquet footers kept in memory.
     pub footer_cache_bytes: usize,
+    /// Most bytes of unpacked pages of Parquet files kept in memory; 0 for none.
+    pub page_cache_bytes: u64,
     /// The clock of `now()` and `current_date`.
     pub env: SharedEnv,
 }
@@ -60,6 +62,7 @@ impl Default for EngineConfig {
             spill_bytes_max: 100 << 30,
             batch_size: 8192,
             footer_cache_bytes: 32 << 20,
+            page_cache_bytes: 64 << 20,
             env: Arc::new(SystemEnv),
         }
     }
@@ -183,6 +186,11 @@ impl Engine {
     /// The memory pool that all columnar work shares: reserve large buffers here.
     pub fn memory_pool(&self) -> Arc<dyn MemoryPool> {
         Arc::clone(&self.shared().environment.memory_pool)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn page_cache(&self) -> Option<Arc<crate::scan::PageCache>> {
+        self.shared().state.config().get_extension()
     }
 
     /// Plans the query and starts it. Batches are computed as the stream is polled (a few ahead); dropping the stream stops the query.

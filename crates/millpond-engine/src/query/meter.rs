@@ -27,7 +27,16 @@ impl MeteredStore {
         Self { inner, statistics, scan_bytes_max }
     }
 
-    fn count(&self, bytes: u64) -> Result<()> {
+    /// The store itself: what is read from it is not the statement's.
+    pub(crate) fn inner(&self) -> &Arc<dyn ObjectStore> {
+        &self.inner
+    }
+
+    /// Counts bytes as read that come from elsewhere.
+    ///
+    /// # Errors
+    /// The statement has read more than it may.
+    pub(crate) fn count(&self, bytes: u64) -> Result<()> {
         count(&self.statistics, self.scan_bytes_max, bytes)
     }
 }

@@ -49,6 +49,7 @@ pub(crate) use error::find_own;
 pub use error::{Position, QueryError};
 pub use explain::{ExplainFormat, ExplainType, Explanation};
 pub(crate) use functions::listed::show_functions;
+pub(crate) use meter::MeteredStore;
 pub(crate) use parameters::{Piece, check_constant, trino_pieces};
 pub(crate) use parse::{AthenaDialect, syntax_error};
 pub use repeatable::is_repeatable;

@@ -16,9 +16,11 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column as DfColumn, TableReference};
 use datafusion::datasource::ViewTable;
+use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use datafusion::physical_planner::PhysicalPlanner;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::resolve::resolve_table_references;
@@ -36,6 +38,11 @@ const VIEW_DEPTH_MAX: usize = 16;
 const LONG_CONSTANT_BYTES: usize = 16 << 10;
 /// The copies of a plan's long constants for one batch take about so many bytes at the most.
 const CONSTANT_COPIES_BYTES_MAX: usize = 64 << 20;
+
+/// All arrays of join keys together take at most this part of a statement's memory.
+const KEY_ARRAYS_SHARE: usize = 8;
+/// An array of more join keys is slower than a hash table.
+const KEY_ARRAY_MAX: usize = 8 << 20;
 
 /// A query that is ready to run.
 #[derive(Debug)]
@@ -179,7 +186,30 @@ pub(crate) async fn physical(state: &SessionState, logical: Logical) -> Result<P
     let fields = schema.fields().iter().zip(&logical.names).zip(types);
     let fields: Vec<Field> =
         fields.map(|((field, name), found)| found.mark(field.as_ref().clone()).with_name(name).with_nullable(true)).collect();
-    Ok(Planned { context: state.task_ctx(), schema: Arc::new(Schema::new(fields)), physical, logical: optimized })
+    let context = with_key_arrays(TaskContext::from(state), &physical);
+    Ok(Planned { context: Arc::new(context), schema: Arc::new(Schema::new(fields)), physical, logical: optimized })
+}
+
+/// The context in which joins by a whole number find their rows by an array of all numbers between the least and the greatest, where these arrays take no
+/// more than their share of the statement's memory.
+fn with_key_arrays(context: TaskContext, plan: &Arc<dyn ExecutionPlan>) -> TaskContext {
+    let mut arrays = 0usize;
+    let _ = plan.apply(|step| {
+        if let Some(join) = step.downcast_ref::<HashJoinExec>() {
+            arrays += match join.partition_mode() {
+                PartitionMode::Partitioned => join.left().output_partitioning().partition_count(),
+                _ => 1,
+            };
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    let MemoryLimit::Finite(memory) = context.memory_pool().memory_limit() else { return context };
+    let Some(share) = (memory / KEY_ARRAYS_SHARE).checked_div(arrays) else { return context };
+    let keys = (share / size_of::<u32>()).min(KEY_ARRAY_MAX);
+    let mut config = context.session_config().clone();
+    let least = &mut config.options_mut().execution.perfect_hash_join_small_build_threshold;
+    *least = keys.max(*least);
+    context.with_session_config(config)
 }
 
 /// The session with fewer rows in a batch, where the plan has constants whose copies for all rows would take much memory.

@@ -9,7 +9,7 @@ use super::operators::{self, TrinoOperators, TrinoRelations};
 use super::rule::{Plan, StepRule};
 use super::semi_names::SemiNames;
 use super::{adaptive_filter, build_once, functions, null_joins};
-use crate::scan::{name_damaged_files, store_url};
+use crate::scan::{PageCache, name_damaged_files, store_url};
 use crate::types::TrinoType;
 use chrono::DateTime;
 use datafusion::arrow::datatypes::FieldRef;
@@ -55,7 +55,12 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
     options.optimizer.hash_join_single_partition_threshold_rows = 700_000;
     // Rows of one split keep their order, as with Trino, and are not handed to another thread only to be projected there.
     options.optimizer.enable_round_robin_repartition = false;
+    // Scans have divided their files themselves.
+    options.optimizer.repartition_file_scans = false;
     options.execution.time_zone = Some("UTC".into());
+    if let Some(pages) = PageCache::new(config.page_cache_bytes) {
+        session.set_extension(Arc::new(pages));
+    }
     let mut builder = SessionStateBuilder::new_with_default_features();
     // Others would be called with what nobody documents, and are not bounded as ours are.
     builder.scalar_functions().get_or_insert_default().retain(|function| functions::KEPT.contains(&function.name()));
@@ -95,7 +100,7 @@ pub(crate) fn state_for_statement(
     cancel: CancellationToken,
 ) -> std::result::Result<SessionState, QueryError> {
     let limits = functions::StatementLimits::new(&memory, cancel);
-    let registry = Arc::new(OneStore(store as Arc<dyn ObjectStore>));
+    let registry = Arc::new(OneStore(Arc::clone(&store) as Arc<dyn ObjectStore>));
     let environment = RuntimeEnvBuilder::from_runtime_env(environment)
         .with_object_store_registry(registry)
         .with_memory_pool(memory)
@@ -105,6 +110,7 @@ pub(crate) fn state_for_statement(
     // Again: a state that is made from another registers its functions in any order, and some of DataFusion's have our names as aliases.
     functions::register(&mut state).map_err(QueryError::from_execution)?;
     operators::register(&mut state).map_err(QueryError::from_execution)?;
+    state.config_mut().set_extension(store);
     state.config_mut().options_mut().extensions.insert(limits);
     state.mark_start_execution();
     state.execution_props_mut().query_execution_start_time = DateTime::from_timestamp_millis(env.now_ms());

@@ -19,6 +19,7 @@ mod errors;
 mod explain;
 mod formats;
 mod limits;
+mod pages;
 mod scan;
 mod shared;
 mod sql;

@@ -5,8 +5,9 @@
 
 use super::files::{ScanFile, scan_files, spread_pieces};
 use super::hive::HiveColumns;
+use super::pages::{FilePages, PageCache};
 use super::{Alike, Scan, object_store_url, statistics};
-use crate::query::QueryError;
+use crate::query::{MeteredStore, QueryError};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use bytes::Bytes;
 use chrono::DateTime;
@@ -14,7 +15,7 @@ use datafusion::catalog::Session;
 use datafusion::common::config::TableParquetOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, Statistics};
-use datafusion::datasource::listing::{FileRange, PartitionedFile};
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory};
 use datafusion::datasource::physical_plan::{FileGroup as DfFileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
@@ -30,7 +31,8 @@ use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, parquet_to_arrow_schema};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataBuilder};
+use parquet::file::metadata::{FileMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataBuilder, RowGroupMetaData};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -70,6 +72,7 @@ impl Scan {
             inner: CachedParquetFileReaderFactory::new(store, cache),
             logical: Arc::new(self.shape.file_schema.project(&used)?),
             find: find.only(&used),
+            pages: Pages::of(state),
         };
         let find = HiveColumns { find, shaped: Arc::clone(&self.shape.shaped) };
         let source = ParquetSource::new(schema)
@@ -100,9 +103,29 @@ pub(crate) fn object_meta(file: &ScanFile) -> ObjectMeta {
 }
 
 pub(crate) fn partitioned_file(file: ScanFile) -> PartitionedFile {
-    let mut partitioned = PartitionedFile::new_from_meta(object_meta(&file));
-    partitioned.range = file.range.clone().map(|range| FileRange { start: range.start as i64, end: range.end as i64 });
-    partitioned.with_partition_values(file.constants.to_vec()).with_extension(Uri(file.file.uri))
+    let partitioned = PartitionedFile::new_from_meta(object_meta(&file)).with_partition_values(file.constants.to_vec());
+    let partitioned = match file.range {
+        Some(range) => partitioned.with_extension(Piece(range)),
+        None => partitioned,
+    };
+    partitioned.with_extension(Uri(file.file.uri))
+}
+
+/// The row groups that begin in these bytes of a file. A reader shows no others. (DataFusion's own ranges look at where row groups begin, too, but where
+/// unpacked ones are shown to begin.)
+#[derive(Debug, Clone)]
+struct Piece(Range<u64>);
+
+impl Piece {
+    fn has(&self, group: &RowGroupMetaData) -> bool {
+        group.columns().first().is_none_or(|column| self.0.contains(&column.byte_range().0))
+    }
+}
+
+/// Which of a file's row groups begin within the range, in their order.
+pub(crate) fn begin_within(metadata: &ParquetMetaData, range: &Range<u64>) -> Vec<bool> {
+    let piece = Piece(range.clone());
+    metadata.row_groups().iter().map(|group| piece.has(group)).collect()
 }
 
 /// For people: which object a file is.
@@ -122,6 +145,21 @@ pub(crate) struct Readers {
     /// Columns that a file must have in types that can be read as these, by name.
     pub(crate) logical: SchemaRef,
     pub(crate) find: FindColumns,
+    pub(crate) pages: Option<Pages>,
+}
+
+/// What pages come from besides files.
+#[derive(Debug, Clone)]
+pub(crate) struct Pages {
+    cache: Arc<PageCache>,
+    store: Arc<MeteredStore>,
+}
+
+impl Pages {
+    /// Of the engine that a statement runs in.
+    pub(crate) fn of(state: &dyn Session) -> Option<Self> {
+        Some(Self { cache: state.config().get_extension()?, store: state.config().get_extension()? })
+    }
 }
 
 impl ParquetFileReaderFactory for Readers {
@@ -133,8 +171,11 @@ impl ParquetFileReaderFactory for Readers {
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let uri = Uri::of(&file);
+        let piece = file.extension::<Piece>().cloned();
+        let pages = self.pages.clone().map(|Pages { cache, store }| FilePages::new(cache, store, &file.object_meta));
         let inner = self.inner.create_reader(partition_index, file, metadata_size_hint, metrics)?;
-        Ok(Box::new(Reader { inner, uri, logical: Arc::clone(&self.logical), find: self.find.clone() }))
+        let (logical, find) = (Arc::clone(&self.logical), self.find.clone());
+        Ok(Box::new(Reader { inner, uri, logical, find, piece, pages, metadata: None }))
     }
 }
 
@@ -143,6 +184,26 @@ struct Reader {
     uri: String,
     logical: SchemaRef,
     find: FindColumns,
+    piece: Option<Piece>,
+    pages: Option<FilePages>,
+    /// The file's own.
+    metadata: Option<Arc<ParquetMetaData>>,
+}
+
+impl Reader {
+    async fn read(&mut self, ranges: Vec<Range<u64>>) -> parquet::errors::Result<Vec<Bytes>> {
+        let Some(pages) = &mut self.pages else { return self.inner.get_byte_ranges(ranges).await };
+        // Not every reader is asked for them: one may go on where another began.
+        let metadata = match &self.metadata {
+            Some(metadata) => Arc::clone(metadata),
+            None => {
+                let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Skip);
+                let metadata = self.inner.get_metadata(Some(&options)).await?;
+                Arc::clone(self.metadata.insert(metadata))
+            }
+        };
+        pages.read(self.inner.as_mut(), &metadata, ranges).await
+    }
 }
 
 pub(super) fn own(error: QueryError) -> ParquetError {
@@ -174,59 +235,93 @@ impl AsyncFileReader for Reader {
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
-        let uri = &self.uri;
-        self.inner
-            .get_byte_ranges(ranges)
-            .map(move |read| read.map_err(|error| blame(error, uri, "its bytes could not be read")))
-            .boxed()
+        async move {
+            let read = self.read(ranges).await;
+            read.map_err(|error| blame(error, &self.uri, "its bytes could not be read"))
+        }
+        .boxed()
     }
 
     fn get_metadata<'a>(
         &'a mut self,
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
-        let Self { inner, uri, logical, find } = self;
         async move {
-            let metadata =
-                inner.get_metadata(options).await.map_err(|error| blame(error, uri, "it is not a valid Parquet file"))?;
-            check_columns(&metadata, logical, find, uri)?;
-            without_views(metadata)
+            let read = self.inner.get_metadata(options).await;
+            let metadata = read.map_err(|error| blame(error, &self.uri, "it is not a valid Parquet file"))?;
+            check_columns(&metadata, &self.logical, &self.find, &self.uri)?;
+            let shown = show(&metadata, self.piece.as_ref(), self.pages.as_ref())?;
+            self.metadata = Some(metadata);
+            Ok(shown)
         }
         .boxed()
     }
 }
 
-/// The metadata without Arrow's own schema, where that asks for views or dictionaries: values would be read as such, and made plain ones afterwards.
-fn without_views(metadata: Arc<ParquetMetaData>) -> parquet::errors::Result<Arc<ParquetMetaData>> {
-    fn is_indirect(data_type: &DataType) -> bool {
-        match data_type {
-            DataType::Utf8View | DataType::BinaryView | DataType::Dictionary(..) | DataType::ListView(_) => true,
-            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::Map(item, _) => {
-                is_indirect(item.data_type())
-            }
-            DataType::Struct(fields) => fields.iter().any(|field| is_indirect(field.data_type())),
-            _ => false,
-        }
-    }
+/// A file's metadata as they are shown to its reader: of the row groups of its piece, of which some are unpacked, and without Arrow's own schema where that
+/// asks for views or dictionaries (values would be read as such, and made plain ones afterwards).
+fn show(
+    metadata: &Arc<ParquetMetaData>,
+    piece: Option<&Piece>,
+    pages: Option<&FilePages>,
+) -> parquet::errors::Result<Arc<ParquetMetaData>> {
     let file = metadata.file_metadata();
     let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())?;
-    if !schema.fields().iter().any(|field| is_indirect(field.data_type())) {
-        return Ok(metadata);
+    let as_is = !schema.fields().iter().any(|field| is_indirect(field.data_type()));
+    let numbered = metadata.row_groups().iter().enumerate();
+    let own: Vec<_> = numbered.filter(|(_, group)| piece.is_none_or(|piece| piece.has(group))).collect();
+    let offsets = |number: usize| metadata.offset_index().and_then(|index| index.get(number));
+    let mut unpacked = HashMap::new();
+    for (number, group) in &own {
+        if let Some(pages) = pages
+            && let Some(shown) = pages.show(*number, group, offsets(*number).map(Vec::as_slice))?
+        {
+            unpacked.insert(*number, shown);
+        }
     }
-    let others = file.key_value_metadata().into_iter().flatten().filter(|entry| entry.key != ARROW_SCHEMA_META_KEY);
-    let plain = FileMetaData::new(
+    if as_is && own.len() == metadata.num_row_groups() && unpacked.is_empty() {
+        return Ok(Arc::clone(metadata));
+    }
+    let others = file.key_value_metadata().map(|all| {
+        let others = all.iter().filter(|entry| as_is || entry.key != ARROW_SCHEMA_META_KEY);
+        others.cloned().collect()
+    });
+    let described = FileMetaData::new(
         file.version(),
-        file.num_rows(),
+        own.iter().map(|(_, group)| group.num_rows()).fold(0, i64::saturating_add),
         file.created_by().map(str::to_owned),
-        Some(others.cloned().collect()),
+        others,
         file.schema_descr_ptr(),
         file.column_orders().cloned(),
     );
-    let plain = ParquetMetaDataBuilder::new(plain)
-        .set_row_groups(metadata.row_groups().to_vec())
-        .set_column_index(metadata.column_index().cloned())
-        .set_offset_index(metadata.offset_index().cloned());
-    Ok(Arc::new(plain.build()))
+    let column_index =
+        metadata.column_index().map(|index| own.iter().filter_map(|(number, _)| index.get(*number).cloned()).collect());
+    let mut groups = Vec::with_capacity(own.len());
+    let mut offset_index = metadata.offset_index().map(|_| Vec::with_capacity(own.len()));
+    for (number, group) in own {
+        let (group, changed) = match unpacked.remove(&number) {
+            Some((group, changed)) => (group, changed),
+            None => (group.clone(), None),
+        };
+        groups.push(group);
+        if let (Some(index), Some(own)) = (&mut offset_index, changed.or_else(|| offsets(number).cloned())) {
+            index.push(own);
+        }
+    }
+    let shown = ParquetMetaDataBuilder::new(described).set_row_groups(groups);
+    Ok(Arc::new(shown.set_column_index(column_index).set_offset_index(offset_index).build()))
+}
+
+/// Whether values of a type refer to others.
+fn is_indirect(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8View | DataType::BinaryView | DataType::Dictionary(..) | DataType::ListView(_) => true,
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::Map(item, _) => {
+            is_indirect(item.data_type())
+        }
+        DataType::Struct(fields) => fields.iter().any(|field| is_indirect(field.data_type())),
+        _ => false,
+    }
 }
 
 /// Refuses a file whose column can't be read as the table's type.

@@ -119,7 +119,8 @@ fn limits(faults: &mut Faults, raw: RawLimits) -> Limits {
         faults.take(&at, "limits.threads", good.then_some(*at.get_ref() as usize).ok_or(message))
     });
     let spill_bytes = raw.spill.and_then(|at| faults.take(&at, "limits.spill", bytes(at.get_ref())));
-    Limits { memory_bytes, threads, spill_bytes }
+    let page_cache_bytes = raw.page_cache.and_then(|at| faults.take(&at, "limits.page_cache", bytes(at.get_ref())));
+    Limits { memory_bytes, threads, spill_bytes, page_cache_bytes }
 }
 
 fn bytes(size: &Size) -> Result<u64, String> {

@@ -86,6 +86,8 @@ pub struct Limits {
     pub threads: Option<usize>,
     /// Disk that queries may spill to, in bytes.
     pub spill_bytes: Option<u64>,
+    /// Memory of unpacked pages that are kept for the next query, in bytes.
+    pub page_cache_bytes: Option<u64>,
 }
 
 /// A bucket with a database of the zone's name over it.

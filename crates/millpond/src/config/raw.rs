@@ -34,6 +34,7 @@ pub(super) struct RawLimits {
     pub memory: Option<Spanned<Size>>,
     pub threads: Option<Spanned<u32>>,
     pub spill: Option<Spanned<Size>>,
+    pub page_cache: Option<Spanned<Size>>,
 }
 
 #[derive(Debug, Deserialize, Default)]

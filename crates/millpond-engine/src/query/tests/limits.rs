@@ -115,3 +115,21 @@ async fn a_statement_that_does_not_end_in_a_lambda_can_be_stopped() {
     };
     assert!(matches!(ended, Err(QueryError::Cancelled)), "{ended:?}");
 }
+
+/// Keys far from each other would have arrays of 40 MB each.
+#[tokio::test]
+async fn joins_by_scattered_keys_stay_within_the_memory() {
+    let lake = Lake::with(EngineConfig {
+        memory_bytes: 16 << 20,
+        statement_memory_bytes: 16 << 20,
+        threads: 2,
+        ..EngineConfig::default()
+    });
+    let keys: Vec<i64> = (0..100).map(|n| n * 100_000).collect();
+    for name in ["a", "b", "c"] {
+        let file = lake.put(&format!("{name}/part.parquet"), parquet_file(vec![("k", longs(&keys))])).await;
+        lake.add(parquet_table(name, &[("k", "bigint")], &[]), vec![(vec![], vec![file])]);
+    }
+    let sql = "SELECT count(*), sum(a.k) FROM a JOIN b ON a.k = b.k JOIN c ON b.k = c.k WHERE c.k >= 0";
+    lake.check(sql, &format!("100|{}", keys.iter().sum::<i64>())).await;
+}
