@@ -119,7 +119,7 @@ def compare(lakes, duck, database, rounds, only=()):
     return best, failed
 
 
-def tpch(report, threads, rounds=3):
+def tpch(report, threads, rounds):
     import duckdb
     import harness
 

@@ -258,7 +258,7 @@ def footprint(report, rounds=20):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help=f"{' '.join(PARTS)} (all)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of convert and athena-tpch")
+    parser.add_argument("--rounds", type=int, default=None, help="rounds of convert (3) and athena-tpch (5)")
     parser.add_argument("--files", type=int, default=None, help="files of latency, many and athena-small-files")
     parser.add_argument("--no-build", action="store_true", help="measure the binaries that are there")
     arguments = parser.parse_args()
@@ -272,7 +272,7 @@ def main():
     print(f"{datetime.date.today()}, {cores} cores, {platform.machine()}, Linux {platform.release()}; {versions}\n")
     report, baseline = Report(), None
     if "convert" in parts:
-        baseline = convert(report, arguments.rounds)
+        baseline = convert(report, arguments.rounds or 3)
     if "whole" in parts:
         whole(report, baseline)
     if "latency" in parts:
@@ -290,7 +290,7 @@ def main():
     if "scripts" in parts:
         scripts.scripts(report, lineitem(), ROWS)
     if "athena-tpch" in parts:
-        athena_tpch.tpch(report, cores, arguments.rounds)
+        athena_tpch.tpch(report, cores, arguments.rounds or 5)
     if "athena-latency" in parts:
         athena_latency.latency(report)
     if "athena-partitions" in parts:

@@ -39,6 +39,8 @@ const LINE_TIME: Duration = Duration::from_secs(10);
 
 /// and how often it looks whether there is.
 const LINE_LOOK: Duration = Duration::from_millis(100);
+/// A process that has answered is waited for so long before another is started: it is about to ask for more.
+const SETTLING: Duration = Duration::from_millis(50);
 
 /// How often the memory of processes is looked at.
 pub const LOOK_TIME: Duration = Duration::from_millis(50);
@@ -217,9 +219,26 @@ impl Inner {
             self.pool().give(&key, Lease::Ready(process));
         } else if process.life.end().is_none() {
             let inner = Arc::clone(self);
+            inner.pool().begin_settling(&key);
             tokio::spawn(async move {
-                if process.settle(time).await {
+                let mut settled = std::pin::pin!(async {
+                    let ready = process.settle(time).await;
+                    ready.then_some(process)
+                });
+                let soon = tokio::time::timeout(SETTLING, &mut settled).await.ok();
+                let is_late = soon.is_none();
+                if is_late {
+                    inner.pool().end_settling(&key);
+                }
+                let process = match soon {
+                    Some(process) => process,
+                    None => settled.await,
+                };
+                if let Some(process) = process {
                     inner.pool().give(&key, Lease::Ready(process));
+                }
+                if !is_late {
+                    inner.pool().end_settling(&key);
                 }
             });
         }
@@ -233,11 +252,12 @@ impl Inner {
         mut waiting: oneshot::Receiver<Lease>,
     ) -> Result<Lease, HostError> {
         let begun = Instant::now();
+        let mut look = SETTLING;
         loop {
             if self.pool().begin_start(&spec.key) {
                 tokio::spawn(Arc::clone(self).start_for_line(Arc::clone(spec), credentials.clone()));
             }
-            match tokio::time::timeout(LINE_LOOK, &mut waiting).await {
+            match tokio::time::timeout(std::mem::replace(&mut look, LINE_LOOK), &mut waiting).await {
                 Ok(lease) => return lease.map_err(|_| HostError::Stopped),
                 Err(_) if begun.elapsed() > LINE_TIME => {
                     if let Some(refused) = self.pool().refused(&spec.key) {

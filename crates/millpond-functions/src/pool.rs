@@ -43,6 +43,8 @@ struct Function {
     waiting: VecDeque<oneshot::Sender<Lease>>,
     /// Starts that are under way.
     starting: usize,
+    /// Processes that have answered a moment ago and are about to ask for more.
+    settling: usize,
     /// The last one had no room.
     refused: Option<HostError>,
     /// The most that one of them was seen to take.
@@ -69,11 +71,23 @@ impl Pool {
         receiver
     }
 
-    /// Whether somebody waits for whom no start is under way; then the caller begins one, and must end it.
+    /// A process has answered, and is about to ask for more.
+    pub fn begin_settling(&mut self, key: &str) {
+        self.functions.entry(key.to_owned()).or_default().settling += 1;
+    }
+
+    /// It asks for more, has ended, or takes its time.
+    pub fn end_settling(&mut self, key: &str) {
+        if let Some(function) = self.functions.get_mut(key) {
+            function.settling = function.settling.saturating_sub(1);
+        }
+    }
+
+    /// Whether somebody waits for whom no process settles and no start is under way; then the caller begins one, and must end it.
     pub fn begin_start(&mut self, key: &str) -> bool {
         let Some(function) = self.functions.get_mut(key) else { return false };
         function.waiting.retain(|waiting| !waiting.is_closed());
-        let wanted = function.waiting.len() > function.starting;
+        let wanted = function.waiting.len() > function.starting + function.settling;
         function.starting += usize::from(wanted);
         wanted
     }

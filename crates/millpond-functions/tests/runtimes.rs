@@ -122,6 +122,20 @@ async fn an_own_bootstrap_runs_from_the_zip_or_a_layer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_has_answered_and_not_yet_asked_for_more_is_waited_for() {
+    let lab = Lab::new();
+    let bootstrap = "#!/usr/bin/python3\nimport http.client, os, time\napi = http.client.HTTPConnection(os.environ['AWS_LAMBDA_RUNTIME_API'])\n\
+        base = '/2018-06-01/runtime/invocation/'\nwhile True:\n    api.request('GET', base + 'next')\n    answer = api.getresponse()\n    body = answer.read()\n    \
+        api.request('POST', base + answer.headers['Lambda-Runtime-Aws-Request-Id'] + '/response', str(os.getpid()))\n    api.getresponse().read()\n    time.sleep(0.01)\n";
+    let spec = lab.function("provided.al2023", "any.thing", &[("bootstrap", bootstrap)]);
+    let first = lab.answer(&spec, "1").await;
+    for _ in 0..5 {
+        assert_eq!(lab.answer(&spec, "1").await, first);
+    }
+    assert_eq!(lab.logs.streams().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bootstrap_that_is_not_there_or_cannot_run_says_so() {
     let lab = Lab::new();
     for (files, message) in [

@@ -41,8 +41,8 @@ const SHARE_MAX: u64 = 16;
 const MUCH: u64 = 4;
 /// Chunks whose reads are counted.
 const COUNTED: usize = 1 << 16;
-/// Reads whose chunks are unpacked at one time beside the statements.
-const UNPACKING: usize = 2;
+/// Reads whose chunks wait to be unpacked.
+const WAITING_MAX: usize = 4096;
 
 /// The bytes of a file: another object of the same name has others.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -86,7 +86,10 @@ pub(crate) struct PageCache {
     reads: Cache<u64, u32>,
     hasher: RandomState,
     chunk_bytes_max: u64,
-    unpacking: Arc<Semaphore>,
+    /// Reads whose chunks may still come to wait.
+    waiting: Arc<Semaphore>,
+    /// One chunk at a time is unpacked: the statements have the other cores.
+    unpacking: Semaphore,
 }
 
 impl std::fmt::Debug for PageCache {
@@ -111,7 +114,8 @@ impl PageCache {
             reads: Cache::new(COUNTED),
             hasher: RandomState::new(),
             chunk_bytes_max: bytes_max / SHARE_MAX,
-            unpacking: Arc::new(Semaphore::new(UNPACKING)),
+            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+            unpacking: Semaphore::new(1),
         })
     }
 
@@ -124,8 +128,12 @@ impl PageCache {
         reads > 1 && reads.is_power_of_two()
     }
 
-    /// Reads a chunk and keeps it without its compression.
+    /// Reads a chunk and keeps it without its compression, unless somebody has done so.
     async fn unpack(&self, store: &dyn ObjectStore, key: Key, column: ColumnChunkMetaData, rows: i64) -> Result<()> {
+        let _one = self.unpacking.acquire().await.map_err(|error| ParquetError::External(Box::new(error)))?;
+        if self.chunks.contains_key(&key) {
+            return Ok(());
+        }
         let (start, bytes) = column.byte_range();
         let read = store.get_range(&key.file.location, start..start + bytes).await;
         let packed = read.map_err(|error| ParquetError::External(Box::new(error)))?;
@@ -278,9 +286,9 @@ impl FilePages {
         Ok(chunk.bytes.slice(begin..end))
     }
 
-    /// Unpacks the chunks of which much was read and is read often, beside the statement. Where enough are being unpacked it is left to the next read.
+    /// Unpacks the chunks of which much was read and is read often, beside the statement. Where enough wait for that it is left to the next read.
     fn keep(&mut self, metadata: &ParquetMetaData, read: &[Range<u64>]) {
-        let Ok(permit) = Arc::clone(&self.cache.unpacking).try_acquire_owned() else { return };
+        let Ok(waiting) = Arc::clone(&self.cache.waiting).try_acquire_owned() else { return };
         let packed = self.packed.get_or_insert_with(|| packed_chunks(metadata));
         let mut read_bytes: BTreeMap<usize, u64> = BTreeMap::new();
         for range in read {
@@ -294,8 +302,9 @@ impl FilePages {
             let Some((number, index)) = place_of(metadata, place) else { continue };
             let group = metadata.row_group(number);
             let column = group.column(index);
-            let fits = u64::try_from(column.uncompressed_size()).is_ok_and(|size| size <= self.cache.chunk_bytes_max);
-            if !fits || bytes < column.byte_range().1 / MUCH {
+            let (_, whole) = column.byte_range();
+            let unpacked = u64::try_from(column.uncompressed_size()).unwrap_or(u64::MAX);
+            if whole.max(unpacked) > self.cache.chunk_bytes_max || bytes < whole / MUCH {
                 continue;
             }
             let key = Key { file: Arc::clone(&self.file), place };
@@ -315,7 +324,7 @@ impl FilePages {
                     tracing::debug!(file = %file.location, %error, "a column chunk can't be unpacked");
                 }
             }
-            drop(permit);
+            drop(waiting);
         });
     }
 }
