@@ -120,6 +120,10 @@ def test_show_create_table_makes_the_same_table_again(lake, athena):
     for part in ("StorageDescriptor", "PartitionKeys"):
         assert one[part] == other[part]
     run(athena, "DROP TABLE d.again")
+    started = athena.start_query_execution(QueryString="SHOW CREATE TABLE t", QueryExecutionContext={"Database": "d"})
+    lake.wait_query(started["QueryExecutionId"])
+    first = athena.get_query_results(QueryExecutionId=started["QueryExecutionId"])["ResultSet"]["Rows"][0]
+    assert first["Data"] == [{"VarCharValue": "CREATE EXTERNAL TABLE `t`("}], "the name is as the statement has it"
 
 
 def test_patterns_of_show(athena):

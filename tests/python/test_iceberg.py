@@ -190,6 +190,30 @@ def test_rows_are_changed_by_what_other_tables_say_of_them(ice):
     assert rows(ice, "SELECT k, g FROM own ORDER BY 1") == [["6", "2"]]
 
 
+def test_parameters_stand_wherever_rows_are_changed(ice):
+    make(ice, "bound", "id int, name string, price double")
+    change(ice, "INSERT INTO bound VALUES (1, 'a', 1e0), (2, 'b', 2e0), (3, 'c', 3e0)")
+    athena = ice.client("athena")
+
+    def bound(sql, *values):
+        started = athena.start_query_execution(QueryString=sql, QueryExecutionContext={"Database": "ice"}, ExecutionParameters=list(values))
+        ended(ice, started["QueryExecutionId"])
+
+    bound("UPDATE bound SET name = ?, price = price + ? WHERE id = ? OR name = ?", "'x'", "10e0", "1", "'b'")
+    assert rows(ice, "SELECT * FROM bound ORDER BY id") == [["1", "x", "11.0"], ["2", "x", "12.0"], ["3", "c", "3.0"]]
+    bound(
+        "MERGE INTO bound t USING (SELECT ? AS id, ? AS name) s ON t.id = s.id AND t.price > ? WHEN MATCHED THEN UPDATE SET name = ? "
+        "WHEN NOT MATCHED THEN INSERT (id, name, price) VALUES (s.id, s.name, ?)",
+        "3", "'s'", "100e0", "'never'", "9e0",
+    )  # fmt: skip
+    bound("DELETE FROM bound WHERE id = ? AND name = ?", "1", "'x'")
+    assert rows(ice, "SELECT * FROM bound ORDER BY id, price") == [["2", "x", "12.0"], ["3", "c", "3.0"], ["3", "s", "9.0"]]
+    for sql, found in (("UPDATE bound SET name = ? WHERE id = ?", 1), ("DELETE FROM bound WHERE id = ?", 0)):
+        started = athena.start_query_execution(QueryString=sql, QueryExecutionContext={"Database": "ice"}, ExecutionParameters=["'y'"][:found] or ["1", "2"])
+        status = ice.wait_query(started["QueryExecutionId"])["Status"]
+        assert "INVALID_PARAMETER_USAGE" in status.get("StateChangeReason", ""), status
+
+
 def test_a_table_of_hive_is_not_changed(ice):
     ice.sql("CREATE EXTERNAL TABLE hive (id int) STORED AS PARQUET LOCATION 's3://ice/hive/'", "ice")
     words = "NOT_SUPPORTED: Modifying Hive table rows is only supported for transactional tables"

@@ -416,6 +416,112 @@ def test_what_a_session_keeps_is_bounded(sql_lake):
         client.until("Z")
 
 
+def prepared(client, sql, *types):
+    """Parses a statement under a name and has it described; answers the types and modifiers of its columns."""
+    client.send(b"P", b"s\0" + sql.encode() + b"\0" + struct.pack("!H", len(types)) + b"".join(struct.pack("!I", oid) for oid in types))
+    client.send(b"D", b"Ss\0")
+    client.send(b"S")
+    body = client.until("T")
+    client.until("Z")
+    fields, body = [], body[2:]
+    while body:
+        _, body = body.split(b"\0", 1)
+        fields.append((struct.unpack("!I", body[6:10])[0], struct.unpack("!i", body[12:16])[0]))
+        body = body[18:]
+    return fields
+
+
+def executed(client, *values, result_format=1):
+    """Binds text values and executes without describing again; answers the first row's values, or the error."""
+    bound = b"".join(struct.pack("!I", len(value)) + value for value in values)
+    client.send(b"B", b"\0s\0\0\0" + struct.pack("!H", len(values)) + bound + struct.pack("!HH", 1, result_format))
+    client.send(b"E", b"\0\0\0\0\0")
+    client.send(b"S")
+    row = None
+    while True:
+        kind, body = client.next()
+        if kind == "E":
+            row = {field[:1].decode(): field[1:].decode() for field in body.split(b"\0") if field}["C"]
+        if kind == "Z":
+            return row
+        if kind == "D":
+            row, body = [], body[2:]
+            while body:
+                length = struct.unpack("!i", body[:4])[0]
+                row.append(None if length < 0 else body[4 : 4 + length])
+                body = body[4 + max(length, 0) :]
+
+
+INT2, INT4, INT8, NUMERIC = 21, 23, 20, 1700
+
+
+def test_rows_have_the_types_that_their_reader_was_told(sql_lake):
+    with Raw(sql_lake) as client:
+        client.login()
+        assert prepared(client, "SELECT $1", INT4) == [(INT4, -1)]
+        for value in (7, -(2**31), 2**31 - 1):
+            assert executed(client, str(value).encode()) == [struct.pack("!i", value)]
+        client.send(b"C", b"Ss\0")
+        assert prepared(client, "SELECT $1", INT2) == [(INT2, -1)]
+        assert executed(client, b"-32768") == [struct.pack("!h", -32768)]
+        client.send(b"C", b"Ss\0")
+        # Its scale is the value's.
+        assert prepared(client, "SELECT $1", NUMERIC) == [(NUMERIC, -1)]
+        assert executed(client, b"12.345678901234", result_format=0) == [b"12.345678901234"]
+
+
+def test_a_view_that_changes_is_not_read_as_it_was(sql_lake):
+    said(psql(sql_lake, "CREATE OR REPLACE VIEW changing AS SELECT 5 AS a"))
+    with Raw(sql_lake) as client:
+        client.login()
+        assert prepared(client, "SELECT a FROM changing") == [(INT4, -1)]
+        assert executed(client) == [struct.pack("!i", 5)]
+        said(psql(sql_lake, "CREATE OR REPLACE VIEW changing AS SELECT BIGINT '5' AS a"))
+        assert executed(client) == "0A000"
+        assert executed(client, result_format=0) == [b"5"], "a text is read as it is"
+        client.send(b"C", b"Ss\0")
+        assert prepared(client, "SELECT a FROM changing") == [(INT8, -1)]
+        assert executed(client) == [struct.pack("!q", 5)]
+
+
+def test_small_numbers_and_infinite_ones_and_lists_have_postgresqls_form(sql_lake):
+    with Raw(sql_lake) as client:
+        client.login()
+        assert [oid for oid, _ in prepared(client, "SELECT TINYINT '7', ARRAY[TINYINT '1', NULL]")] == [INT2, 1005]
+        small, few = executed(client)
+        assert small == struct.pack("!h", 7)
+        assert few == struct.pack("!IIIII", 1, 1, INT2, 2, 1) + struct.pack("!Ihi", 2, 1, -1)
+    shown = said(
+        psql(
+            sql_lake,
+            "SELECT infinity(), -infinity(), nan(), REAL '1.5', ARRAY[1e0, infinity(), NULL], TINYINT '-3'",
+            "SELECT ARRAY[TIMESTAMP '2024-01-01 10:00:00', NULL], ARRAY[TIMESTAMP '2024-01-01 10:00:00 Europe/Berlin']",
+            more=["-At"],
+        )
+    )
+    assert shown.splitlines() == [
+        "Infinity|-Infinity|NaN|1.5|{1.0,Infinity,NULL}|-3",
+        '{"2024-01-01 10:00:00.000",NULL}|{"2024-01-01 09:00:00.000+00"}',
+    ]
+
+
+def test_a_statement_may_have_its_time(sql_lake):
+    endless = "SELECT count(*) FROM UNNEST(sequence(1, 10000)) a(x) CROSS JOIN UNNEST(sequence(1, 10000)) b(y) CROSS JOIN fruit WHERE x * y % 7 = id"
+    with Raw(sql_lake) as client:
+        client.login()
+        client.query("SET statement_timeout = 'soon'")
+        assert client.error()["C"] == "22023"
+        client.until("Z")
+        client.query("SET statement_timeout = '200ms'")
+        client.until("Z")
+        client.query(endless)
+        told = client.error()
+        assert (told["C"], told["M"]) == ("57014", "canceling statement due to statement timeout")
+        client.until("Z")
+        client.query("SELECT 7")
+        assert b"7" in client.until("D"), "the session goes on, and the next statement has its own time"
+
+
 def test_nothing_is_answered_before_the_password(sql_lake):
     with Raw(sql_lake) as client:
         client.startup(database="shop")

@@ -135,6 +135,8 @@ impl Process {
         let begun = Instant::now();
         let failure = loop {
             tokio::select! {
+                // What it has said counts more than that it has ended since.
+                biased;
                 asked = self.asked.recv() => match asked {
                     Some(Asked::Next(waiting)) => {
                         self.waiting = Some(waiting);
@@ -180,6 +182,7 @@ impl Process {
         let until = Instant::now() + time;
         while !self.is_ready() {
             tokio::select! {
+                biased;
                 asked = self.asked.recv() => match asked {
                     Some(Asked::Next(waiting)) => self.waiting = Some(waiting),
                     Some(_) => {}

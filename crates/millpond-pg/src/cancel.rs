@@ -2,7 +2,9 @@
 
 use millpond_core::env::SharedEnv;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
 
@@ -73,6 +75,41 @@ impl Entry {
             session.running = token.clone();
         }
         token
+    }
+}
+
+impl Entry {
+    /// Stops what the session runs after `time`, unless the answer is dropped before.
+    pub(crate) fn stop_after(&self, time: Duration) -> Timeout {
+        let (sessions, process, is_over) = (Arc::clone(&self.sessions), self.process, Arc::new(AtomicBool::new(false)));
+        let over = Arc::clone(&is_over);
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            over.store(true, Ordering::Release);
+            let open = sessions.open.lock().expect("nothing panics while it holds the sessions");
+            open.get(&process).inspect(|session| session.running.cancel());
+        });
+        Timeout { timer, is_over }
+    }
+}
+
+/// The end of a statement's time.
+#[derive(Debug)]
+pub(crate) struct Timeout {
+    timer: tokio::task::JoinHandle<()>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Timeout {
+    /// Whether the time is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Timeout {
+    fn drop(&mut self) {
+        self.timer.abort();
     }
 }
 

@@ -33,6 +33,9 @@ const CODES: &[(&str, &str)] = &[
     ("ICEBERG_", "58030"),
 ];
 
+/// `query_canceled`
+pub(crate) const CANCELLED: &str = "57014";
+
 /// An error that leaves the session as it is.
 pub(crate) fn error(code: &str, message: impl Into<String>) -> ErrorInfo {
     let mut info = ErrorInfo::new("ERROR".into(), code.into(), message.into());
@@ -49,7 +52,7 @@ pub(crate) fn fatal(code: &str, message: impl Into<String>) -> ErrorInfo {
 
 /// The statement was stopped by another connection, or by the API.
 pub(crate) fn cancelled() -> ErrorInfo {
-    error("57014", "canceling statement due to user request")
+    error(CANCELLED, "canceling statement due to user request")
 }
 
 /// An error of Athena's about the statement `sql`.

@@ -108,6 +108,11 @@ impl Message {
     pub(crate) fn is_extended(&self) -> bool {
         matches!(self, Self::Parse { .. } | Self::Bind(_) | Self::Describe(_) | Self::Execute { .. } | Self::Close(_))
     }
+
+    /// Whether a statement may run for it.
+    pub(crate) fn runs(&self) -> bool {
+        matches!(self, Self::Query(_) | Self::Describe(_) | Self::Execute { .. })
+    }
 }
 
 /// Reads the first packet; `None` where the client said nothing.

@@ -36,8 +36,10 @@ fn from_text(kind: &Type, text: &str) -> Result<String, String> {
         },
         Type::INT2 | Type::INT4 | Type::INT8 | Type::OID => {
             let number: i64 = trimmed.parse().map_err(|_| invalid("integer", text))?;
+            // Of the type that was told, whatever the number is. The least one is no literal of its own in SQL.
             match *kind {
-                // The least one is no literal of its own in SQL: it would be the negation of one that is out of range.
+                Type::INT2 => format!("CAST('{number}' AS smallint)"),
+                Type::INT4 if number == i64::from(i32::MIN) => format!("CAST('{number}' AS integer)"),
                 Type::INT8 => format!("CAST('{number}' AS bigint)"),
                 _ => number.to_string(),
             }
@@ -64,7 +66,7 @@ fn from_text(kind: &Type, text: &str) -> Result<String, String> {
                 }
             }
         }
-        Type::DATE => format!("CAST({} AS date)", quote(trimmed)),
+        Type::DATE => format!("CAST({} AS date)", quote(without_zone(trimmed))),
         Type::TIMESTAMP => format!("CAST({} AS timestamp)", quote(&trimmed.replacen('T', " ", 1))),
         Type::TIMESTAMPTZ => format!("CAST({} AS timestamp with time zone)", quote(&with_zone(trimmed))),
         Type::TIME => format!("CAST({} AS time)", quote(trimmed)),
@@ -82,6 +84,18 @@ fn from_text(kind: &Type, text: &str) -> Result<String, String> {
 fn invalid(name: &str, text: &str) -> String {
     let shown: String = text.chars().take(64).collect();
     format!("invalid input syntax for type {name}: \"{shown}\"")
+}
+
+/// A date's text without a zone, which PostgreSQL takes and does not look at.
+fn without_zone(text: &str) -> &str {
+    match text.split_once(' ') {
+        Some((date, zone))
+            if zone.starts_with(['+', '-']) && zone[1..].bytes().all(|byte| byte.is_ascii_digit() || byte == b':') =>
+        {
+            date
+        }
+        _ => text,
+    }
 }
 
 /// Trino wants a blank before the zone, and minutes in it.
@@ -216,6 +230,9 @@ mod tests {
         check(&Type::TEXT, 0, b"o'k; DROP TABLE t --", "'o''k; DROP TABLE t --'");
         check(&Type::UNKNOWN, 0, b"x", "'x'");
         check(&Type::INT4, 0, b" 7 ", "7");
+        check(&Type::INT4, 0, b"-2147483648", "CAST('-2147483648' AS integer)");
+        check(&Type::INT2, 0, b"7", "CAST('7' AS smallint)");
+        check(&Type::DATE, 0, b"2024-02-29 +00", "CAST('2024-02-29' AS date)");
         check(&Type::INT8, 0, b"-9223372036854775808", "CAST('-9223372036854775808' AS bigint)");
         check(&Type::BOOL, 0, b"t", "TRUE");
         check(&Type::NUMERIC, 0, b"-1.50", "DECIMAL '-1.50'");
@@ -232,7 +249,7 @@ mod tests {
 
     #[test]
     fn binary_values_are_read() {
-        check(&Type::INT2, 1, &[0xff, 0xfe], "-2");
+        check(&Type::INT2, 1, &[0xff, 0xfe], "CAST('-2' AS smallint)");
         check(&Type::INT4, 1, &7_i32.to_be_bytes(), "7");
         check(&Type::FLOAT8, 1, &(-2.5_f64).to_be_bytes(), "CAST('-2.5' AS double)");
         check(&Type::BOOL, 1, &[1], "TRUE");

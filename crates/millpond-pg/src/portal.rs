@@ -9,7 +9,7 @@ use crate::rows::Columns;
 use crate::text::{Placeholders, placeholders};
 use pgwire::api::Type;
 use pgwire::error::ErrorInfo;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Of a session, at a time.
 pub(crate) const STATEMENTS_MAX: usize = 1000;
@@ -38,6 +38,8 @@ pub(crate) struct Prepared {
     pub(crate) placeholders: Placeholders,
     /// Of its parameters, as far as they are known: `unknown` otherwise.
     pub(crate) types: Vec<Type>,
+    /// The columns that its client was told of before it was bound.
+    told: Arc<Mutex<Option<Columns>>>,
 }
 
 impl Prepared {
@@ -58,7 +60,18 @@ impl Prepared {
             let cast = || placeholders.casts.get(place)?.as_deref().and_then(named);
             told.or_else(cast).unwrap_or(Type::UNKNOWN)
         };
-        Ok(Self { sql: sql.to_owned(), subject, types: (0..count).map(known).collect(), placeholders })
+        Ok(Self { sql: sql.to_owned(), subject, types: (0..count).map(known).collect(), placeholders, told: Arc::default() })
+    }
+
+    /// Keeps what its client was told.
+    pub(crate) fn tell(&self, columns: &Columns) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(columns.clone());
+    }
+
+    /// Whether its client, who was told before, can read rows of these columns.
+    pub(crate) fn is_told(&self, columns: &Columns) -> bool {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.as_ref().is_none_or(|told| told.is_told_as(columns))
     }
 
     /// Bytes that it takes while it is kept.
@@ -159,7 +172,8 @@ pub(crate) fn named(name: &str) -> Option<Type> {
 fn trino_name(kind: &Type) -> &'static str {
     match *kind {
         Type::BOOL => "boolean",
-        Type::INT2 | Type::INT4 | Type::OID => "integer",
+        Type::INT2 => "smallint",
+        Type::INT4 | Type::OID => "integer",
         Type::INT8 => "bigint",
         Type::FLOAT4 => "real",
         Type::FLOAT8 => "double",

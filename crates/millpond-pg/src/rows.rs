@@ -3,8 +3,9 @@
 //! Types that PostgreSQL has are sent as such by `arrow-pg`. Rows, maps and nested arrays go as text in the form of Athena's results; so do
 //! numbers with more digits than its decimals hold.
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type, Schema, TimeUnit};
 use arrow_pg::encoder::encode_value;
 use millpond_engine::result::value::typed_texts;
 use millpond_engine::types::TrinoType;
@@ -28,7 +29,9 @@ pub(crate) struct Columns {
 /// How a column's values get into a row.
 enum Writer {
     /// By `arrow-pg`.
-    Arrow(ArrayRef),
+    Arrow(ArrayRef, FieldRef),
+    /// By `arrow-pg` as text, but for infinity, which it calls otherwise.
+    Floats(ArrayRef, FieldRef),
     /// As the text that they are.
     Texts(Vec<Option<String>>),
     /// As numbers in binary, made from their text.
@@ -71,15 +74,48 @@ impl Columns {
         Ok(Self { fields: Arc::new(fields.collect()), types: Arc::clone(&self.types) })
     }
 
+    /// Whether a client that was told of `self` can read the rows of `given`: as many columns, and each as text or of a type of the same bytes.
+    pub(crate) fn is_told_as(&self, given: &Self) -> bool {
+        let is_text = |kind: &Type| matches!(*kind, Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN);
+        let mut columns = self.fields.iter().zip(given.fields.iter()).zip(given.types.iter());
+        let same = |((told, given), kind): ((&FieldInfo, &FieldInfo), &TrinoType)| {
+            // A text says itself what it is.
+            let binary = given.format() == FieldFormat::Binary;
+            let (told, given) = (told.datatype(), given.datatype());
+            !binary || told == given || (is_text(told) && is_text(given)) || *kind == TrinoType::Unknown
+        };
+        self.fields.len() == given.fields.len() && columns.all(same)
+    }
+
+    /// The same columns without the modifiers of numbers, whose scales depend on parameters.
+    pub(crate) fn without_scales(&self) -> Self {
+        let fields = self.fields.iter().map(|field| match *field.datatype() {
+            Type::NUMERIC => field.clone().with_type_modifier(-1),
+            _ => field.clone(),
+        });
+        Self { fields: Arc::new(fields.collect()), types: Arc::clone(&self.types) }
+    }
+
     /// The rows of a batch, made one after the other.
     ///
     /// # Errors
     /// A column has no text form.
     pub(crate) fn rows(&self, batch: &RecordBatch) -> Result<Rows, String> {
-        let writers = batch.columns().iter().zip(self.fields.iter()).zip(self.types.iter());
-        let writers = writers.map(|((array, field), kind)| {
+        let schema = batch.schema();
+        let columns = batch.columns().iter().zip(schema.fields());
+        let writers = columns.zip(self.fields.iter()).zip(self.types.iter());
+        let writers = writers.map(|(((array, own), field), kind)| {
             if by_arrow(kind, array.data_type()) {
-                return Ok(Writer::Arrow(Arc::clone(array)));
+                return match (kind, field.format()) {
+                    (TrinoType::Real | TrinoType::Double, FieldFormat::Text) => {
+                        Ok(Writer::Floats(Arc::clone(array), Arc::clone(own)))
+                    }
+                    (TrinoType::Array(item), FieldFormat::Text) if is_quoted(item) => lists(array, item).map(Writer::Texts),
+                    _ => {
+                        let (array, own) = widened(array, own)?;
+                        Ok(Writer::Arrow(array, own))
+                    }
+                };
             }
             let texts = typed_texts(array, kind)?;
             let binary_number = *field.datatype() == Type::NUMERIC && field.format() == FieldFormat::Binary;
@@ -87,7 +123,6 @@ impl Columns {
         });
         Ok(Rows {
             writers: writers.collect::<Result<_, String>>()?,
-            schema: batch.schema(),
             fields: Arc::clone(&self.fields),
             encoder: DataRowEncoder::new(Arc::clone(&self.fields)),
             next: 0,
@@ -99,7 +134,6 @@ impl Columns {
 /// The rows of one batch.
 pub(crate) struct Rows {
     writers: Vec<Writer>,
-    schema: Arc<Schema>,
     fields: Arc<Vec<FieldInfo>>,
     encoder: DataRowEncoder,
     next: usize,
@@ -121,9 +155,13 @@ impl Rows {
         let options = FormatOptions::default();
         for (place, writer) in self.writers.iter().enumerate() {
             match writer {
-                Writer::Arrow(array) => {
-                    encode_value(&mut self.encoder, array, row, self.schema.field(place), &self.fields[place])?;
-                }
+                Writer::Arrow(array, own) => encode_value(&mut self.encoder, array, row, own, &self.fields[place])?,
+                Writer::Floats(array, own) => match infinity(array, row) {
+                    Some(text) => {
+                        self.encoder.encode_field_with_type_and_format(&text, &Type::TEXT, FieldFormat::Text, &options)?;
+                    }
+                    None => encode_value(&mut self.encoder, array, row, own, &self.fields[place])?,
+                },
                 // The bytes of a text are the same in both formats.
                 Writer::Texts(texts) => {
                     self.encoder.encode_field_with_type_and_format(&texts[row], &Type::TEXT, FieldFormat::Text, &options)?;
@@ -136,6 +174,65 @@ impl Rows {
         }
         Ok(self.encoder.take_row())
     }
+}
+
+/// PostgreSQL's text of an infinite number; `None` for all others.
+fn infinity(array: &ArrayRef, row: usize) -> Option<&'static str> {
+    if array.is_null(row) {
+        return None;
+    }
+    let value = match array.data_type() {
+        DataType::Float32 => f64::from(array.as_primitive::<Float32Type>().value(row)),
+        DataType::Float64 => array.as_primitive::<Float64Type>().value(row),
+        _ => return None,
+    };
+    value.is_infinite().then_some(if value > 0.0 { "Infinity" } else { "-Infinity" })
+}
+
+/// Whether lists of these have texts that `arrow-pg` does not write as PostgreSQL does: in quotes, for their blanks, or infinite.
+fn is_quoted(item: &TrinoType) -> bool {
+    matches!(item, TrinoType::Timestamp(_) | TrinoType::TimestampWithZone(_) | TrinoType::Real | TrinoType::Double)
+}
+
+/// Lists as PostgreSQL writes arrays (its documentation, "Array Input and Output Syntax").
+fn lists(array: &ArrayRef, item: &TrinoType) -> Result<Vec<Option<String>>, String> {
+    let lists = array.as_list::<i32>();
+    let (items, zone) = match (item, lists.value_type()) {
+        // As an instant of UTC, which has a name that PostgreSQL has too.
+        (TrinoType::TimestampWithZone(_), DataType::Timestamp(unit, _)) => {
+            let instants = cast(lists.values(), &DataType::Timestamp(unit, Some("UTC".into())))
+                .and_then(|items| cast(&items, &DataType::Timestamp(unit, None)));
+            (instants.map_err(|error| error.to_string())?, "+00")
+        }
+        _ => (Arc::clone(lists.values()), ""),
+    };
+    let shown = match item {
+        TrinoType::TimestampWithZone(precision) => &TrinoType::Timestamp(*precision),
+        other => other,
+    };
+    let texts = typed_texts(&items, shown)?;
+    let written = lists.offsets().windows(2).enumerate().map(|(row, span)| {
+        let items = texts[span[0] as usize..span[1] as usize].iter().map(|text| match text {
+            Some(text) if text.contains(' ') => format!("\"{text}{zone}\""),
+            Some(text) => format!("{text}{zone}"),
+            None => "NULL".to_owned(),
+        });
+        lists.is_valid(row).then(|| format!("{{{}}}", items.collect::<Vec<_>>().join(",")))
+    });
+    Ok(written.collect())
+}
+
+/// Numbers of 8 bits, also in lists, with 16: PostgreSQL has no smaller ones.
+fn widened(array: &ArrayRef, field: &FieldRef) -> Result<(ArrayRef, FieldRef), String> {
+    let wide = match array.data_type() {
+        DataType::Int8 => DataType::Int16,
+        DataType::List(item) if *item.data_type() == DataType::Int8 => {
+            DataType::List(Arc::new(item.as_ref().clone().with_data_type(DataType::Int16)))
+        }
+        _ => return Ok((Arc::clone(array), Arc::clone(field))),
+    };
+    let array = cast(array, &wide).map_err(|error| error.to_string())?;
+    Ok((array, Arc::new(field.as_ref().clone().with_data_type(wide))))
 }
 
 /// Whether `arrow-pg` writes values of this type as PostgreSQL has them.

@@ -9,7 +9,7 @@ mod extended;
 use crate::answer::{self, Answer, Running};
 use crate::cancel::Entry;
 use crate::connection::Connection;
-use crate::errors::{cancelled, error, fatal, of_read};
+use crate::errors::{CANCELLED, cancelled, error, fatal, of_read};
 use crate::frontend::Message;
 use crate::keys::Credential;
 use crate::portal::{Portal, Prepared, Subject};
@@ -126,12 +126,17 @@ impl Session {
                 _ if until_sync => continue,
                 _ => {}
             }
+            let time = self.settings.statement_timeout().filter(|_| message.runs());
+            let timeout = time.map(|time| self.entry.stop_after(time));
             match self.handle(message).await {
                 Ok(()) => {}
                 Err(Fault::Io(error)) => return Err(error),
-                Err(Fault::Told(error)) => {
-                    let is_fatal = error.is_fatal();
-                    self.connection.send_error(error).await?;
+                Err(Fault::Told(mut told)) => {
+                    if told.code == CANCELLED && timeout.is_some_and(|timeout| timeout.is_over()) {
+                        told = error(CANCELLED, "canceling statement due to statement timeout");
+                    }
+                    let is_fatal = told.is_fatal();
+                    self.connection.send_error(told).await?;
                     if is_fatal {
                         return self.connection.flush().await;
                     }

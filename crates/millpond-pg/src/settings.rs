@@ -5,6 +5,7 @@ use millpond_engine::table::TableSource;
 use millpond_services::athena::Athena;
 use pgwire::error::ErrorInfo;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The name of the lake's one catalog, which is PostgreSQL's database.
 pub(crate) const CATALOG: &str = "awsdatacatalog";
@@ -34,7 +35,10 @@ const FIXED: &[(&str, &str, bool)] = &[
     ("block_size", "8192", false),
 ];
 
-/// Settings with what they are at first, which a client may set without effect; whether it is told of them.
+/// How long a statement may run: the one setting of PostgreSQL's that has its effect here. Milliseconds, or a number with a unit; 0 for ever.
+const STATEMENT_TIMEOUT: &str = "statement_timeout";
+
+/// Settings with what they are at first, which a client may set, all but one without effect; whether it is told of them.
 const KEPT: &[(&str, &str, bool)] = &[
     ("application_name", "", true),
     ("client_encoding", "UTF8", true),
@@ -45,7 +49,7 @@ const KEPT: &[(&str, &str, bool)] = &[
     ("transaction_read_only", "off", false),
     ("client_min_messages", "notice", false),
     ("extra_float_digits", "1", false),
-    ("statement_timeout", "0", false),
+    (STATEMENT_TIMEOUT, "0", false),
     ("lock_timeout", "0", false),
     ("idle_in_transaction_session_timeout", "0", false),
     ("bytea_output", "hex", false),
@@ -60,6 +64,26 @@ fn told(name: &str) -> String {
         "timezone" => "TimeZone".to_owned(),
         name => name.to_owned(),
     }
+}
+
+/// A time as PostgreSQL's settings have it: of milliseconds, or with its unit.
+fn duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let number: u64 = number.parse().ok()?;
+    let milliseconds = match unit.trim() {
+        "" | "ms" => 1,
+        "us" => return Some(Duration::from_micros(number)),
+        "s" => 1000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    // PostgreSQL's own limit.
+    let milliseconds = number.checked_mul(milliseconds).filter(|all| *all <= i32::MAX as u64)?;
+    Some(Duration::from_millis(milliseconds))
 }
 
 /// The settings of one session.
@@ -111,6 +135,12 @@ impl Session {
         }
         let kept = || KEPT.iter().find(|kept| kept.0 == name).map(|kept| kept.1.to_owned());
         self.values.get(&name).cloned().or_else(kept)
+    }
+
+    /// How long a statement may run; `None` for ever.
+    pub(crate) fn statement_timeout(&self) -> Option<Duration> {
+        let time = duration(&self.get(STATEMENT_TIMEOUT)?)?;
+        (!time.is_zero()).then_some(time)
     }
 
     /// All settings.
@@ -169,6 +199,12 @@ impl Session {
                 return Ok(());
             }
             _ => {}
+        }
+        if name == STATEMENT_TIMEOUT
+            && let Some(value) = value
+            && duration(value).is_none()
+        {
+            return Err(error("22023", format!("invalid value for parameter \"{name}\": \"{}\"", shorten(value))));
         }
         if FIXED.iter().any(|fixed| fixed.0 == name) {
             // Clients that set it to what it is are right.

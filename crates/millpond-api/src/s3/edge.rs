@@ -121,7 +121,8 @@ fn session(request: &Request<Body>) -> Session {
         let (_, value) = pairs.find(|(name, _)| name.eq_ignore_ascii_case("x-amz-security-token"))?;
         percent_encoding::percent_decode_str(value).decode_utf8().ok().map(std::borrow::Cow::into_owned)
     };
-    Session { token: header.or_else(in_url), ..Session::default() }
+    // Some clients send an empty one with a key that lasts.
+    Session { token: header.or_else(in_url).filter(|token| !token.is_empty()), ..Session::default() }
 }
 
 /// What is refused before `s3s` sees it, because it would take it in another way.

@@ -12,6 +12,7 @@ use iceberg::io::FileIO;
 use iceberg::spec::{
     FormatVersion, ManifestEntryRef, ManifestFile, ManifestList, PartitionSpec, SchemaRef, SnapshotRef, TableMetadata,
 };
+use serde_json::Value;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -44,13 +45,33 @@ pub fn parse(bytes: &[u8], location: &str) -> Result<TableMetadata, QueryError> 
 /// # Errors
 /// It cannot be encoded.
 pub fn encode(metadata: &TableMetadata, location: &str) -> Result<Bytes, QueryError> {
-    let json = serde_json::to_vec(metadata).map_err(invalid)?;
+    let json = serde_json::to_vec(&as_json(metadata)?).map_err(invalid)?;
     if !location.ends_with(".gz.metadata.json") {
         return Ok(json.into());
     }
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     std::io::Write::write_all(&mut packed, &json).map_err(invalid)?;
     Ok(packed.finish().map_err(invalid)?.into())
+}
+
+/// A table's metadata as JSON, its lists in the order in which what they hold came: the crate has them in maps, and clients look for the first snapshot
+/// and the last.
+///
+/// # Errors
+/// They cannot be encoded.
+pub fn as_json(metadata: &TableMetadata) -> Result<Value, QueryError> {
+    let mut json = serde_json::to_value(metadata).map_err(invalid)?;
+    for (list, order) in [
+        ("snapshots", ["sequence-number", "timestamp-ms"]),
+        ("schemas", ["schema-id", ""]),
+        ("partition-specs", ["spec-id", ""]),
+        ("sort-orders", ["order-id", ""]),
+    ] {
+        if let Some(items) = json.get_mut(list).and_then(Value::as_array_mut) {
+            items.sort_by_key(|item| order.map(|field| item.get(field).and_then(Value::as_i64).unwrap_or_default()));
+        }
+    }
+    Ok(json)
 }
 
 /// What the crate does with others' files may not bring a thread down.

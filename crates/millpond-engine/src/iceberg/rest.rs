@@ -1,7 +1,8 @@
 //! What Iceberg's REST protocol says of tables, as JSON: for a catalog that serves it (Apache Iceberg, "REST catalog specification").
 
 use super::commit::Prepared;
-use super::{TableMetadata, TableRequirement, TableUpdate, invalid};
+pub use super::metadata::as_json as encode;
+use super::{TableRequirement, TableUpdate, invalid};
 use crate::query::QueryError;
 use iceberg::TableCreation;
 use iceberg::spec::{FormatVersion, Schema, SortOrder, TableMetadataBuilder, UnboundPartitionSpec};
@@ -150,14 +151,6 @@ pub fn create_staged(updates: Vec<TableUpdate>) -> Result<Prepared, QueryError> 
         builder = update.apply(builder).map_err(invalid)?;
     }
     Prepared::new(None, builder.build().map_err(invalid)?.metadata, Vec::new())
-}
-
-/// A table's metadata as JSON.
-///
-/// # Errors
-/// They cannot be encoded.
-pub fn encode(metadata: &TableMetadata) -> Result<Value, QueryError> {
-    serde_json::to_value(metadata).map_err(invalid)
 }
 
 #[cfg(test)]

@@ -265,6 +265,20 @@ async fn deletes_of_both_kinds_take_rows_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn snapshots_are_told_in_their_order() {
+    let test = Test::new().await;
+    for id in 1..=8 {
+        test.insert(&format!("SELECT BIGINT '{id}', 'a'")).await;
+    }
+    let location = metadata_location(&test.lake.table.lock().unwrap()).unwrap().to_owned();
+    let current = metadata::load(&test.lake.now(), &location).unwrap();
+    let told = metadata::as_json(&current).unwrap();
+    let numbers: Vec<i64> =
+        told["snapshots"].as_array().unwrap().iter().map(|one| one["sequence-number"].as_i64().unwrap()).collect();
+    assert_eq!(numbers, (1..=8).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_of_large_files_are_read_once_where_some_are_deleted() {
     let test = Test::new().await;
     // Long enough to be read in pieces.

@@ -50,6 +50,7 @@ pub use error::{Position, QueryError};
 pub use explain::{ExplainFormat, ExplainType, Explanation};
 pub(crate) use functions::listed::show_functions;
 pub(crate) use meter::MeteredStore;
+pub use parameters::check_count;
 pub(crate) use parameters::{Piece, check_constant, trino_pieces};
 pub(crate) use parse::{AthenaDialect, syntax_error};
 pub use repeatable::is_repeatable;

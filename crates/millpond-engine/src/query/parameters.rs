@@ -8,27 +8,36 @@ use datafusion::sql::sqlparser::ast::{Expr, Query, Value, Visit, VisitMut, Visit
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer};
 use std::ops::ControlFlow;
 
-/// Replaces each `?` by its value, in the order of the text. Values for a query without `?` are not looked at, as with Athena.
+/// Replaces each `?` by its value, in the order of the text; one with a number, as `?2`, is of a part of a statement, and says which value it stands for.
+/// Values for a query without `?` are not looked at, as with Athena.
 ///
 /// # Errors
 /// There are more or fewer values than `?`.
 pub(crate) fn bind(query: &mut Query, values: &[String]) -> Result<(), QueryError> {
-    let mut places = Placeholders(Vec::new());
-    let _ = Visit::visit(query, &mut places);
-    let mut places = places.0;
+    let mut found = Placeholders { places: Vec::new(), most: 0 };
+    let _ = Visit::visit(query, &mut found);
+    let Placeholders { mut places, most } = found;
     places.sort_unstable();
-    if places.is_empty() {
+    if places.is_empty() && most == 0 {
         return Ok(());
     }
-    if places.len() != values.len() {
-        return Err(QueryError::InvalidParameterUsage {
-            position: Position::START,
-            message: format!("Incorrect number of parameters: expected {} but found {}", places.len(), values.len()),
-        });
-    }
+    // Of a part of a statement the values are more than its own.
+    check_count(if places.is_empty() { most.max(values.len()) } else { places.len() }, values.len())?;
     let values = values.iter().map(|text| value(text)).collect();
     let _ = VisitMut::visit(query, &mut Bind { places, values });
     Ok(())
+}
+
+/// Checks how many values there are for a statement's `?`. For one without any they are not looked at, as with Athena.
+///
+/// # Errors
+/// They are more or fewer.
+pub fn check_count(expected: usize, found: usize) -> Result<(), QueryError> {
+    if expected == 0 || expected == found {
+        return Ok(());
+    }
+    let message = format!("Incorrect number of parameters: expected {expected} but found {found}");
+    Err(QueryError::InvalidParameterUsage { position: Position::START, message })
 }
 
 /// What one of Athena's `ExecutionParameters` stands for: the expression, where it is one without names of columns; else the text itself.
@@ -143,24 +152,37 @@ fn is_niladic(name: &str) -> bool {
     ["current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_user"].contains(&name)
 }
 
-struct Placeholders(Vec<(u64, u64)>);
+/// Where `?` without numbers stand, and the greatest number of the others.
+struct Placeholders {
+    places: Vec<(u64, u64)>,
+    most: usize,
+}
 
 impl Visitor for Placeholders {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        self.0.extend(placeholder(expr));
+        match placeholder(expr) {
+            Some(Placeholder::Next(place)) => self.places.push(place),
+            Some(Placeholder::Number(number)) => self.most = self.most.max(number),
+            None => {}
+        }
         ControlFlow::Continue(())
     }
 }
 
-fn placeholder(expr: &Expr) -> Option<(u64, u64)> {
-    match expr {
-        Expr::Value(value) if matches!(value.value, Value::Placeholder(_)) => {
-            Some((value.span.start.line, value.span.start.column))
-        }
-        _ => None,
-    }
+enum Placeholder {
+    /// `?`, at a line and column.
+    Next((u64, u64)),
+    /// `?2`
+    Number(usize),
+}
+
+fn placeholder(expr: &Expr) -> Option<Placeholder> {
+    let Expr::Value(value) = expr else { return None };
+    let Value::Placeholder(name) = &value.value else { return None };
+    let number = name.strip_prefix('?').and_then(|number| number.parse().ok()).filter(|number| *number > 0);
+    Some(number.map_or(Placeholder::Next((value.span.start.line, value.span.start.column)), Placeholder::Number))
 }
 
 struct Bind {
@@ -173,10 +195,13 @@ impl VisitorMut for Bind {
 
     /// After its parts, so that what is put in is not looked into.
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Some(place) = placeholder(expr)
-            && let Ok(index) = self.places.binary_search(&place)
-        {
-            *expr = self.values[index].clone();
+        let index = match placeholder(expr) {
+            Some(Placeholder::Next(place)) => self.places.binary_search(&place).ok(),
+            Some(Placeholder::Number(number)) => number.checked_sub(1),
+            None => None,
+        };
+        if let Some(value) = index.and_then(|index| self.values.get(index)) {
+            *expr = value.clone();
         }
         ControlFlow::Continue(())
     }
@@ -224,5 +249,8 @@ mod tests {
         let error = bound("SELECT ?", &[]).unwrap_err();
         assert_eq!(error, "INVALID_PARAMETER_USAGE: line 1:1: Incorrect number of parameters: expected 1 but found 0");
         assert_eq!(bound("SELECT 1", &["2"]).unwrap(), "SELECT 1", "values for nothing are ignored");
+        assert_eq!(bound("SELECT ?3, ?1, ?3", &["1", "2", "3"]).unwrap(), "SELECT 3, 1, 3");
+        let error = bound("SELECT ?2", &["1"]).unwrap_err();
+        assert_eq!(error, "INVALID_PARAMETER_USAGE: line 1:1: Incorrect number of parameters: expected 2 but found 1");
     }
 }

@@ -166,14 +166,18 @@ pub(super) struct FilePages {
 }
 
 impl FilePages {
-    pub(super) fn new(cache: Arc<PageCache>, store: Arc<MeteredStore>, meta: &ObjectMeta) -> Self {
+    /// `None` for a file without chunks that are worth to be kept.
+    pub(super) fn new(cache: Arc<PageCache>, store: Arc<MeteredStore>, meta: &ObjectMeta) -> Option<Self> {
+        if meta.size < PACKED_BYTES_MIN {
+            return None;
+        }
         let file = File {
             location: meta.location.clone(),
             size: meta.size,
             etag: meta.e_tag.clone(),
             modified_ms: meta.last_modified.timestamp_millis(),
         };
-        Self { cache, store, file: Arc::new(file), packed: None }
+        Some(Self { cache, store, file: Arc::new(file), packed: None })
     }
 
     fn key(&self, place: usize) -> Key {

@@ -172,7 +172,7 @@ impl ParquetFileReaderFactory for Readers {
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let uri = Uri::of(&file);
         let piece = file.extension::<Piece>().cloned();
-        let pages = self.pages.clone().map(|Pages { cache, store }| FilePages::new(cache, store, &file.object_meta));
+        let pages = self.pages.clone().and_then(|Pages { cache, store }| FilePages::new(cache, store, &file.object_meta));
         let inner = self.inner.create_reader(partition_index, file, metadata_size_hint, metrics)?;
         let (logical, find) = (Arc::clone(&self.logical), self.find.clone());
         Ok(Box::new(Reader { inner, uri, logical, find, piece, pages, metadata: None }))

@@ -45,6 +45,8 @@ pub enum Iceberg {
         name: TableName,
         /// SQL text.
         condition: Option<String>,
+        /// How many `?` it has.
+        parameters: usize,
     },
     /// `UPDATE name SET column = value, … [WHERE condition]`
     Update {
@@ -54,6 +56,8 @@ pub enum Iceberg {
         sets: Vec<(String, String)>,
         /// SQL text.
         condition: Option<String>,
+        /// How many `?` it has.
+        parameters: usize,
     },
     /// `MERGE INTO name …`
     Merge {
@@ -61,6 +65,8 @@ pub enum Iceberg {
         name: TableName,
         /// The rest.
         merging: Box<Merging>,
+        /// How many `?` it has.
+        parameters: usize,
     },
     /// `OPTIMIZE name REWRITE DATA USING BIN_PACK [WHERE condition]`
     Optimize {
@@ -247,7 +253,7 @@ impl Dml<'_> {
         if self.0.at == start {
             return Err(self.0.unexpected("<expression>"));
         }
-        Ok(self.0.text(start, self.0.at))
+        Ok(self.0.numbered_text(start, self.0.at))
     }
 
     fn condition(&mut self) -> Result<Option<String>, QueryError> {
@@ -260,14 +266,14 @@ impl Dml<'_> {
 
     fn delete(&mut self) -> Result<Iceberg, QueryError> {
         let name = self.0.table_name()?;
-        Ok(Iceberg::Delete { name, condition: self.condition()? })
+        Ok(Iceberg::Delete { name, condition: self.condition()?, parameters: self.0.parameters().count() })
     }
 
     fn update(&mut self) -> Result<Iceberg, QueryError> {
         let name = self.0.table_name()?;
         self.0.expect("SET")?;
         let sets = self.sets(&["WHERE"])?;
-        Ok(Iceberg::Update { name, sets, condition: self.condition()? })
+        Ok(Iceberg::Update { name, sets, condition: self.condition()?, parameters: self.0.parameters().count() })
     }
 
     /// `column = value, …`
@@ -307,7 +313,7 @@ impl Dml<'_> {
         } else {
             let start = self.0.at;
             let table = self.0.table_name()?;
-            (self.0.text(start, self.0.at).trim().to_owned(), Some(table.name))
+            (self.0.numbered_text(start, self.0.at).trim().to_owned(), Some(table.name))
         };
         let source_alias = self.alias(&["ON"])?.or(own);
         let source_alias = source_alias.ok_or_else(|| self.0.unexpected("<identifier>"))?;
@@ -327,7 +333,7 @@ impl Dml<'_> {
             self.clause(&mut merging)?;
         }
         self.0.expect_end()?;
-        Ok(Iceberg::Merge { name, merging: Box::new(merging) })
+        Ok(Iceberg::Merge { name, merging: Box::new(merging), parameters: self.0.parameters().count() })
     }
 
     fn parenthesized(&mut self) -> Result<String, QueryError> {
@@ -342,7 +348,7 @@ impl Dml<'_> {
             }
             self.0.at += 1;
             if depth == 0 {
-                return Ok(self.0.text(start, self.0.at).trim().to_owned());
+                return Ok(self.0.numbered_text(start, self.0.at).trim().to_owned());
             }
         }
     }
@@ -407,7 +413,7 @@ impl Dml<'_> {
         if self.0.at == start {
             return Err(self.0.unexpected("<expression>"));
         }
-        Ok(self.0.text(start, self.0.at).trim().to_owned())
+        Ok(self.0.numbered_text(start, self.0.at).trim().to_owned())
     }
 }
 
@@ -424,7 +430,7 @@ mod tests {
 
     #[test]
     fn conditions_and_values_keep_their_texts() {
-        let Iceberg::Delete { name, condition } = dml("DELETE FROM db.t WHERE a = 'x;y' AND b IN (SELECT c FROM u WHERE d)")
+        let Iceberg::Delete { name, condition, .. } = dml("DELETE FROM db.t WHERE a = 'x;y' AND b IN (SELECT c FROM u WHERE d)")
         else {
             panic!()
         };

@@ -310,7 +310,7 @@ fn a_table_can_be_made_again_from_what_show_create_table_says() {
          WITH SERDEPROPERTIES ('separatorChar'='\\u0001', 'quoteChar'='\"') LOCATION 's3://b/t/' TBLPROPERTIES ('x'='y')",
     ] {
         let Ddl::CreateExternalTable { table, .. } = ddl(sql) else { panic!() };
-        let shown = render::show_create_table(&table).text();
+        let shown = render::show_create_table(&table, true).text();
         let Ddl::CreateExternalTable { table: again, .. } = ddl(&shown) else { panic!() };
         assert_eq!(again, table, "{shown}");
     }
@@ -324,7 +324,7 @@ fn show_create_table_is_laid_out_as_athena_does() {
                     'org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe' \nSTORED AS INPUTFORMAT \n  \
                     'org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat' \nOUTPUTFORMAT \n  \
                     'org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat'\nLOCATION\n  's3://b/t'\nTBLPROPERTIES (\n  'k'='v')";
-    assert_eq!(render::show_create_table(&table).text(), expected);
+    assert_eq!(render::show_create_table(&table, true).text(), expected);
 }
 
 #[test]

@@ -72,7 +72,14 @@ impl Session {
                 let oid = |kind: &Type| if *kind == Type::UNKNOWN { Type::TEXT.oid() } else { kind.oid() };
                 let types = statement.types.iter().map(oid).collect();
                 self.connection.send(Backend::ParameterDescription(ParameterDescription::new(types))).await?;
-                self.columns_of_statement(&statement).await?
+                let columns = self.columns_of_statement(&statement).await?;
+                // The scale of what a number is computed with depends on the number.
+                let columns = match statement.types.contains(&Type::NUMERIC) {
+                    true => columns.map(|columns| columns.without_scales()),
+                    false => columns,
+                };
+                columns.iter().for_each(|columns| statement.tell(columns));
+                columns
             }
             Target::Portal(name) => self.columns_of_portal(name).await?,
         };
@@ -193,6 +200,7 @@ impl Session {
         }
         if matches!(portal.state, State::New) {
             self.start(name).await?;
+            self.check_told(name)?;
         }
         let cancel = self.entry.begin();
         let portal = self.portals.get_mut(name).ok_or_else(|| no_portal(name))?;
@@ -216,6 +224,18 @@ impl Session {
                 self.portals.remove(name);
                 Err(fault)
             }
+        }
+    }
+
+    /// Refuses rows of other types than those that the client was told of before it bound the statement: it would read them wrongly.
+    fn check_told(&mut self, name: &str) -> Handled {
+        let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
+        match &portal.state {
+            State::Rows(_, columns) if !portal.statement.is_told(columns) => {
+                self.portals.remove(name);
+                Err(error("0A000", "cached plan must not change result type").into())
+            }
+            _ => Ok(()),
         }
     }
 

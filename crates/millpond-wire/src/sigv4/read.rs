@@ -80,7 +80,8 @@ impl Claim {
             date,
             date_ms,
             expires_s: None,
-            session_token: one(&parts.headers, "x-amz-security-token")?,
+            // Some clients send an empty one with a key that lasts.
+            session_token: one(&parts.headers, "x-amz-security-token")?.filter(|token| !token.is_empty()),
         })
     }
 

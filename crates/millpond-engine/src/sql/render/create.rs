@@ -5,8 +5,9 @@ use crate::sql::token::quote_identifier;
 use millpond_core::catalog::{Column, StorageDescriptor, Table};
 
 /// `SHOW CREATE TABLE`: a statement that would make the table again.
-pub fn show_create_table(table: &Table) -> TextResult {
-    let mut out = format!("CREATE EXTERNAL TABLE `{}.{}`(\n", table.database, table.name);
+pub fn show_create_table(table: &Table, is_qualified: bool) -> TextResult {
+    let database = if is_qualified { format!("{}.", table.database) } else { String::new() };
+    let mut out = format!("CREATE EXTERNAL TABLE `{database}{}`(\n", table.name);
     column_list(&table.storage.columns, &mut out);
     if let Some(comment) = table.parameters.get("comment") {
         out.push_str(&format!("COMMENT {}\n", text(comment)));
@@ -92,10 +93,10 @@ mod tests {
         let mut table = Table { database: "d".into(), name: "t".into(), ..Table::default() };
         table.storage.number_of_buckets = 4;
         table.storage.kept.insert("BucketColumns".into(), serde_json::json!(["a", "b"]));
-        let lines = show_create_table(&table).lines;
+        let lines = show_create_table(&table, true).lines;
         let start = lines.iter().position(|line| line.starts_with("CLUSTERED")).unwrap();
         assert_eq!(lines[start..start + 4], ["CLUSTERED BY ( ", "  a, ", "  b) ", "INTO 4 BUCKETS"]);
         table.storage.number_of_buckets = -1;
-        assert!(!show_create_table(&table).text().contains("CLUSTERED"));
+        assert!(!show_create_table(&table, true).text().contains("CLUSTERED"));
     }
 }

@@ -112,10 +112,35 @@ impl<'a> Reader<'a> {
     /// The text from one token up to another, at its place.
     pub(in crate::sql) fn text(&self, from: usize, to: usize) -> String {
         let (start, end) = (self.offset(from), self.offset(to));
-        let blanks = self.sql[..start].chars().map(|c| if c == '\n' { c } else { ' ' });
-        let mut text: String = blanks.collect();
+        let mut text = self.blanks(start);
         text.push_str(self.sql[start..end].trim_end());
         text
+    }
+
+    /// The same of a statement whose parts are asked by several queries: each `?` says which one of the statement's it is, as `?1`.
+    pub(in crate::sql) fn numbered_text(&self, from: usize, to: usize) -> String {
+        let (start, end) = (self.offset(from), self.offset(to));
+        let mut text = self.blanks(start);
+        let mut at = start;
+        for (number, index) in self.parameters().enumerate().filter(|(_, index)| (from..to).contains(index)) {
+            let after = self.offset(index) + 1;
+            text.push_str(&self.sql[at..after]);
+            text.push_str(&(number + 1).to_string());
+            at = after;
+        }
+        text.push_str(self.sql[at..end].trim_end());
+        text
+    }
+
+    /// The statement's `?`: which tokens they are.
+    pub(in crate::sql) fn parameters(&self) -> impl Iterator<Item = usize> {
+        let tokens = self.tokens.iter().enumerate();
+        tokens.filter(|(_, token)| matches!(&token.token, Token::Placeholder(name) if name == "?")).map(|(index, _)| index)
+    }
+
+    /// Blanks instead of what stands before a byte.
+    fn blanks(&self, start: usize) -> String {
+        self.sql[..start].chars().map(|c| if c == '\n' { c } else { ' ' }).collect()
     }
 
     /// The end of the statement, without semicolons.

@@ -21,7 +21,7 @@ use millpond_engine::iceberg::metadata::Version;
 use millpond_engine::iceberg::write::{PARTITIONS_MAX, Target};
 use millpond_engine::iceberg::{is_iceberg, maintain};
 use millpond_engine::output;
-use millpond_engine::query::{Position, QueryError, QueryRequest};
+use millpond_engine::query::{Position, QueryError, QueryRequest, check_count};
 use millpond_engine::sql::render::TextResult;
 use millpond_engine::sql::{
     AlterTable, ColumnPlace, CreateIceberg, CreateTableAs, Ddl, Iceberg, Insert, PropertyValue, Statement, TableName, Write,
@@ -87,14 +87,21 @@ fn failed(kind: ErrorKind, message: impl Into<String>) -> RunError {
 async fn own(cx: &Context<'_>, statement: &Iceberg) -> Result<Outcome, RunError> {
     match statement {
         Iceberg::Create(new) => create_table(cx, new).await,
-        Iceberg::Delete { name, condition } => change_rows(cx, name, "DELETE", &Work::Delete(asked(condition.as_deref()))).await,
-        Iceberg::Update { name, sets, condition } => {
+        Iceberg::Delete { name, condition, parameters } => {
+            check_count(*parameters, cx.execution.parameters.len())?;
+            change_rows(cx, name, "DELETE", &Work::Delete(asked(condition.as_deref()))).await
+        }
+        Iceberg::Update { name, sets, condition, parameters } => {
+            check_count(*parameters, cx.execution.parameters.len())?;
             let once = sets.iter().any(|(_, value)| asks_once(value));
             let mut asked = asked(condition.as_deref());
             asked.once |= once;
             change_rows(cx, name, "UPDATE", &Work::Update(sets, asked)).await
         }
-        Iceberg::Merge { name, merging } => change_rows(cx, name, "MERGE", &Work::Merge(merging)).await,
+        Iceberg::Merge { name, merging, parameters } => {
+            check_count(*parameters, cx.execution.parameters.len())?;
+            change_rows(cx, name, "MERGE", &Work::Merge(merging)).await
+        }
         Iceberg::Optimize { name, condition } => {
             let table = modifiable(cx, name).await?;
             let written = write(cx, &table, &Work::Optimize(condition.as_deref())).await?;

@@ -88,7 +88,8 @@ fn show(connection: &Connection, statement: &Show, default: Option<&str>) -> Res
             if view::is_view(&table) {
                 return render::show_create_view(&table).map_err(|error| failed(ErrorKind::Input, error));
             }
-            Ok(render::show_create_table(&table))
+            // Its name is as the statement has it.
+            Ok(render::show_create_table(&table, name.database.is_some()))
         }
         Show::CreateView { name } => {
             let table = table(name)?;
