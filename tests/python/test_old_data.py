@@ -17,10 +17,12 @@ DATA = REPO / "tests" / "data"
 
 
 def keep_young(database):
-    """Brings up to date what expires while a fixture lies here: events that wait for functions (after 6 hours), messages of queues (after 4 days)."""
+    """Brings up to date what expires while a fixture lies here: events that wait for functions (after 6 hours), deliveries (after a day for rules, 23 for
+    topics), messages of queues (after 4 days)."""
     now_ms = int(time.time() * 1000)
     with contextlib.closing(sqlite3.connect(database)) as db, db:
         db.execute("UPDATE task SET payload = json_set(payload, '$.t', ?) WHERE kind = 'lambda.invoke'", [now_ms])
+        db.execute("UPDATE task SET payload = json_set(payload, '$.since_ms', ?) WHERE json_extract(payload, '$.since_ms') IS NOT NULL", [now_ms])
         if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'sqs_message'").fetchone():
             db.execute("UPDATE sqs_message SET sent_ms = sent_ms + ? - (SELECT max(sent_ms) FROM sqs_message)", [now_ms])
 
