@@ -19,6 +19,8 @@ pub(crate) struct Sessions {
 struct Session {
     secret: [u8; 4],
     running: CancellationToken,
+    /// Whether the time of what runs now is over: nothing begins any more then.
+    is_over: Arc<AtomicBool>,
 }
 
 /// An open session's entry; it goes when this is dropped.
@@ -50,8 +52,15 @@ impl Sessions {
                 break process;
             }
         };
-        open.insert(process, Session { secret, running: CancellationToken::new() });
+        open.insert(process, Session { secret, running: CancellationToken::new(), is_over: Arc::default() });
         Entry { sessions: Arc::clone(self), process, secret: i32::from_be_bytes(secret) }
+    }
+
+    fn set_time(&self, process: i32, is_over: &Arc<AtomicBool>) {
+        let mut open = self.open.lock().expect("nothing panics while it holds the sessions");
+        if let Some(session) = open.get_mut(&process) {
+            session.is_over = Arc::clone(is_over);
+        }
     }
 
     /// Stops what a session runs now. Who has not its secret changes nothing, and is not told so.
@@ -73,29 +82,38 @@ impl Entry {
         let mut open = self.sessions.open.lock().expect("nothing panics while it holds the sessions");
         if let Some(session) = open.get_mut(&self.process) {
             session.running = token.clone();
+            if session.is_over.load(Ordering::Acquire) {
+                token.cancel();
+            }
         }
         token
     }
 }
 
 impl Entry {
-    /// Stops what the session runs after `time`, unless the answer is dropped before.
+    /// Stops what the session runs, and begins, after `time`, unless the answer is dropped before.
     pub(crate) fn stop_after(&self, time: Duration) -> Timeout {
         let (sessions, process, is_over) = (Arc::clone(&self.sessions), self.process, Arc::new(AtomicBool::new(false)));
-        let over = Arc::clone(&is_over);
+        sessions.set_time(process, &is_over);
+        let own = Arc::clone(&is_over);
         let timer = tokio::spawn(async move {
             tokio::time::sleep(time).await;
-            over.store(true, Ordering::Release);
             let open = sessions.open.lock().expect("nothing panics while it holds the sessions");
-            open.get(&process).inspect(|session| session.running.cancel());
+            // The next statement has its own time.
+            if let Some(session) = open.get(&process).filter(|session| Arc::ptr_eq(&session.is_over, &own)) {
+                own.store(true, Ordering::Release);
+                session.running.cancel();
+            }
         });
-        Timeout { timer, is_over }
+        Timeout { sessions: Arc::clone(&self.sessions), process, timer, is_over }
     }
 }
 
 /// The end of a statement's time.
 #[derive(Debug)]
 pub(crate) struct Timeout {
+    sessions: Arc<Sessions>,
+    process: i32,
     timer: tokio::task::JoinHandle<()>,
     is_over: Arc<AtomicBool>,
 }
@@ -110,6 +128,7 @@ impl Timeout {
 impl Drop for Timeout {
     fn drop(&mut self) {
         self.timer.abort();
+        self.sessions.set_time(self.process, &Arc::default());
     }
 }
 

@@ -38,8 +38,8 @@ pub(crate) struct Prepared {
     pub(crate) placeholders: Placeholders,
     /// Of its parameters, as far as they are known: `unknown` otherwise.
     pub(crate) types: Vec<Type>,
-    /// The columns that its client was told of before it was bound.
-    told: Arc<Mutex<Option<Columns>>>,
+    /// The types of the columns that its client was told of before it was bound.
+    told: Arc<Mutex<Option<Box<[u32]>>>>,
 }
 
 impl Prepared {
@@ -65,19 +65,20 @@ impl Prepared {
 
     /// Keeps what its client was told.
     pub(crate) fn tell(&self, columns: &Columns) {
-        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(columns.clone());
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(columns.oids());
     }
 
     /// Whether its client, who was told before, can read rows of these columns.
     pub(crate) fn is_told(&self, columns: &Columns) -> bool {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.as_ref().is_none_or(|told| told.is_told_as(columns))
+        told.as_ref().is_none_or(|told| columns.can_be_read_as(told))
     }
 
     /// Bytes that it takes while it is kept.
     pub(crate) fn size_bytes(&self) -> usize {
         // The text is there twice: as it was sent, and with `?` for parameters.
-        2 * self.sql.len() + self.types.len() * size_of::<Type>()
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |told| size_of_val(&**told));
+        2 * self.sql.len() + self.types.len() * size_of::<Type>() + told
     }
 
     /// The cursor that it fetches from, and how many rows (all without a number).

@@ -74,17 +74,23 @@ impl Columns {
         Ok(Self { fields: Arc::new(fields.collect()), types: Arc::clone(&self.types) })
     }
 
-    /// Whether a client that was told of `self` can read the rows of `given`: as many columns, and each as text or of a type of the same bytes.
-    pub(crate) fn is_told_as(&self, given: &Self) -> bool {
-        let is_text = |kind: &Type| matches!(*kind, Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN);
-        let mut columns = self.fields.iter().zip(given.fields.iter()).zip(given.types.iter());
-        let same = |((told, given), kind): ((&FieldInfo, &FieldInfo), &TrinoType)| {
+    /// The types as clients are told of them.
+    pub(crate) fn oids(&self) -> Box<[u32]> {
+        self.fields.iter().map(|field| field.datatype().oid()).collect()
+    }
+
+    /// Whether a client that was told of these types can read the rows: as many columns, and each as text or of a type of the same bytes.
+    pub(crate) fn can_be_read_as(&self, told: &[u32]) -> bool {
+        let is_text =
+            |oid: u32| [Type::TEXT, Type::VARCHAR, Type::BPCHAR, Type::NAME, Type::UNKNOWN].iter().any(|kind| kind.oid() == oid);
+        let mut columns = told.iter().zip(self.fields.iter()).zip(self.types.iter());
+        let same = |((told, field), kind): ((&u32, &FieldInfo), &TrinoType)| {
+            let given = field.datatype().oid();
             // A text says itself what it is.
-            let binary = given.format() == FieldFormat::Binary;
-            let (told, given) = (told.datatype(), given.datatype());
-            !binary || told == given || (is_text(told) && is_text(given)) || *kind == TrinoType::Unknown
+            let text = field.format() == FieldFormat::Text;
+            text || *told == given || (is_text(*told) && is_text(given)) || *kind == TrinoType::Unknown
         };
-        self.fields.len() == given.fields.len() && columns.all(same)
+        told.len() == self.fields.len() && columns.all(same)
     }
 
     /// The same columns without the modifiers of numbers, whose scales depend on parameters.
@@ -197,22 +203,25 @@ fn is_quoted(item: &TrinoType) -> bool {
 /// Lists as PostgreSQL writes arrays (its documentation, "Array Input and Output Syntax").
 fn lists(array: &ArrayRef, item: &TrinoType) -> Result<Vec<Option<String>>, String> {
     let lists = array.as_list::<i32>();
+    // A slice of lists has all items of the whole.
+    let (first, last) = (lists.value_offsets()[0] as usize, lists.value_offsets()[lists.len()] as usize);
+    let shown = lists.values().slice(first, last - first);
     let (items, zone) = match (item, lists.value_type()) {
         // As an instant of UTC, which has a name that PostgreSQL has too.
         (TrinoType::TimestampWithZone(_), DataType::Timestamp(unit, _)) => {
-            let instants = cast(lists.values(), &DataType::Timestamp(unit, Some("UTC".into())))
+            let instants = cast(&shown, &DataType::Timestamp(unit, Some("UTC".into())))
                 .and_then(|items| cast(&items, &DataType::Timestamp(unit, None)));
             (instants.map_err(|error| error.to_string())?, "+00")
         }
-        _ => (Arc::clone(lists.values()), ""),
+        _ => (shown, ""),
     };
-    let shown = match item {
+    let kind = match item {
         TrinoType::TimestampWithZone(precision) => &TrinoType::Timestamp(*precision),
         other => other,
     };
-    let texts = typed_texts(&items, shown)?;
+    let texts = typed_texts(&items, kind)?;
     let written = lists.offsets().windows(2).enumerate().map(|(row, span)| {
-        let items = texts[span[0] as usize..span[1] as usize].iter().map(|text| match text {
+        let items = texts[span[0] as usize - first..span[1] as usize - first].iter().map(|text| match text {
             Some(text) if text.contains(' ') => format!("\"{text}{zone}\""),
             Some(text) => format!("{text}{zone}"),
             None => "NULL".to_owned(),

@@ -122,7 +122,8 @@ fn session(request: &Request<Body>) -> Session {
         percent_encoding::percent_decode_str(value).decode_utf8().ok().map(std::borrow::Cow::into_owned)
     };
     // Some clients send an empty one with a key that lasts.
-    Session { token: header.or_else(in_url).filter(|token| !token.is_empty()), ..Session::default() }
+    let told = |token: &String| !token.is_empty();
+    Session { token: header.filter(told).or_else(in_url).filter(told), ..Session::default() }
 }
 
 /// What is refused before `s3s` sees it, because it would take it in another way.
@@ -251,6 +252,7 @@ mod tests {
         let request = |uri: &str| Request::get(uri).body(Body::empty()).unwrap();
         for (uri, token) in [
             ("/b/k", None),
+            ("/b/k?X-Amz-Signature=b&X-Amz-Security-Token=", None),
             ("/b/k?AWSAccessKeyId=a&Signature=b&x-amz-security-token=t%2B1&Expires=1", Some("t+1")),
             ("/b/k?X-Amz-Signature=b&X-Amz-Security-Token=t%2B1", Some("t+1")),
         ] {
@@ -259,6 +261,9 @@ mod tests {
         let mut signed = request("/b/k?x-amz-security-token=other");
         signed.headers_mut().insert("x-amz-security-token", HeaderValue::from_static("token"));
         assert_eq!(session(&signed).token.as_deref(), Some("token"));
+        let mut empty = request("/b/k");
+        empty.headers_mut().insert("x-amz-security-token", HeaderValue::from_static(""));
+        assert_eq!(session(&empty).token, None, "delta-rs sends one with a key that lasts");
     }
 
     #[test]

@@ -113,7 +113,8 @@ impl PageCache {
             chunks,
             reads: Cache::new(COUNTED),
             hasher: RandomState::new(),
-            chunk_bytes_max: bytes_max / SHARE_MAX,
+            // A page's place is told in 32 bits.
+            chunk_bytes_max: (bytes_max / SHARE_MAX).min(i32::MAX as u64),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
             unpacking: Semaphore::new(1),
         })
@@ -134,8 +135,8 @@ impl PageCache {
         if self.chunks.contains_key(&key) {
             return Ok(());
         }
-        let (start, bytes) = column.byte_range();
-        let read = store.get_range(&key.file.location, start..start + bytes).await;
+        let Some(at) = packed_place(&column) else { return Ok(()) };
+        let read = store.get_range(&key.file.location, at).await;
         let packed = read.map_err(|error| ParquetError::External(Box::new(error)))?;
         let bytes_max = self.chunk_bytes_max;
         let unpacked = tokio::task::spawn_blocking(move || unpack(&column, rows, packed, bytes_max)).await;
@@ -154,6 +155,14 @@ impl PageCache {
     pub(crate) fn bytes(&self) -> u64 {
         self.chunks.weight()
     }
+}
+
+/// The chunk that a request reads pages of.
+struct Held {
+    place: usize,
+    chunk: Arc<Unpacked>,
+    /// Its bytes were read from the file, and counted there.
+    is_counted: bool,
 }
 
 /// The unpacked pages of one file, for one statement.
@@ -202,7 +211,7 @@ impl FilePages {
         let mut shown: Option<(Vec<ColumnChunkMetaData>, Option<Vec<OffsetIndexMetaData>>)> = None;
         for (index, column) in group.columns().iter().enumerate() {
             let place = first + index;
-            if !is_packed(column) || place >= PLACES_MAX {
+            if packed_place(column).is_none() || place >= PLACES_MAX {
                 continue;
             }
             let Some(chunk) = self.cache.chunks.get(&self.key(place)) else { continue };
@@ -236,9 +245,12 @@ impl FilePages {
     ) -> Result<Vec<Bytes>> {
         let mut answers = vec![Bytes::new(); ranges.len()];
         let mut others = Vec::with_capacity(ranges.len());
+        let mut held = None;
         for (answer, range) in answers.iter_mut().zip(&ranges) {
             match range.start.checked_sub(UNPACKED) {
-                Some(address) => *answer = self.unpacked(reader, metadata, address, range.end - range.start).await?,
+                Some(address) => {
+                    *answer = self.unpacked(reader, metadata, address, range.end.saturating_sub(range.start), &mut held).await?;
+                }
                 None => others.push(range.clone()),
             }
         }
@@ -262,32 +274,47 @@ impl FilePages {
         metadata: &ParquetMetaData,
         address: u64,
         length: u64,
+        held: &mut Option<Held>,
     ) -> Result<Bytes> {
         let outside = || ParquetError::EOF(format!("{length} bytes at {address} are not in the file"));
         let place = usize::try_from(address >> ADDRESSES_LOG2)?;
         let (number, index) = place_of(metadata, place).ok_or_else(outside)?;
         let group = metadata.row_group(number);
         let column = group.column(index);
-        let key = self.key(place);
-        let chunk = match self.cache.chunks.get(&key) {
-            Some(chunk) => {
-                let begin = address & ((1 << ADDRESSES_LOG2) - 1);
-                let offsets = metadata.offset_index().and_then(|index| index.get(number)).and_then(|columns| columns.get(index));
-                let packed = chunk.packed_bytes(column, offsets, begin..begin.saturating_add(length));
-                self.store.count(packed).map_err(|error| ParquetError::External(Box::new(error)))?;
-                chunk
-            }
-            None => {
-                let (start, packed) = column.byte_range();
-                let packed = reader.get_bytes(start..start + packed).await?;
-                let chunk = Arc::new(unpack(column, group.num_rows(), packed, self.cache.chunk_bytes_max)?.ok_or_else(outside)?);
-                self.cache.chunks.insert(key, Arc::clone(&chunk));
-                chunk
-            }
+        // The pages of one chunk come one after the other.
+        let held = match held {
+            Some(held) if held.place == place => held,
+            _ => held.insert(self.hold(reader, place, column, group.num_rows()).await?.ok_or_else(outside)?),
         };
-        let begin = usize::try_from(address & ((1 << ADDRESSES_LOG2) - 1))?;
-        let end = begin.checked_add(usize::try_from(length)?).filter(|end| *end <= chunk.bytes.len()).ok_or_else(outside)?;
-        Ok(chunk.bytes.slice(begin..end))
+        let chunk = &held.chunk;
+        let begin = address & ((1 << ADDRESSES_LOG2) - 1);
+        let end = begin.checked_add(length).filter(|end| *end <= chunk.bytes.len() as u64).ok_or_else(outside)?;
+        if !held.is_counted {
+            let offsets = metadata.offset_index().and_then(|index| index.get(number)).and_then(|columns| columns.get(index));
+            let packed = chunk.packed_bytes(column, offsets, begin..end);
+            self.store.count(packed).map_err(|error| ParquetError::External(Box::new(error)))?;
+        }
+        Ok(chunk.bytes.slice(usize::try_from(begin)?..usize::try_from(end)?))
+    }
+
+    /// A chunk from the cache, or made again where it has left it; `None` where it has become too large.
+    async fn hold(
+        &self,
+        reader: &mut (dyn AsyncFileReader + Send),
+        place: usize,
+        column: &ColumnChunkMetaData,
+        rows: i64,
+    ) -> Result<Option<Held>> {
+        let key = self.key(place);
+        if let Some(chunk) = self.cache.chunks.get(&key) {
+            return Ok(Some(Held { place, chunk, is_counted: false }));
+        }
+        let Some(at) = packed_place(column) else { return Ok(None) };
+        let packed = reader.get_bytes(at).await?;
+        let Some(chunk) = unpack(column, rows, packed, self.cache.chunk_bytes_max)? else { return Ok(None) };
+        let chunk = Arc::new(chunk);
+        self.cache.chunks.insert(key, Arc::clone(&chunk));
+        Ok(Some(Held { place, chunk, is_counted: true }))
     }
 
     /// Unpacks the chunks of which much was read and is read often, beside the statement. Where enough wait for that it is left to the next read.
@@ -306,7 +333,7 @@ impl FilePages {
             let Some((number, index)) = place_of(metadata, place) else { continue };
             let group = metadata.row_group(number);
             let column = group.column(index);
-            let (_, whole) = column.byte_range();
+            let Some(whole) = packed_place(column).map(|at| at.end - at.start) else { continue };
             let unpacked = u64::try_from(column.uncompressed_size()).unwrap_or(u64::MAX);
             if whole.max(unpacked) > self.cache.chunk_bytes_max || bytes < whole / MUCH {
                 continue;
@@ -333,21 +360,24 @@ impl FilePages {
     }
 }
 
-/// Whether a chunk is worth to be kept without its compression.
-fn is_packed(column: &ColumnChunkMetaData) -> bool {
-    let (start, bytes) = column.byte_range();
-    let lies_in_file = start.checked_add(bytes).is_some_and(|end| end < UNPACKED);
-    column.compression() != Compression::UNCOMPRESSED && bytes >= PACKED_BYTES_MIN && lies_in_file
+/// Where a chunk lies in its file; `None` where that is no place. (The crate's own `byte_range` panics then.)
+pub(super) fn place_in_file(column: &ColumnChunkMetaData) -> Option<Range<u64>> {
+    let start = u64::try_from(column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset())).ok()?;
+    let end = start.checked_add(u64::try_from(column.compressed_size()).ok()?)?;
+    (end < UNPACKED).then_some(start..end)
+}
+
+/// Where a chunk lies that is worth to be kept without its compression.
+fn packed_place(column: &ColumnChunkMetaData) -> Option<Range<u64>> {
+    let place = place_in_file(column)?;
+    let worth = column.compression() != Compression::UNCOMPRESSED && place.end - place.start >= PACKED_BYTES_MIN;
+    worth.then_some(place)
 }
 
 /// Where a file's compressed chunks end and their places, by where they begin.
 fn packed_chunks(metadata: &ParquetMetaData) -> BTreeMap<u64, (u64, usize)> {
     let columns = metadata.row_groups().iter().flat_map(RowGroupMetaData::columns).enumerate().take(PLACES_MAX);
-    let packed = columns.filter(|(_, column)| is_packed(column));
-    packed
-        .map(|(place, column)| (column.byte_range(), place))
-        .map(|((start, bytes), place)| (start, (start + bytes, place)))
-        .collect()
+    columns.filter_map(|(place, column)| packed_place(column).map(|at| (at.start, (at.end, place)))).collect()
 }
 
 /// The numbers of row group and column.
@@ -379,10 +409,13 @@ impl Unpacked {
 
     /// The bytes that pages within `range` take in the file.
     fn packed_bytes(&self, column: &ColumnChunkMetaData, offsets: Option<&OffsetIndexMetaData>, range: Range<u64>) -> u64 {
-        let (start, all) = column.byte_range();
+        let Some(Range { start, end }) = place_in_file(column) else { return 0 };
+        let (all, unpacked) = (end - start, self.bytes.len() as u64);
         let locations = match offsets {
-            Some(offsets) if range != (0..self.bytes.len() as u64) => offsets.page_locations(),
-            _ => return all,
+            _ if range == (0..unpacked) => return all,
+            Some(offsets) => offsets.page_locations(),
+            // Nothing tells: their share.
+            None => return (u128::from(all) * u128::from(range.end - range.start)).div_ceil(u128::from(unpacked.max(1))) as u64,
         };
         let dictionary = match locations.first() {
             Some(first) if range.start == 0 => u64::try_from(first.offset).unwrap_or(start).saturating_sub(start),
@@ -398,8 +431,7 @@ impl Unpacked {
 
 /// A chunk's pages without their compression; `None` when they would be larger than `bytes_max`.
 fn unpack(column: &ColumnChunkMetaData, rows: i64, packed: Bytes, bytes_max: u64) -> Result<Option<Unpacked>> {
-    let (start, _) = column.byte_range();
-    let start = i64::try_from(start)?;
+    let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
     let builder = column.clone().into_builder().set_data_page_offset(column.data_page_offset() - start);
     let here = builder.set_dictionary_page_offset(column.dictionary_page_offset().map(|offset| offset - start)).build()?;
     let mut reader = SerializedPageReader::new(Arc::new(packed), &here, usize::try_from(rows)?, None)?;

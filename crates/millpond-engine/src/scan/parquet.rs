@@ -5,7 +5,7 @@
 
 use super::files::{ScanFile, scan_files, spread_pieces};
 use super::hive::HiveColumns;
-use super::pages::{FilePages, PageCache};
+use super::pages::{FilePages, PageCache, place_in_file};
 use super::{Alike, Scan, object_store_url, statistics};
 use crate::query::{MeteredStore, QueryError};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -118,7 +118,9 @@ struct Piece(Range<u64>);
 
 impl Piece {
     fn has(&self, group: &RowGroupMetaData) -> bool {
-        group.columns().first().is_none_or(|column| self.0.contains(&column.byte_range().0))
+        let first = group.columns().first();
+        // One that is nowhere is the first piece's: it is to be told once that it can't be read.
+        first.is_none_or(|column| self.0.contains(&place_in_file(column).map_or(0, |at| at.start)))
     }
 }
 

@@ -124,7 +124,7 @@ impl Claim {
             date,
             date_ms,
             expires_s: Some(expires_s),
-            session_token: field("X-Amz-Security-Token")?,
+            session_token: field("X-Amz-Security-Token")?.filter(|token| !token.is_empty()),
         })
     }
 }
