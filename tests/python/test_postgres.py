@@ -470,6 +470,29 @@ def test_rows_have_the_types_that_their_reader_was_told(sql_lake):
         assert executed(client, b"12.345678901234", result_format=0) == [b"12.345678901234"]
 
 
+def test_parameters_of_no_told_type_fit_what_they_meet(sql_lake):
+    """As pgjdbc sends dates and timestamps, psycopg texts, and node-postgres everything."""
+    one = [struct.pack("!q", 1)]
+    none = [struct.pack("!q", 0)]
+    table = "(VALUES (DATE '2024-05-17', TIMESTAMP '2024-05-17 10:00:00', '7', 7, DECIMAL '1.50')) AS t (d, at, name, n, price)"
+    with Raw(sql_lake) as client:
+        client.login()
+        assert prepared(client, f"SELECT count(*) FROM {table} WHERE d >= $1") == [(INT8, -1)]
+        assert executed(client, b"2024-05-01") == one
+        assert executed(client, b"2024-05-17 +00") == one
+        assert executed(client, b"2024-06-01") == none
+        assert executed(client, b"soon") == "42804"
+        client.send(b"C", b"Ss\0")
+        assert prepared(client, f"SELECT count(*) FROM {table} WHERE at < $1 AND name = $2 AND n = $3") == [(INT8, -1)]
+        assert executed(client, b"2024-05-17 10:00:01", b"7", b"7") == one
+        assert executed(client, b"2024-05-17 12:00:01+02", b"7", b"7") == one
+        assert executed(client, b"2024-05-17 10:00:00", b"7", b"7") == none
+        assert executed(client, b"2024-05-18 10:00:00", b"2024-05-17", b"7") == none
+        client.send(b"C", b"Ss\0")
+        assert prepared(client, f"SELECT name || $1, price FROM {table} WHERE price = $2")[0][0] == 25
+        assert executed(client, b"8", b"1.5", result_format=0) == [b"78", b"1.50"]
+
+
 def test_a_view_that_changes_is_not_read_as_it_was(sql_lake):
     said(psql(sql_lake, "CREATE OR REPLACE VIEW changing AS SELECT 5 AS a"))
     with Raw(sql_lake) as client:

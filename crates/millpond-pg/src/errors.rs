@@ -36,6 +36,11 @@ const CODES: &[(&str, &str)] = &[
 /// `query_canceled`
 pub(crate) const CANCELLED: &str = "57014";
 
+/// Whether values do not have the types that they need.
+pub(crate) fn is_mismatch(told: &ErrorInfo) -> bool {
+    told.code == "42804"
+}
+
 /// An error that leaves the session as it is.
 pub(crate) fn error(code: &str, message: impl Into<String>) -> ErrorInfo {
     let mut info = ErrorInfo::new("ERROR".into(), code.into(), message.into());

@@ -26,6 +26,32 @@ pub(crate) fn literal(kind: &Type, format: i16, value: Option<&[u8]>) -> Result<
     from_text(kind, &text)
 }
 
+/// What a text looks like whose type nobody has told: `None` for no type but text.
+pub(crate) fn looks_like(text: &str) -> Option<Type> {
+    let text = text.trim();
+    let shape: String = text.chars().take(40).map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let date = shape.strip_prefix("0000-00-00");
+    let clock = |rest: &str| rest.len() >= 6 && rest.starts_with([' ', 'T']) && rest[1..].starts_with("00:00");
+    let zoned = |rest: &str| rest.ends_with('Z') || rest.contains(['+', '-']);
+    match date {
+        Some(rest) if rest.is_ascii() && clock(rest) => Some(if zoned(rest) { Type::TIMESTAMPTZ } else { Type::TIMESTAMP }),
+        Some(_) if without_zone(text).len() == 10 => Some(Type::DATE),
+        Some(_) => None,
+        None if text.parse::<i64>().is_ok() => Some(Type::INT8),
+        None if from_text(&Type::NUMERIC, text).is_ok() => Some(Type::NUMERIC),
+        None if shape.starts_with("00:00") && text.is_ascii() => Some(Type::TIME),
+        None if ["true", "false", "t", "f"].contains(&text) => Some(Type::BOOL),
+        None if is_uuid(text) => Some(Type::UUID),
+        None => None,
+    }
+}
+
+fn is_uuid(text: &str) -> bool {
+    let fits =
+        |(place, byte): (usize, u8)| if [8, 13, 18, 23].contains(&place) { byte == b'-' } else { byte.is_ascii_hexdigit() };
+    text.len() == 36 && text.bytes().enumerate().all(fits)
+}
+
 fn from_text(kind: &Type, text: &str) -> Result<String, String> {
     let trimmed = text.trim();
     Ok(match *kind {
@@ -223,6 +249,29 @@ mod tests {
 
     fn check(kind: &Type, format: i16, value: &[u8], expected: &str) {
         assert_eq!(literal(kind, format, Some(value)).as_deref(), Ok(expected), "{kind} {value:?}");
+    }
+
+    #[test]
+    fn texts_look_like_what_they_are() {
+        for (text, kind) in [
+            ("2024-05-17", Some(Type::DATE)),
+            ("2024-05-17 +00", Some(Type::DATE)),
+            ("2024-05-17 10:00:00", Some(Type::TIMESTAMP)),
+            ("2024-05-17T10:00:00.123456", Some(Type::TIMESTAMP)),
+            ("2024-05-17 10:00:00.5+02", Some(Type::TIMESTAMPTZ)),
+            ("2024-05-17 10:00:00Z", Some(Type::TIMESTAMPTZ)),
+            ("10:30:00", Some(Type::TIME)),
+            ("-12", Some(Type::INT8)),
+            ("1.50", Some(Type::NUMERIC)),
+            ("true", Some(Type::BOOL)),
+            ("0ac00c8e-2b4a-4b58-8f4b-7d8c1a1f5d2e", Some(Type::UUID)),
+            ("2024-05-17é10:00", None),
+            ("2024-05-17x", None),
+            ("DL", None),
+            ("", None),
+        ] {
+            assert_eq!(looks_like(text), kind, "{text}");
+        }
     }
 
     #[test]

@@ -4,11 +4,12 @@ use crate::answer::Running;
 use crate::catalog::concerns;
 use crate::commands::{Command, command};
 use crate::errors::error;
-use crate::parameters::literal;
+use crate::parameters::{literal, looks_like};
 use crate::rows::Columns;
-use crate::text::{Placeholders, placeholders};
+use crate::text::{Placeholders, placeholders, unquote};
 use pgwire::api::Type;
 use pgwire::error::ErrorInfo;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Of a session, at a time.
@@ -141,9 +142,39 @@ impl Prepared {
         self.placeholders.order.iter().map(|place| one(*place)).collect()
     }
 
-    /// A value of each `?`'s type that says nothing else: for describing a statement before its parameters are known.
-    pub(crate) fn nulls(&self) -> Vec<String> {
-        let null = |place: &usize| format!("CAST(NULL AS {})", trino_name(&self.types[*place]));
+    /// Other literals, where parameters' types were not told and they do not fit as texts: what they look like. All moments first, then all, and then
+    /// (where they are few) some of them.
+    pub(crate) fn guesses(&self, literals: &[String]) -> Vec<Vec<String>> {
+        const FEW: usize = 4;
+        let looks = self.placeholders.order.iter().zip(literals).enumerate().filter_map(|(at, (place, told))| {
+            let text = unquote(told).filter(|_| self.types[*place] == Type::UNKNOWN)?;
+            let kind = looks_like(&text)?;
+            let is_moment = [Type::DATE, Type::TIMESTAMP, Type::TIMESTAMPTZ, Type::TIME].contains(&kind);
+            Some((at, literal(&kind, 0, Some(text.as_bytes())).ok()?, is_moment))
+        });
+        let looks: Vec<(usize, String, bool)> = looks.collect();
+        let mut choices: Vec<Vec<bool>> = vec![looks.iter().map(|look| look.2).collect(), vec![true; looks.len()]];
+        if looks.len() <= FEW {
+            choices.extend((1..1usize << looks.len()).map(|bits| (0..looks.len()).map(|at| bits >> at & 1 == 1).collect()));
+        }
+        let (mut guesses, mut seen) = (Vec::new(), HashSet::from([vec![false; looks.len()]]));
+        for choice in choices.into_iter().filter(|choice| seen.insert(choice.clone())) {
+            let mut guess = literals.to_vec();
+            for (look, _) in looks.iter().zip(choice).filter(|(_, chosen)| *chosen) {
+                guess[look.0].clone_from(&look.1);
+            }
+            guesses.push(guess);
+        }
+        guesses
+    }
+
+    /// A value of each `?`'s type that says nothing else: for describing a statement before its parameters are known. What was not told is a text, or
+    /// (`any`) of whatever type fits.
+    pub(crate) fn nulls(&self, any: bool) -> Vec<String> {
+        let null = |place: &usize| match &self.types[*place] {
+            kind if any && *kind == Type::UNKNOWN => "NULL".to_owned(),
+            kind => format!("CAST(NULL AS {})", trino_name(kind)),
+        };
         self.placeholders.order.iter().map(null).collect()
     }
 }

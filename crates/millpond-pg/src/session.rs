@@ -9,7 +9,7 @@ mod extended;
 use crate::answer::{self, Answer, Running};
 use crate::cancel::Entry;
 use crate::connection::Connection;
-use crate::errors::{CANCELLED, cancelled, error, fatal, of_read};
+use crate::errors::{CANCELLED, cancelled, error, fatal, is_mismatch, of_read};
 use crate::frontend::Message;
 use crate::keys::Credential;
 use crate::portal::{Portal, Prepared, Subject};
@@ -244,14 +244,28 @@ impl Session {
                 unless_gone(&mut self.connection, work).await
             }
             Subject::Lake => {
-                let work = answer::of_lake(&self.server, &self.settings, prepared.lake_sql(), literals, cancel);
-                let answer = unless_gone(&mut self.connection, work).await?;
+                let mut answer = self.ask_lake(prepared, literals.clone(), cancel).await;
+                for literals in prepared.guesses(&literals) {
+                    match &answer {
+                        Err(Fault::Told(told)) if is_mismatch(told) => {}
+                        _ => break,
+                    }
+                    let cancel = self.entry.begin();
+                    // What was wrong at first says more.
+                    answer = self.ask_lake(prepared, literals, cancel).await.or(answer);
+                }
+                let answer = answer?;
                 if matches!(answer, Answer::Done(_)) && self.transaction == Transaction::Open {
                     self.has_written = true;
                 }
                 Ok(answer)
             }
         }
+    }
+
+    async fn ask_lake(&mut self, prepared: &Prepared, literals: Vec<String>, cancel: CancellationToken) -> Handled<Answer> {
+        let work = answer::of_lake(&self.server, &self.settings, prepared.lake_sql(), literals, cancel);
+        unless_gone(&mut self.connection, work).await
     }
 
     async fn describe_columns(&mut self, columns: &Columns) -> Handled {

@@ -210,6 +210,11 @@ pub(crate) fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// The text of a literal in quotes.
+pub(crate) fn unquote(literal: &str) -> Option<String> {
+    Some(literal.strip_prefix('\'')?.strip_suffix('\'')?.replace("''", "'"))
+}
+
 /// As a name in double quotes.
 pub(crate) fn quote_name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

@@ -2,7 +2,7 @@
 
 use super::{Answer, Fault, Handled, Session, send_rows};
 use crate::commands::Command;
-use crate::errors::{error, of_athena};
+use crate::errors::{error, is_mismatch, of_athena};
 use crate::frontend::{Bind, Target};
 use crate::portal::{KEPT_BYTES_MAX, PORTALS_MAX, Portal, Prepared, STATEMENTS_MAX, State, Subject};
 use crate::rows::Columns;
@@ -101,12 +101,18 @@ impl Session {
                 None => return Ok(None),
             },
             Subject::Catalog => {
-                let sql = statement.catalog_sql(&statement.nulls());
+                let sql = statement.catalog_sql(&statement.nulls(false));
                 let rows = self.server.catalog.query(&sql, &self.settings).await;
                 Arc::clone(&rows.map_err(|message| error("42000", message))?.schema)
             }
             Subject::Lake => match dialect::parse(statement.lake_sql()) {
-                Ok(Statement::Query { sql }) => self.schema_of(&sql, statement.nulls()).await?,
+                Ok(Statement::Query { sql }) => match self.schema_of(&sql, statement.nulls(false)).await {
+                    Err(told) if is_mismatch(&told) => match self.schema_of(&sql, statement.nulls(true)).await {
+                        Ok(schema) => schema,
+                        Err(_) => return Err(told.into()),
+                    },
+                    schema => schema?,
+                },
                 // Their columns are known when they have run; they change nothing.
                 Ok(Statement::Show(_)) if statement.types.is_empty() => match self.run_statement(statement, Vec::new()).await? {
                     Answer::Rows(running) => Arc::clone(&running.schema),
