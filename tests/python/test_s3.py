@@ -530,6 +530,17 @@ def test_a_body_that_breaks_off_leaves_nothing(lake, s3, bucket):
 # Who may
 
 
+def test_an_empty_session_token_is_none(lake):
+    """delta-rs sends one with a key that lasts."""
+    url, headers = signed(lake, "GET", "/", headers={"x-amz-security-token": ""})
+    assert "x-amz-security-token" in headers["Authorization"], "it is signed"
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+        assert answer.status == 200
+    url, headers = signed(lake, "GET", "/", headers={"x-amz-security-token": "none"})
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(urllib.request.Request(url, headers=headers))
+
+
 def signed(lake, method, path, data=b"", headers=None, sha256=None, keys=None, when=None, decoded=None):
     """The URL and the headers of a request that is signed as botocore signs it."""
     headers = dict(headers or {})
