@@ -3,7 +3,7 @@
 
     python3 bench/run.py                      everything (about 20 minutes on two cores)
     python3 bench/run.py convert whole        some of it: convert whole latency many footprint functions uploads items scripts
-                                              athena-tpch athena-latency athena-partitions athena-small-files
+                                              athena-tpch athena-latency athena-partitions athena-small-files athena-wide-rows
     python3 bench/run.py --files 1000 many    smaller
 
 It makes a virtual environment in bench/.venv with the peers, generates TPC-H lineitem at scale 1 into bench/data (tpchgen-cli), and builds
@@ -29,6 +29,7 @@ import athena_latency
 import athena_partitions
 import athena_small_files
 import athena_tpch
+import athena_wide_rows
 import items
 import links
 import scripts
@@ -37,7 +38,7 @@ from common import BENCH, DATA, REPO, TARGET, VENV, Report, new_lake
 ROWS = 6_001_215
 PEERS = ("duckdb", "polars", "chdb")
 PARTS = ["convert", "whole", "latency", "many", "footprint", "functions", "uploads", "items", "scripts"]
-PARTS += ["athena-tpch", "athena-latency", "athena-partitions", "athena-small-files"]
+PARTS += ["athena-tpch", "athena-latency", "athena-partitions", "athena-small-files", "athena-wide-rows"]
 
 
 def prepare(build):
@@ -297,6 +298,8 @@ def main():
         athena_partitions.partitions(report)
     if "athena-small-files" in parts:
         athena_small_files.small_files(report, cores, arguments.files or 10_000)
+    if "athena-wide-rows" in parts:
+        athena_wide_rows.wide_rows(report, cores)
     print(f"\n{report.markdown()}")
 
 

@@ -110,6 +110,35 @@ def test_what_cannot_spill_fails_and_the_lake_goes_on(new_lake):
     assert spilled(lake) == []
 
 
+def test_wide_rows_take_no_more_than_the_statements_memory(new_lake):
+    """Each of these took between two and twelve gigabytes once, or ended the query."""
+    lake = started(new_lake, memory="96MiB")
+    few = "(SELECT n FROM UNNEST(sequence(1, {})) AS u(n))".format
+    json = "'[' || rpad('1', 200001 + 2 * (n % 2), ',1') || ']'"
+    columns = ", ".join(f"rpad('{n}', 30000 + n % 2, 'x') AS c{n}" for n in range(20))
+    for sql, expected in (
+        (f"SELECT count(*), max(length(c7)) FROM (SELECT {columns} FROM {few(2000)}) WHERE c1 < c2 OR c3 > c4 OR c5 <> c6", ["2000", "30001"]),
+        (f"SELECT max(length(CASE WHEN n % 2 = 0 THEN rpad('a', 1000000, 'x') ELSE 'b' END)) FROM {few(5000)}", ["1000000"]),
+        (f"SELECT max(length(CASE WHEN n % 2 = 0 THEN x ELSE 'b' END)) FROM (SELECT n, rpad('a', 300000 + n % 2, 'x') x FROM {few(5000)})", ["300000"]),
+        ("SELECT sum(length(x)) FROM (SELECT rpad('a', 3000000, 'x') x), UNNEST(sequence(1, 1000)) AS u(n)", ["3000000000"]),
+        (f"SELECT sum(length(x) + b.n) FROM (SELECT n % 2 AS k, rpad('a', 200000 + n, 'x') x FROM {few(2)}) a JOIN {few(8000)} b ON a.k = b.n % 2", ["1632016000"]),
+        (f"SELECT sum(cardinality(CAST(json_parse({json}) AS array(bigint)))) FROM {few(60)}", ["6000090"]),
+        (f"SELECT sum(json_array_length(json_extract({json}, '$'))) FROM {few(60)}", ["6000090"]),
+        (f"SELECT sum(cardinality(split(rpad('a', 100000 + n % 2, ','), ','))) FROM {few(100)}", ["10000050"]),
+    ):
+        execution = run(lake.client("athena"), sql)
+        assert rows(lake.client("athena"), execution)[1] == expected, sql
+    for sql in (
+        "SELECT " + ", ".join(f"rpad('{n}', 9000000, 'x')" for n in range(20)),
+        "SELECT " + ", ".join(f"rpad('{n}', 9000000 + n, 'x')" for n in range(20)) + f" FROM {few(2)}",
+        f"SELECT sum(json_array_length(json_parse('[' || rpad('1', 9000001 + 2 * (n % 2), ',1') || ']'))) FROM {few(8)}",
+        f"SELECT cardinality(map_agg(n, rpad('a', 30000 + n % 2, 'x'))) FROM {few(5000)}",
+    ):
+        why = failure(lake, sql)
+        assert "EXCEEDED_LOCAL_MEMORY_LIMIT: " in why and not why.endswith(":"), (sql, why)
+    assert lake.rss_kib("VmHWM") < 700 << 10
+
+
 def test_a_kill_leaves_nothing_spilled(new_lake):
     lake = started(new_lake, memory="16MiB")
     query = lake.start_query(f"SELECT v FROM ({WIDE}) ORDER BY v, k OFFSET 199999")

@@ -489,6 +489,9 @@ def test_parameters_of_no_told_type_fit_what_they_meet(sql_lake):
         assert executed(client, b"2024-05-17 10:00:00", b"7", b"7") == none
         assert executed(client, b"2024-05-18 10:00:00", b"2024-05-17", b"7") == none
         client.send(b"C", b"Ss\0")
+        assert prepared(client, f"SELECT $1 AS code, n FROM {table} WHERE n = $2")[0][0] == 25
+        assert executed(client, b"007", b"7", result_format=0) == [b"007", b"7"], "what fits as a text is one"
+        client.send(b"C", b"Ss\0")
         assert prepared(client, f"SELECT name || $1, price FROM {table} WHERE price = $2")[0][0] == 25
         assert executed(client, b"8", b"1.5", result_format=0) == [b"78", b"1.50"]
 

@@ -9,7 +9,6 @@ use crate::rows::Columns;
 use crate::text::{Placeholders, placeholders, unquote};
 use pgwire::api::Type;
 use pgwire::error::ErrorInfo;
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Of a session, at a time.
@@ -142,8 +141,8 @@ impl Prepared {
         self.placeholders.order.iter().map(|place| one(*place)).collect()
     }
 
-    /// Other literals, where parameters' types were not told and they do not fit as texts: what they look like. All moments first, then all, and then
-    /// (where they are few) some of them.
+    /// Other literals, where parameters' types were not told and they do not fit as texts: what some of them look like, the fewest first. Where they
+    /// are many: what moments look like, and then all.
     pub(crate) fn guesses(&self, literals: &[String]) -> Vec<Vec<String>> {
         const FEW: usize = 4;
         let looks = self.placeholders.order.iter().zip(literals).enumerate().filter_map(|(at, (place, told))| {
@@ -153,19 +152,20 @@ impl Prepared {
             Some((at, literal(&kind, 0, Some(text.as_bytes())).ok()?, is_moment))
         });
         let looks: Vec<(usize, String, bool)> = looks.collect();
-        let mut choices: Vec<Vec<bool>> = vec![looks.iter().map(|look| look.2).collect(), vec![true; looks.len()]];
-        if looks.len() <= FEW {
-            choices.extend((1..1usize << looks.len()).map(|bits| (0..looks.len()).map(|at| bits >> at & 1 == 1).collect()));
-        }
-        let (mut guesses, mut seen) = (Vec::new(), HashSet::from([vec![false; looks.len()]]));
-        for choice in choices.into_iter().filter(|choice| seen.insert(choice.clone())) {
+        let mut choices: Vec<Vec<bool>> = match looks.len() {
+            0 => Vec::new(),
+            few @ 1..=FEW => (1..1usize << few).map(|bits| (0..few).map(|at| bits >> at & 1 == 1).collect()).collect(),
+            many => vec![looks.iter().map(|look| look.2).collect(), vec![true; many]],
+        };
+        choices.sort_by_key(|choice| choice.iter().filter(|chosen| **chosen).count());
+        let guess = |choice: Vec<bool>| {
             let mut guess = literals.to_vec();
             for (look, _) in looks.iter().zip(choice).filter(|(_, chosen)| *chosen) {
                 guess[look.0].clone_from(&look.1);
             }
-            guesses.push(guess);
-        }
-        guesses
+            guess
+        };
+        choices.into_iter().map(guess).collect()
     }
 
     /// A value of each `?`'s type that says nothing else: for describing a statement before its parameters are known. What was not told is a text, or

@@ -245,14 +245,18 @@ impl Session {
             }
             Subject::Lake => {
                 let mut answer = self.ask_lake(prepared, literals.clone(), cancel).await;
-                for literals in prepared.guesses(&literals) {
-                    match &answer {
-                        Err(Fault::Told(told)) if is_mismatch(told) => {}
-                        _ => break,
+                if matches!(&answer, Err(Fault::Told(told)) if is_mismatch(told)) {
+                    for literals in prepared.guesses(&literals) {
+                        let cancel = self.entry.begin();
+                        match self.ask_lake(prepared, literals, cancel).await {
+                            // What was wrong at first says more.
+                            Err(Fault::Told(told)) if is_mismatch(&told) => {}
+                            other => {
+                                answer = other;
+                                break;
+                            }
+                        }
                     }
-                    let cancel = self.entry.begin();
-                    // What was wrong at first says more.
-                    answer = self.ask_lake(prepared, literals, cancel).await.or(answer);
                 }
                 let answer = answer?;
                 if matches!(answer, Answer::Done(_)) && self.transaction == Transaction::Open {

@@ -11,7 +11,7 @@ mod walk;
 use super::adapt::Adapter;
 use super::csv::Batch;
 use super::file::Stopped;
-use super::{DecodeError, Reader, source};
+use super::{DecodeError, Reader, fitting_rows, source};
 use crate::table::DataFile;
 use arrow_avro::reader::ReaderBuilder;
 use schema::Shape;
@@ -40,8 +40,8 @@ pub(crate) fn open(reader: &Reader, file: &DataFile, batch_rows: usize) -> Resul
         .map_err(|e| DecodeError::content(&file.uri, format!("is not a readable Avro file: {e}")))
 }
 
-/// The records that the frame promises, if the frame is whole.
-pub(crate) fn count(reader: &Reader, file: &DataFile) -> Result<u64, DecodeError> {
+/// The records that the frame promises, if the frame is whole, and about how many bytes they have unpacked.
+pub(crate) fn count(reader: &Reader, file: &DataFile) -> Result<(u64, u64), DecodeError> {
     let mut frame = Frame { input: input(reader, file)?, at: 0 };
     frame.count().map_err(|error| frame_error(file, frame.at, &error))
 }
@@ -63,7 +63,8 @@ pub(crate) fn decode(
     batch_rows: usize,
     emit: &mut dyn FnMut(Batch) -> Result<(), Stopped>,
 ) -> Result<(), Stopped> {
-    let promised = count(reader, file)?;
+    let (promised, bytes) = count(reader, file)?;
+    let batch_rows = fitting_rows(bytes / promised.max(1), batch_rows);
     let mut rows = 0;
     for batch in open(reader, file, batch_rows)? {
         let batch = batch.map_err(|e| DecodeError::content(&file.uri, format!("is a damaged Avro file: {e}")))?;
@@ -167,22 +168,22 @@ impl<R: BufRead> Frame<R> {
         Ok(Some((self.length()?, self.length()?)))
     }
 
-    fn count(&mut self) -> io::Result<u64> {
+    fn count(&mut self) -> io::Result<(u64, u64)> {
         let header = self.header()?;
-        let mut records = 0u64;
+        let (mut records, mut bytes) = (0u64, 0u64);
         while let Some((count, length)) = self.block()? {
             if header.shape.is_empty() {
                 Walk(&[]).records(count, &header.shape).map_err(damaged)?;
             }
             records = records.saturating_add(count);
             let mut rest = self.input.by_ref().take(length);
-            unpack::measure(&header.codec, length, &mut rest, BLOCK_BYTES_MAX)?;
+            bytes = bytes.saturating_add(unpack::measure(&header.codec, length, &mut rest, BLOCK_BYTES_MAX)?);
             let rest = rest.limit();
             self.at += length - rest;
             self.skip(rest)?;
             self.end(&header)?;
         }
-        Ok(records)
+        Ok((records, bytes))
     }
 
     /// Looks at each record.

@@ -21,6 +21,7 @@ pub mod time_pattern;
 pub(crate) mod times;
 pub mod values;
 
+pub(crate) use self::parquet::row_bytes;
 pub use source::{Compression, Reader};
 
 use crate::table::{DataFile, Format};
@@ -34,6 +35,12 @@ use object_store::ObjectStore;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+
+/// Rows in a batch, where they have about `width` bytes each: at most `most`, and so few that a batch has 16 MB or one row.
+pub(crate) fn fitting_rows(width: u64, most: usize) -> usize {
+    const BATCH_BYTES: u64 = 16 << 20;
+    usize::try_from(BATCH_BYTES / width.max(1)).unwrap_or(usize::MAX).min(most).max(1)
+}
 
 /// What is done with values and rows that do not fit their columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ mod tail;
 use super::adapt::{Adapter, find};
 use super::csv::Batch;
 use super::file::Stopped;
-use super::{DecodeError, DecodeErrorKind, Reader};
+use super::{DecodeError, DecodeErrorKind, Reader, fitting_rows};
 use crate::table::DataFile;
 use arrow::datatypes::{Field, Schema};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -18,7 +18,9 @@ use object_store::ObjectStoreExt;
 use orc_rust::ArrowReaderBuilder;
 use orc_rust::projection::ProjectionMask;
 use orc_rust::reader::ChunkReader;
+use orc_rust::reader::metadata::FileMetadata;
 use orc_rust::schema::TimestampPrecision;
+use orc_rust::statistics::TypeStatistics;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -138,11 +140,12 @@ pub(crate) fn decode(
     if order.is_empty() {
         return rows_without_columns(left, batch_rows, &mut adapter, emit);
     }
+    let batch_rows = fitting(builder.file_metadata(), &order, batch_rows);
     let batches = guarded(&file.uri, || {
         builder
             .with_projection(mask)
             .with_timestamp_precision(TimestampPrecision::Microsecond)
-            .with_batch_size(batch_rows.max(1))
+            .with_batch_size(batch_rows)
             .build()
     })?;
     let mut batches = batches;
@@ -156,6 +159,22 @@ pub(crate) fn decode(
         return Err(wrong(&format!("{left} of the rows that its footer promises are missing")).into());
     }
     Ok(())
+}
+
+/// Rows in a batch: fewer than `batch_rows` where those columns of the root are wide, by the file's statistics or, without any, by its stripes.
+fn fitting(metadata: &FileMetadata, columns: &[usize], batch_rows: usize) -> usize {
+    let children = metadata.root_data_type().children();
+    let statistics = metadata.column_file_statistics();
+    let starts = |place: usize| children.get(place).map_or(statistics.len(), |child| child.data_type().column_index());
+    let of_columns = columns.iter().filter_map(|place| statistics.get(starts(*place)..starts(place + 1))).flatten();
+    let known = of_columns.map(|column| match column.type_statistics() {
+        Some(TypeStatistics::String { sum, .. } | TypeStatistics::Binary { sum }) => u64::try_from(*sum).unwrap_or_default(),
+        _ => column.number_of_values().saturating_mul(size_of::<u64>() as u64),
+    });
+    let known = known.fold(0, u64::saturating_add);
+    let stored = metadata.stripe_metadatas().iter().map(|stripe| stripe.data_length()).fold(0, u64::saturating_add);
+    let bytes = if known > 0 { known } else { stored };
+    fitting_rows(bytes / metadata.number_of_rows().max(1), batch_rows)
 }
 
 /// The batch with a column for each wanted one that the file has, called as the table calls it.

@@ -3,7 +3,7 @@
 use super::adapt::{Adapter, find};
 use super::csv::Batch;
 use super::file::Stopped;
-use super::{DecodeError, DecodeErrorKind, Reader};
+use super::{DecodeError, DecodeErrorKind, Reader, fitting_rows};
 use crate::table::DataFile;
 use arrow::datatypes::Schema;
 use bytes::{Buf, Bytes};
@@ -11,7 +11,10 @@ use object_store::ObjectStoreExt;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{ChunkReader, Length};
+use parquet::schema::types::SchemaDescriptor;
+use std::collections::HashSet;
 
 /// Blocking ranged reads of one object.
 #[derive(Debug, Clone)]
@@ -69,6 +72,14 @@ pub(crate) fn metadata(reader: &Reader, file: &DataFile) -> Result<ArrowReaderMe
     ArrowReaderMetadata::load(&Ranges::new(reader, file), ArrowReaderOptions::new()).map_err(|e| failed(&file.uri, &e))
 }
 
+/// About how many bytes a group's rows have, each, in columns of the root.
+pub(crate) fn row_bytes(group: &RowGroupMetaData, schema: &SchemaDescriptor, roots: &HashSet<usize>) -> usize {
+    let columns = group.columns().iter().enumerate().filter(|(leaf, _)| roots.contains(&schema.get_column_root_idx(*leaf)));
+    let bytes = columns.map(|(_, column)| column.uncompressed_size().max(column.unencoded_byte_array_data_bytes().unwrap_or(0)));
+    let bytes = usize::try_from(bytes.fold(0, i64::saturating_add)).unwrap_or_default();
+    bytes / usize::try_from(group.num_rows()).unwrap_or_default().max(1)
+}
+
 /// Decodes one file.
 pub(crate) fn decode(
     reader: &Reader,
@@ -79,11 +90,13 @@ pub(crate) fn decode(
 ) -> Result<(), Stopped> {
     let metadata = metadata(reader, file)?;
     let schema: Schema = metadata.schema().as_ref().clone();
-    let wanted = adapter.names().filter_map(|name| find(&schema, name));
+    let wanted: HashSet<usize> = adapter.names().filter_map(|name| find(&schema, name)).collect();
+    let groups = metadata.metadata().row_groups().iter();
+    let width = groups.map(|group| row_bytes(group, metadata.parquet_schema(), &wanted)).max().unwrap_or(0);
     let mask = ProjectionMask::roots(metadata.parquet_schema(), wanted);
     let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(Ranges::new(reader, file), metadata)
         .with_projection(mask)
-        .with_batch_size(batch_rows.max(1))
+        .with_batch_size(fitting_rows(width as u64, batch_rows))
         .build()
         .map_err(|e| failed(&file.uri, &e))?;
     for batch in batches {

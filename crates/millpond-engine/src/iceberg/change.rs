@@ -95,6 +95,8 @@ impl<'a> Writing<'a> {
                     table = table.restricted_to(Arc::clone(files));
                 }
                 if let Some(seen) = &seen {
+                    // What a plan has seen that is made again.
+                    *seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen::default();
                     table = table.noting(seen);
                 }
                 Arc::new(table) as Arc<dyn datafusion::catalog::TableProvider>

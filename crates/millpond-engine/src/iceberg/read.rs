@@ -7,7 +7,8 @@ use super::metadata::{Version, partition_schema};
 use super::plan::Task;
 use super::schema::{Match, conform, field_id, find_field, initial_default, scalar};
 use crate::scan::{
-    FindColumns, Hidden, Pages, Readers, ScanFile, begin_within, object_meta, object_store_url, partitioned_file, spread_pieces,
+    Batches, FindColumns, Hidden, Pages, Readers, ScanFile, begin_within, object_meta, object_store_url, partitioned_file,
+    spread_pieces,
 };
 use crate::table::{DeleteContent, DeleteFile};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef};
@@ -188,7 +189,9 @@ impl Reading {
             TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..TableParquetOptions::default() };
         let inner = CachedParquetFileReaderFactory::new(Arc::clone(store), Arc::clone(&cache));
         let logical = Arc::new(ArrowSchema::empty());
-        let readers = Readers { inner, logical, find: FindColumns::ByName, pages: Pages::of(state) };
+        let used_ids = projection.iter().filter_map(|index| field_id(columns.stored.fields().get(*index)?)).collect();
+        let readers =
+            Readers { inner, logical, find: FindColumns::ByName, used_ids, pages: Pages::of(state), batches: Batches::of(state) };
         let source = ParquetSource::new(table_schema)
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(readers));

@@ -224,7 +224,7 @@ fn look_at_parquet(reader: &Reader, file: &DataFile) -> Result<Inferred, DecodeE
 }
 
 fn look_at_avro(reader: &Reader, file: &DataFile) -> Result<Inferred, DecodeError> {
-    let records = avro::count(reader, file)?;
+    let (records, _) = avro::count(reader, file)?;
     let opened = avro::open(reader, file, 1_024)?;
     let mut inferred = from_schema("avro", &opened.schema());
     inferred.avro_schema =

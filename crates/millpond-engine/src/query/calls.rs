@@ -7,7 +7,7 @@ use super::rewrite;
 use super::template::instantiate;
 use datafusion::sql::sqlparser::ast::{
     self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName, ObjectNamePart, Value, VisitMut, VisitorMut,
+    ListAggOnOverflow, ObjectName, ObjectNamePart, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
@@ -47,6 +47,9 @@ pub(super) fn function_call(function: &mut Function) -> Option<Result<Expr, Quer
             _ => {}
         }
         return None;
+    }
+    if name == "listagg" {
+        return Some(listagg(function));
     }
     // DataFusion's is an integer, and must stay the aggregate that it is.
     if name == "grouping" {
@@ -167,6 +170,43 @@ fn reduce_agg(function: &mut Function) -> Result<Expr, QueryError> {
     Ok(call("reduce", vec![Expr::Function(function.clone()), state, step, given], span))
 }
 
+/// `listagg(x, separator ON OVERFLOW …) WITHIN GROUP (ORDER BY …)` as the text of all values.
+fn listagg(function: &mut Function) -> Result<Expr, QueryError> {
+    let text = |text: &str| Expr::value(Value::SingleQuotedString(text.to_owned()));
+    let wrong = || QueryError::TypeMismatch {
+        position: position(name_span(function)),
+        message: "function listagg takes a value and a separator".into(),
+    };
+    let FunctionArguments::List(list) = &function.args else { return Err(wrong()) };
+    let mut given = list.args.iter().map(|argument| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Ok(expr.clone()),
+        _ => Err(wrong()),
+    });
+    let (value, separator) = (given.next().ok_or_else(wrong)??, given.next().unwrap_or_else(|| Ok(text("")))?);
+    if given.next().is_some() {
+        return Err(wrong());
+    }
+    let overflow = list.clauses.iter().find_map(|clause| match clause {
+        FunctionArgumentClause::OnOverflow(overflow) => Some(overflow.clone()),
+        _ => None,
+    });
+    let (filler, shown) = match overflow {
+        Some(ListAggOnOverflow::Truncate { filler, with_count }) => {
+            (filler.map_or_else(|| text("..."), |filler| *filler), if with_count { "count" } else { "filler" })
+        }
+        Some(ListAggOnOverflow::Error) | None => (text(""), "error"),
+    };
+    let by = std::mem::take(&mut function.within_group);
+    let duplicate_treatment = list.duplicate_treatment;
+    add_filter(function, "$1 IS NOT NULL", value.clone())?;
+    let clauses = if by.is_empty() { Vec::new() } else { vec![FunctionArgumentClause::OrderBy(by)] };
+    let args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(value))];
+    function.args = FunctionArguments::List(FunctionArgumentList { duplicate_treatment, args, clauses });
+    rename(function, "array_agg");
+    let span = name_span(function);
+    Ok(call("listagg_of", vec![Expr::Function(function.clone()), separator, filler, text(shown)], span))
+}
+
 pub(super) fn extract_field(field: &str) -> String {
     match field.to_ascii_lowercase().as_str() {
         "day_of_week" | "dow" => "isodow".into(),
@@ -199,17 +239,6 @@ fn aggregate(name: &str, function: &mut Function) -> Result<(), QueryError> {
             let [value] = arguments::<1>(name, function)?;
             add_filter(function, "$1 IS NOT NULL", value)?;
             rename(function, "first_value");
-        }
-        "listagg" => {
-            let by = std::mem::take(&mut function.within_group);
-            rename(function, "string_agg");
-            if let FunctionArguments::List(list) = &mut function.args {
-                list.clauses = if by.is_empty() { Vec::new() } else { vec![FunctionArgumentClause::OrderBy(by)] };
-                if list.args.len() == 1 {
-                    let nothing = Expr::value(Value::SingleQuotedString(String::new()));
-                    list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(nothing)));
-                }
-            }
         }
         // The forms that give several values.
         "max" | "min" if given == 2 => rename(function, if name == "max" { "max_n" } else { "min_n" }),

@@ -4,6 +4,7 @@
 //! spilling to disk. Nothing is created before the first statement: an idle lake has no columnar threads, and starting one costs nothing.
 
 use super::error::QueryError;
+use super::functions::StatementLimits;
 use super::memory::StatementPool;
 use super::meter::MeteredStore;
 use super::plan::{self, Given, Planned};
@@ -142,10 +143,51 @@ impl QueryRequest {
 struct Shared {
     /// `Some` until the engine is dropped.
     runtime: Option<tokio::runtime::Runtime>,
-    environment: Arc<RuntimeEnv>,
+    ground: Arc<Ground>,
     spill_dir: PathBuf,
+}
+
+/// What statements are planned with.
+#[derive(Debug)]
+struct Ground {
+    environment: Arc<RuntimeEnv>,
     /// With all functions registered; cloned for each statement.
     state: SessionState,
+    store: Arc<dyn ObjectStore>,
+    env: SharedEnv,
+    statement_memory_bytes: usize,
+}
+
+impl Ground {
+    /// A session state for one statement, which reads through `store` and is stopped by `cancel`.
+    fn state(&self, store: Arc<MeteredStore>, cancel: &CancellationToken) -> Result<SessionState, QueryError> {
+        let pool = StatementPool::new(&self.environment.memory_pool, self.statement_memory_bytes);
+        let pool: Arc<dyn MemoryPool> = Arc::new(pool);
+        session::state_for_statement(&self.state, &self.environment, store, pool, &self.env, cancel.clone())
+    }
+}
+
+/// A query that can be planned again.
+pub(crate) struct Plans {
+    ground: Arc<Ground>,
+    request: QueryRequest,
+    given: Given,
+}
+
+impl Plans {
+    /// Plans the query, with at most so many rows in a batch.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the statement.
+    pub(crate) async fn plan(&self, batch_rows: Option<usize>) -> Result<Planned, QueryError> {
+        let request = &self.request;
+        let statistics = Arc::clone(&request.statistics);
+        let metered = Arc::new(MeteredStore::new(Arc::clone(&self.ground.store), statistics, request.limits.scan_bytes_max));
+        let state = self.ground.state(metered, &request.cancel)?;
+        StatementLimits::begins_again(state.config_options()).store(true, Ordering::Release);
+        let few = batch_rows.map(|rows| plan::with_batch_rows(&state, rows));
+        plan::plan(few.as_ref().unwrap_or(&state), request, &self.given).await
+    }
 }
 
 /// Runs queries. Cheap to make; share it in an `Arc`.
@@ -185,12 +227,12 @@ impl Engine {
 
     /// The memory pool that all columnar work shares: reserve large buffers here.
     pub fn memory_pool(&self) -> Arc<dyn MemoryPool> {
-        Arc::clone(&self.shared().environment.memory_pool)
+        Arc::clone(&self.shared().ground.environment.memory_pool)
     }
 
     #[cfg(test)]
     pub(crate) fn page_cache(&self) -> Option<Arc<crate::scan::PageCache>> {
-        self.shared().state.config().get_extension()
+        self.shared().ground.state.config().get_extension()
     }
 
     /// Plans the query and starts it. Batches are computed as the stream is polled (a few ahead); dropping the stream stops the query.
@@ -204,14 +246,13 @@ impl Engine {
     /// As [`Engine::query`], with tables besides those of the catalog.
     pub(crate) async fn query_over(&self, request: QueryRequest, given: Given) -> Result<QueryStream, QueryError> {
         let started = Instant::now();
-        let statistics = Arc::clone(&request.statistics);
-        let metered =
-            Arc::new(MeteredStore::new(Arc::clone(&self.store), Arc::clone(&statistics), request.limits.scan_bytes_max));
-        let state = self.state_for(metered, &request.cancel)?;
-        let cancel = request.cancel.clone();
-        let planned = self.on_runtime(&cancel, async move { plan::plan(&state, &request, &given).await }).await?;
+        let (statistics, cancel) = (Arc::clone(&request.statistics), request.cancel.clone());
+        let plans = Plans { ground: Arc::clone(&self.shared().ground), request, given };
+        // In a box: this is part of every statement's future.
+        let planning = Box::pin(async move { Ok((plans.plan(None).await?, plans)) });
+        let (planned, plans) = self.on_runtime(&cancel, planning).await?;
         statistics.add_planning(started.elapsed());
-        Ok(self.start(planned, statistics, cancel))
+        Ok(self.start(planned, Some(plans), statistics, cancel))
     }
 
     /// Plans the query and does not run it: its catalog is asked as it would be.
@@ -261,9 +302,15 @@ impl Engine {
         Ok(view::table(database, name, &sql, &default, &columns))
     }
 
-    /// Starts a plan on the engine's threads.
-    pub(crate) fn start(&self, planned: Planned, statistics: Arc<QueryStatistics>, cancel: CancellationToken) -> QueryStream {
-        QueryStream::start(self.shared().runtime().handle(), planned, statistics, cancel)
+    /// Starts a plan on the engine's threads; where its rows are too wide, `again` plans it with fewer in a batch.
+    pub(crate) fn start(
+        &self,
+        planned: Planned,
+        again: Option<Plans>,
+        statistics: Arc<QueryStatistics>,
+        cancel: CancellationToken,
+    ) -> QueryStream {
+        QueryStream::start(self.shared().runtime().handle(), planned, again, statistics, cancel)
     }
 
     /// Runs planning work on the engine's threads, so that it never blocks the caller's.
@@ -290,19 +337,16 @@ impl Engine {
 
     /// A session state for one statement, which reads through `store` and is stopped by `cancel`.
     pub(crate) fn state_for(&self, store: Arc<MeteredStore>, cancel: &CancellationToken) -> Result<SessionState, QueryError> {
-        let shared = self.shared();
-        let pool = StatementPool::new(&shared.environment.memory_pool, self.config.statement_memory_bytes);
-        let pool: Arc<dyn MemoryPool> = Arc::new(pool);
-        session::state_for_statement(&shared.state, &shared.environment, store, pool, &self.config.env, cancel.clone())
+        self.shared().ground.state(store, cancel)
     }
 
     fn shared(&self) -> &Shared {
-        self.shared.get_or_init(|| Shared::start(&self.config))
+        self.shared.get_or_init(|| Shared::start(&self.config, &self.store))
     }
 }
 
 impl Shared {
-    fn start(config: &EngineConfig) -> Self {
+    fn start(config: &EngineConfig, store: &Arc<dyn ObjectStore>) -> Self {
         let threads = config.threads.max(1);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
@@ -328,7 +372,14 @@ impl Shared {
             .build_arc()
             .expect("a runtime environment without side effects can be built");
         let state = session::base_state(config, Arc::clone(&environment));
-        Self { runtime: Some(runtime), environment, spill_dir: config.spill_dir.clone(), state }
+        let ground = Ground {
+            environment,
+            state,
+            store: Arc::clone(store),
+            env: Arc::clone(&config.env),
+            statement_memory_bytes: config.statement_memory_bytes,
+        };
+        Self { runtime: Some(runtime), ground: Arc::new(ground), spill_dir: config.spill_dir.clone() }
     }
 
     fn runtime(&self) -> &tokio::runtime::Runtime {

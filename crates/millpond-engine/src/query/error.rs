@@ -201,6 +201,15 @@ pub enum QueryError {
     /// The query needs more memory than it may have.
     #[error("EXCEEDED_LOCAL_MEMORY_LIMIT: Query exceeded the engine's memory limit: {0}")]
     ExceededMemory(String),
+    /// Rows of a batch are so wide that all of them together take more memory than a batch may. The query begins again with fewer rows in a batch where
+    /// it can; no client sees this error then.
+    #[error("EXCEEDED_LOCAL_MEMORY_LIMIT: Query exceeded the engine's memory limit: {message}")]
+    WideRows {
+        /// What is too large.
+        message: String,
+        /// So many rows may do.
+        fit: usize,
+    },
     /// The workgroup's `BytesScannedCutoffPerQuery`, in bytes.
     #[error("Bytes scanned limit was exceeded: the query read more than {0} bytes")]
     ExceededScan(u64),
@@ -228,7 +237,7 @@ impl QueryError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::TableNotFound { .. } | Self::SchemaNotFound { .. } | Self::CatalogNotFound { .. } => ErrorKind::Missing,
-            Self::ExceededMemory(_) | Self::ExceededScan(_) => ErrorKind::Limit,
+            Self::ExceededMemory(_) | Self::WideRows { .. } | Self::ExceededScan(_) => ErrorKind::Limit,
             Self::Cancelled => ErrorKind::Conflict,
             Self::Source(_) => ErrorKind::Retry,
             Self::Internal(_) => ErrorKind::Bug,
@@ -283,7 +292,7 @@ impl QueryError {
             Self::InvalidPartitionValue { .. } => "HIVE_INVALID_PARTITION_VALUE",
             Self::InvalidMetadata(_) => "HIVE_INVALID_METADATA",
             Self::InvalidView { .. } => "INVALID_VIEW",
-            Self::ExceededMemory(_) => "EXCEEDED_LOCAL_MEMORY_LIMIT",
+            Self::ExceededMemory(_) | Self::WideRows { .. } => "EXCEEDED_LOCAL_MEMORY_LIMIT",
             Self::Source(_) => "HIVE_METASTORE_ERROR",
             Self::Internal(_) => "GENERIC_INTERNAL_ERROR",
         }

@@ -13,18 +13,26 @@ use object_store::{
 };
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A read-only view of the store that counts what is read: Athena's `DataScannedInBytes`.
 #[derive(Debug)]
 pub(crate) struct MeteredStore {
     inner: Arc<dyn ObjectStore>,
+    meter: Arc<Meter>,
+}
+
+#[derive(Debug)]
+struct Meter {
     statistics: Arc<QueryStatistics>,
     scan_bytes_max: Option<u64>,
+    /// What was read through this store.
+    bytes: AtomicU64,
 }
 
 impl MeteredStore {
     pub(crate) fn new(inner: Arc<dyn ObjectStore>, statistics: Arc<QueryStatistics>, scan_bytes_max: Option<u64>) -> Self {
-        Self { inner, statistics, scan_bytes_max }
+        Self { inner, meter: Arc::new(Meter { statistics, scan_bytes_max, bytes: AtomicU64::new(0) }) }
     }
 
     /// The store itself: what is read from it is not the statement's.
@@ -37,17 +45,25 @@ impl MeteredStore {
     /// # Errors
     /// The statement has read more than it may.
     pub(crate) fn count(&self, bytes: u64) -> Result<()> {
-        count(&self.statistics, self.scan_bytes_max, bytes)
+        self.meter.count(bytes)
+    }
+
+    /// Takes back what was counted: the query begins again, and its reader pays for one time only.
+    pub(crate) fn forget(&self) {
+        self.meter.statistics.forget_scanned(self.meter.bytes.swap(0, Ordering::AcqRel));
     }
 }
 
-fn count(statistics: &QueryStatistics, limit: Option<u64>, bytes: u64) -> Result<()> {
-    let total = statistics.add_scanned(bytes);
-    match limit {
-        Some(limit) if total > limit => {
-            Err(object_store::Error::Generic { store: "query", source: Box::new(QueryError::ExceededScan(limit)) })
+impl Meter {
+    fn count(&self, bytes: u64) -> Result<()> {
+        self.bytes.fetch_add(bytes, Ordering::AcqRel);
+        let total = self.statistics.add_scanned(bytes);
+        match self.scan_bytes_max {
+            Some(limit) if total > limit => {
+                Err(object_store::Error::Generic { store: "query", source: Box::new(QueryError::ExceededScan(limit)) })
+            }
+            _ => Ok(()),
         }
-        _ => Ok(()),
     }
 }
 
@@ -80,12 +96,12 @@ impl ObjectStore for MeteredStore {
         result.payload = match result.payload {
             // Counted as it is read: a reader may stop early.
             GetResultPayload::Stream(stream) => {
-                let (statistics, limit) = (Arc::clone(&self.statistics), self.scan_bytes_max);
+                let meter = Arc::clone(&self.meter);
                 GetResultPayload::Stream(
                     stream
                         .map(move |chunk| {
                             let chunk = chunk?;
-                            count(&statistics, limit, chunk.len() as u64)?;
+                            meter.count(chunk.len() as u64)?;
                             Ok(chunk)
                         })
                         .boxed(),

@@ -17,6 +17,7 @@ pub mod explain;
 pub mod format;
 mod functions;
 mod information_schema;
+mod lambda_places;
 mod lateral;
 mod memory;
 mod meter;
@@ -41,6 +42,8 @@ mod template;
 pub mod transform;
 mod travel;
 pub mod view;
+mod wide;
+mod width;
 mod words;
 
 pub(crate) use datafusion::sql::sqlparser::tokenizer::Token as SqlToken;
@@ -56,6 +59,7 @@ pub(crate) use parse::{AthenaDialect, syntax_error};
 pub use repeatable::is_repeatable;
 pub use stages::{Stage, StageNode};
 pub use stream::{QueryStatistics, QueryStream};
+pub(crate) use wide::BatchLimit;
 
 /// Checks a query's syntax only.
 ///

@@ -4,9 +4,11 @@
 use super::catalog::{CATALOG, OneCatalog, Resolved};
 use super::engine::QueryRequest;
 use super::error::{Position, QueryError, nearest};
+use super::functions::StatementLimits;
+use super::meter::MeteredStore;
 use super::parse::{self, Names, Parsed};
 use super::sites::Sites;
-use super::{information_schema, operators, parameters, rewrite, semantics, shared, view};
+use super::{information_schema, operators, parameters, rewrite, semantics, shared, view, wide};
 use crate::iceberg;
 use crate::scan::{Hidden, LakeTable, PartitionsTable};
 use crate::table::TableSource;
@@ -30,14 +32,10 @@ use millpond_core::catalog::{Column, Table};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Views that name views, and so on: deeper is refused, since it may be a circle.
 const VIEW_DEPTH_MAX: usize = 16;
-
-/// Constants of fewer bytes are copied for each row without a second thought.
-const LONG_CONSTANT_BYTES: usize = 16 << 10;
-/// The copies of a plan's long constants for one batch take about so many bytes at the most.
-const CONSTANT_COPIES_BYTES_MAX: usize = 64 << 20;
 
 /// All arrays of join keys together take at most this part of a statement's memory.
 const KEY_ARRAYS_SHARE: usize = 8;
@@ -58,6 +56,16 @@ impl Planned {
     /// The plan that the optimizer left.
     pub(crate) fn logical(&self) -> &LogicalPlan {
         &self.logical
+    }
+
+    /// Whether the query can be run from its beginning.
+    pub(crate) fn begins_again(&self) -> Arc<AtomicBool> {
+        StatementLimits::begins_again(self.context.session_config().options())
+    }
+
+    /// Takes back what it was counted to have read.
+    pub(crate) fn forget_scanned(&self) {
+        self.context.session_config().get_extension::<MeteredStore>().inspect(|store| store.forget());
     }
 
     /// What the result's columns are called.
@@ -178,8 +186,10 @@ pub(crate) async fn physical(state: &SessionState, logical: Logical) -> Result<P
     let worded = |error| QueryError::from_planning(error, &locate, &logical.sites);
     let types = operators::result_types(&logical.plan);
     let optimized = state.optimize(&logical.plan).map_err(worded)?;
-    let narrow = narrow(state, &optimized);
-    let state = narrow.as_ref().unwrap_or(state);
+    let limit = wide::BatchLimit::of(state.runtime_env().memory_pool.as_ref(), state.config_options());
+    let few = wide::rows_of_constants(&optimized, &limit).filter(|rows| *rows < state.config().batch_size());
+    let few = few.map(|rows| with_batch_rows(state, rows));
+    let state = few.as_ref().unwrap_or(state);
     let shared = shared::share(optimized.clone()).map_err(worded)?;
     let physical = shared::planner().create_physical_plan(&shared, state).await.map_err(worded)?;
     let schema = physical.schema();
@@ -188,6 +198,13 @@ pub(crate) async fn physical(state: &SessionState, logical: Logical) -> Result<P
         fields.map(|((field, name), found)| found.mark(field.as_ref().clone()).with_name(name).with_nullable(true)).collect();
     let context = with_key_arrays(TaskContext::from(state), &physical);
     Ok(Planned { context: Arc::new(context), schema: Arc::new(Schema::new(fields)), physical, logical: optimized })
+}
+
+/// The session, with so many rows in a batch.
+pub(crate) fn with_batch_rows(state: &SessionState, rows: usize) -> SessionState {
+    let mut state = state.clone();
+    state.config_mut().options_mut().execution.batch_size = rows;
+    state
 }
 
 /// The context in which joins by a whole number find their rows by an array of all numbers between the least and the greatest, where these arrays take no
@@ -210,30 +227,6 @@ fn with_key_arrays(context: TaskContext, plan: &Arc<dyn ExecutionPlan>) -> TaskC
     let least = &mut config.options_mut().execution.perfect_hash_join_small_build_threshold;
     *least = keys.max(*least);
     context.with_session_config(config)
-}
-
-/// The session with fewer rows in a batch, where the plan has constants whose copies for all rows would take much memory.
-fn narrow(state: &SessionState, plan: &LogicalPlan) -> Option<SessionState> {
-    let mut bytes = 0usize;
-    let _ = plan.apply_with_subqueries(|node| {
-        node.apply_expressions(|expr| {
-            expr.apply(|expr| {
-                if let Expr::Literal(value, _) = expr
-                    && value.size() > LONG_CONSTANT_BYTES
-                {
-                    bytes = bytes.saturating_add(value.size());
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
-    });
-    let rows = (CONSTANT_COPIES_BYTES_MAX / bytes.max(1)).max(1);
-    if rows >= state.config().batch_size() {
-        return None;
-    }
-    let mut narrow = state.clone();
-    narrow.config_mut().options_mut().execution.batch_size = rows;
-    Some(narrow)
 }
 
 /// Asks the catalog for every table that the statement names.

@@ -8,7 +8,8 @@ use super::meter::MeteredStore;
 use super::operators::{self, TrinoOperators, TrinoRelations};
 use super::rule::{Plan, StepRule};
 use super::semi_names::SemiNames;
-use super::{adaptive_filter, build_once, functions, null_joins};
+use super::wide::WideRows;
+use super::{adaptive_filter, build_once, functions, lambda_places, null_joins};
 use crate::scan::{PageCache, name_damaged_files, store_url};
 use crate::types::TrinoType;
 use chrono::DateTime;
@@ -21,6 +22,7 @@ use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::planner::{ExprPlanner, TypePlanner};
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
@@ -69,6 +71,8 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
     builder.higher_order_functions().get_or_insert_default().clear();
     let planners = builder.expr_planners().get_or_insert_default();
     planners.splice(0..0, [Arc::new(TrinoOperators) as Arc<dyn ExprPlanner>, Arc::new(functions::planner::Calls)]);
+    let mut rules = PhysicalOptimizer::new().rules;
+    rules.insert(0, Arc::new(lambda_places::rule()));
     let mut state = builder
         .with_relation_planners(vec![Arc::new(TrinoRelations)])
         .with_config(session)
@@ -76,12 +80,14 @@ pub(crate) fn base_state(config: &EngineConfig, environment: Arc<RuntimeEnv>) ->
         .with_type_planner(Arc::new(TrinoTypes))
         .with_optimizer_rule(Arc::new(ExactComparisons))
         .with_optimizer_rule(Arc::new(SemiNames))
+        .with_physical_optimizer_rules(rules)
         .with_physical_optimizer_rule(Arc::new(null_joins::rule()))
         .with_physical_optimizer_rule(Arc::new(adaptive_filter::rule()))
         .with_physical_optimizer_rule(Arc::new(adaptive_filter::views::rule()))
         .with_physical_optimizer_rule(Arc::new(build_once::rule()))
         .with_physical_optimizer_rule(Arc::new(name_damaged_files()))
         .with_physical_optimizer_rule(Arc::new(yield_after_joins()))
+        .with_physical_optimizer_rule(Arc::new(WideRows))
         // No function may read what is not in the catalog.
         .with_table_functions(std::collections::HashMap::new())
         .build();

@@ -1,6 +1,6 @@
 //! A running query: its batches, its columns and what it cost so far.
 
-use super::engine::AbortOnDrop;
+use super::engine::{AbortOnDrop, Plans};
 use super::error::QueryError;
 use super::plan::Planned;
 use super::stages::{self, Stage};
@@ -10,8 +10,8 @@ use arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::{Stream, StreamExt};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -19,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Batches computed ahead of the reader.
 const AHEAD: usize = 2;
+
+/// The plan that runs now.
+type Running = Arc<Mutex<Arc<dyn ExecutionPlan>>>;
 
 /// What the queries of a statement cost together; grows while they run.
 #[derive(Debug, Default)]
@@ -55,6 +58,10 @@ impl QueryStatistics {
         self.scanned_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
     }
 
+    pub(crate) fn forget_scanned(&self, bytes: u64) {
+        self.scanned_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn add_planning(&self, elapsed: Duration) {
         self.planning_us.fetch_add(micros(elapsed), Ordering::Relaxed);
     }
@@ -76,7 +83,7 @@ pub struct QueryStream {
     batches: mpsc::Receiver<Result<RecordBatch, QueryError>>,
     /// Set when all was sent. A channel that closes before is a task that panicked, and not the end of the result.
     finished: Arc<AtomicBool>,
-    plan: Arc<dyn ExecutionPlan>,
+    plan: Running,
     _task: AbortOnDrop<()>,
 }
 
@@ -90,6 +97,7 @@ impl QueryStream {
     pub(crate) fn start(
         runtime: &tokio::runtime::Handle,
         planned: Planned,
+        again: Option<Plans>,
         statistics: Arc<QueryStatistics>,
         cancel: CancellationToken,
     ) -> Self {
@@ -99,9 +107,12 @@ impl QueryStream {
         let counted = Arc::clone(&statistics);
         let finished = Arc::new(AtomicBool::new(false));
         let done = Arc::clone(&finished);
-        let plan = Arc::clone(&planned.physical);
+        let plan = Arc::new(Mutex::new(Arc::clone(&planned.physical)));
+        let running = Arc::clone(&plan);
         let task = runtime.spawn(async move {
-            run(planned, counted, cancel, &sender).await;
+            Run { statistics: counted, cancel, sender: &sender, running, counted: Instant::now(), has_given: false }
+                .run(planned, again)
+                .await;
             done.store(true, Ordering::Release);
         });
         Self { columns, schema, statistics, batches, finished, plan, _task: AbortOnDrop(task) }
@@ -124,7 +135,8 @@ impl QueryStream {
 
     /// What the steps of the plan did so far.
     pub fn stages(&self) -> Stage {
-        stages::of_plan(&self.plan)
+        let plan = Arc::clone(&self.plan.lock().unwrap_or_else(PoisonError::into_inner));
+        stages::of_plan(&plan)
     }
 
     /// All batches.
@@ -154,55 +166,83 @@ impl Stream for QueryStream {
     }
 }
 
-async fn run(
-    planned: Planned,
+/// Gives a query's batches to its reader.
+struct Run<'a> {
     statistics: Arc<QueryStatistics>,
     cancel: CancellationToken,
-    sender: &mpsc::Sender<Result<RecordBatch, QueryError>>,
-) {
-    let mut counted = Instant::now();
-    let schema = Arc::clone(&planned.schema);
-    let mut stream = match execute_stream(planned.physical, planned.context) {
-        Ok(stream) => stream,
-        Err(error) => {
-            let _ = sender.send(Err(QueryError::from_execution(error))).await;
-            return;
-        }
-    };
-    loop {
-        let next = tokio::select! {
-            biased;
-            () = cancel.cancelled() => Some(Err(QueryError::Cancelled)),
-            next = stream.next() => next.map(|batch| {
-                let batch = batch.map_err(QueryError::from_execution)?;
-                rename(batch, &schema)
-            }),
-        };
-        let now = Instant::now();
-        statistics.add_execution(now.duration_since(counted));
-        counted = now;
-        let Some(item) = next else { return };
-        let failed = item.is_err();
-        if let Ok(batch) = &item {
-            statistics.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-        }
-        if failed {
-            // What still runs is stopped before the reader learns of the failure.
-            drop(stream);
-            let _ = sender.send(item).await;
-            return;
-        }
-        let sent = tokio::select! {
-            biased;
-            () = cancel.cancelled() => {
-                drop(stream);
-                let _ = sender.send(Err(QueryError::Cancelled)).await;
+    sender: &'a mpsc::Sender<Result<RecordBatch, QueryError>>,
+    running: Running,
+    /// Until when its time is counted.
+    counted: Instant,
+    /// Whether the reader has rows.
+    has_given: bool,
+}
+
+impl Run<'_> {
+    /// Runs a plan to its end. Where its rows are too wide, and none is given yet, it is planned again with fewer rows in a batch.
+    async fn run(mut self, mut planned: Planned, again: Option<Plans>) {
+        loop {
+            let Err(error) = self.once(&planned).await else { return };
+            let rows = planned.context.session_config().batch_size();
+            let (Some(plans), QueryError::WideRows { fit, .. }, true) = (&again, &error, !self.has_given && rows > 1) else {
+                let _ = self.sender.send(Err(error)).await;
                 return;
+            };
+            let fewer = (*fit).min(rows / 2).max(1);
+            tracing::debug!(%error, rows, fewer, "a query's rows are wide: it begins again with fewer in a batch");
+            planned.forget_scanned();
+            match self.plan(plans, fewer, &planned).await {
+                Ok(narrow) => planned = narrow,
+                Err(error) => {
+                    let _ = self.sender.send(Err(error)).await;
+                    return;
+                }
             }
-            sent = sender.send(item) => sent,
+        }
+    }
+
+    async fn plan(&mut self, plans: &Plans, rows: usize, before: &Planned) -> Result<Planned, QueryError> {
+        let planned = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return Err(QueryError::Cancelled),
+            planned = plans.plan(Some(rows)) => planned?,
         };
-        if sent.is_err() {
-            return;
+        if planned.schema != before.schema {
+            return Err(QueryError::Source("the query's tables changed while it began; run it again".into()));
+        }
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&planned.physical);
+        Ok(planned)
+    }
+
+    /// Runs a plan. What still runs is stopped before an error is returned.
+    async fn once(&mut self, planned: &Planned) -> Result<(), QueryError> {
+        let stream = execute_stream(Arc::clone(&planned.physical), Arc::clone(&planned.context));
+        let mut stream = stream.map_err(QueryError::from_execution)?;
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return Err(QueryError::Cancelled),
+                next = stream.next() => next,
+            };
+            let now = Instant::now();
+            self.statistics.add_execution(now.duration_since(self.counted));
+            self.counted = now;
+            let Some(batch) = next else { return Ok(()) };
+            let batch = rename(batch.map_err(QueryError::from_execution)?, &planned.schema)?;
+            if batch.num_rows() > 0 && !self.has_given {
+                self.has_given = true;
+                planned.begins_again().store(false, Ordering::Release);
+            }
+            self.statistics.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return Err(QueryError::Cancelled),
+                sent = self.sender.send(Ok(batch)) => match sent {
+                    Ok(()) => {}
+                    // Nobody reads any more.
+                    Err(_) => return Ok(()),
+                },
+            }
         }
     }
 }

@@ -25,6 +25,7 @@ mod shared;
 mod sql;
 mod statistics;
 mod views;
+mod wide;
 
 type Entry = (Table, Vec<FileGroup>);
 

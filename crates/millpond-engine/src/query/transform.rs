@@ -59,7 +59,7 @@ pub async fn run_sql(
 ) -> Result<QueryStream, QueryError> {
     let input = Arc::new(Input::new(schema, Some(input)));
     let (planned, statistics) = plan(engine, sql, input, &cancel).await?;
-    Ok(engine.start(planned, statistics, cancel))
+    Ok(engine.start(planned, None, statistics, cancel))
 }
 
 async fn plan(

@@ -17,7 +17,7 @@ mod text;
 pub(crate) use damaged::name_damaged_files;
 pub(crate) use files::{ScanFile, spread_pieces};
 pub(crate) use pages::PageCache;
-pub(crate) use parquet::{FOOTER_BYTES, FindColumns, Pages, Readers, begin_within, object_meta, partitioned_file};
+pub(crate) use parquet::{Batches, FOOTER_BYTES, FindColumns, Pages, Readers, begin_within, object_meta, partitioned_file};
 pub(crate) use partitions::PartitionsTable;
 
 use crate::format::{FormatError, parquet_by_index};

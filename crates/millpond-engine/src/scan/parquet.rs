@@ -7,7 +7,8 @@ use super::files::{ScanFile, scan_files, spread_pieces};
 use super::hive::HiveColumns;
 use super::pages::{FilePages, PageCache, place_in_file};
 use super::{Alike, Scan, object_store_url, statistics};
-use crate::query::{MeteredStore, QueryError};
+use crate::decode::row_bytes;
+use crate::query::{BatchLimit, MeteredStore, QueryError};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use bytes::Bytes;
 use chrono::DateTime;
@@ -29,10 +30,10 @@ use futures::future::BoxFuture;
 use object_store::ObjectMeta;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
-use parquet::arrow::{ARROW_SCHEMA_META_KEY, parquet_to_arrow_schema};
+use parquet::arrow::{ARROW_SCHEMA_META_KEY, PARQUET_FIELD_ID_META_KEY, parquet_to_arrow_schema};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{FileMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataBuilder, RowGroupMetaData};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -72,7 +73,9 @@ impl Scan {
             inner: CachedParquetFileReaderFactory::new(store, cache),
             logical: Arc::new(self.shape.file_schema.project(&used)?),
             find: find.only(&used),
+            used_ids: Arc::default(),
             pages: Pages::of(state),
+            batches: Batches::of(state),
         };
         let find = HiveColumns { find, shaped: Arc::clone(&self.shape.shaped) };
         let source = ParquetSource::new(schema)
@@ -147,7 +150,25 @@ pub(crate) struct Readers {
     /// Columns that a file must have in types that can be read as these, by name.
     pub(crate) logical: SchemaRef,
     pub(crate) find: FindColumns,
+    /// Columns that are found by their ids.
+    pub(crate) used_ids: Arc<[i32]>,
     pub(crate) pages: Option<Pages>,
+    pub(crate) batches: Batches,
+}
+
+/// How large batches are.
+#[derive(Debug, Clone)]
+pub(crate) struct Batches {
+    rows: usize,
+    limit: BatchLimit,
+}
+
+impl Batches {
+    /// Of the engine that a statement runs in.
+    pub(crate) fn of(state: &dyn Session) -> Self {
+        let limit = BatchLimit::of(state.runtime_env().memory_pool.as_ref(), state.config_options());
+        Self { rows: state.config().batch_size(), limit }
+    }
 }
 
 /// What pages come from besides files.
@@ -176,8 +197,9 @@ impl ParquetFileReaderFactory for Readers {
         let piece = file.extension::<Piece>().cloned();
         let pages = self.pages.clone().and_then(|Pages { cache, store }| FilePages::new(cache, store, &file.object_meta));
         let inner = self.inner.create_reader(partition_index, file, metadata_size_hint, metrics)?;
-        let (logical, find) = (Arc::clone(&self.logical), self.find.clone());
-        Ok(Box::new(Reader { inner, uri, logical, find, piece, pages, metadata: None }))
+        let (logical, find, batches) = (Arc::clone(&self.logical), self.find.clone(), self.batches.clone());
+        let used_ids = Arc::clone(&self.used_ids);
+        Ok(Box::new(Reader { inner, uri, logical, find, used_ids, batches, piece, pages, metadata: None }))
     }
 }
 
@@ -186,6 +208,8 @@ struct Reader {
     uri: String,
     logical: SchemaRef,
     find: FindColumns,
+    used_ids: Arc<[i32]>,
+    batches: Batches,
     piece: Option<Piece>,
     pages: Option<FilePages>,
     /// The file's own.
@@ -193,6 +217,23 @@ struct Reader {
 }
 
 impl Reader {
+    /// Whether rows are not too wide, before they are read.
+    fn check_rows(&self, metadata: &ParquetMetaData, physical: &Schema) -> Result<(), QueryError> {
+        let file = metadata.file_metadata().schema_descr();
+        let fields = self.logical.fields().iter().enumerate();
+        let named = fields.filter_map(|(index, field)| self.find.place(index, field.name(), physical));
+        let is_used = |id: &str| id.parse().is_ok_and(|id: i32| self.used_ids.contains(&id));
+        let numbered = physical.fields().iter().enumerate();
+        let numbered =
+            numbered.filter(|(_, field)| field.metadata().get(PARQUET_FIELD_ID_META_KEY).is_some_and(|id| is_used(id)));
+        let used: HashSet<usize> = named.chain(numbered.map(|(place, _)| place)).collect();
+        for group in metadata.row_groups().iter().filter(|group| self.piece.as_ref().is_none_or(|piece| piece.has(group))) {
+            let rows = usize::try_from(group.num_rows()).unwrap_or_default();
+            self.batches.limit.check(row_bytes(group, file, &used), rows.min(self.batches.rows))?;
+        }
+        Ok(())
+    }
+
     async fn read(&mut self, ranges: Vec<Range<u64>>) -> parquet::errors::Result<Vec<Bytes>> {
         let Some(pages) = &mut self.pages else { return self.inner.get_byte_ranges(ranges).await };
         // Not every reader is asked for them: one may go on where another began.
@@ -251,8 +292,11 @@ impl AsyncFileReader for Reader {
         async move {
             let read = self.inner.get_metadata(options).await;
             let metadata = read.map_err(|error| blame(error, &self.uri, "it is not a valid Parquet file"))?;
-            check_columns(&metadata, &self.logical, &self.find, &self.uri)?;
-            let shown = show(&metadata, self.piece.as_ref(), self.pages.as_ref())?;
+            let file = metadata.file_metadata();
+            let physical = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())?;
+            check_columns(&physical, &self.logical, &self.find, &self.uri)?;
+            self.check_rows(&metadata, &physical).map_err(own)?;
+            let shown = show(&metadata, &physical, self.piece.as_ref(), self.pages.as_ref())?;
             self.metadata = Some(metadata);
             Ok(shown)
         }
@@ -264,12 +308,12 @@ impl AsyncFileReader for Reader {
 /// asks for views or dictionaries (values would be read as such, and made plain ones afterwards).
 fn show(
     metadata: &Arc<ParquetMetaData>,
+    physical: &Schema,
     piece: Option<&Piece>,
     pages: Option<&FilePages>,
 ) -> parquet::errors::Result<Arc<ParquetMetaData>> {
     let file = metadata.file_metadata();
-    let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())?;
-    let as_is = !schema.fields().iter().any(|field| is_indirect(field.data_type()));
+    let as_is = !physical.fields().iter().any(|field| is_indirect(field.data_type()));
     let numbered = metadata.row_groups().iter().enumerate();
     let own: Vec<_> = numbered.filter(|(_, group)| piece.is_none_or(|piece| piece.has(group))).collect();
     let offsets = |number: usize| metadata.offset_index().and_then(|index| index.get(number));
@@ -327,11 +371,9 @@ fn is_indirect(data_type: &DataType) -> bool {
 }
 
 /// Refuses a file whose column can't be read as the table's type.
-fn check_columns(metadata: &ParquetMetaData, logical: &Schema, find: &FindColumns, uri: &str) -> parquet::errors::Result<()> {
-    let file = metadata.file_metadata();
-    let physical = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())?;
+fn check_columns(physical: &Schema, logical: &Schema, find: &FindColumns, uri: &str) -> parquet::errors::Result<()> {
     for (index, field) in logical.fields().iter().enumerate() {
-        let Some(found) = find.place(index, field.name(), &physical).map(|place| physical.field(place)) else { continue };
+        let Some(found) = find.place(index, field.name(), physical).map(|place| physical.field(place)) else { continue };
         if !readable_as(found.data_type(), field.data_type()) {
             let message = format!(
                 "Field {}'s type {} in the Parquet file is incompatible with type {} defined in the table's schema",

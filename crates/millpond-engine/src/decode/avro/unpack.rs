@@ -6,6 +6,8 @@ use std::io::{self, Read, Write};
 pub(super) const BLOCK_BYTES_MAX: u64 = 256 << 20;
 /// Deflate makes no more bytes out of one.
 const DEFLATE_RATIO: u64 = 1032;
+/// About what it makes out of one.
+const DEFLATE_USUAL_RATIO: u64 = 4;
 /// The longest packed block of `xz`, whose bytes are believed without a look.
 const XZ_BYTES_MAX: u64 = 64 << 10;
 
@@ -17,8 +19,8 @@ fn too_large(most: u64) -> io::Error {
     damaged(format!("a block has more than {most} bytes unpacked"))
 }
 
-/// Reads a packed block of `length` bytes, and refuses one of more than `most` bytes unpacked.
-pub(super) fn measure(codec: &str, length: u64, block: &mut dyn Read, most: u64) -> io::Result<()> {
+/// Reads a packed block of `length` bytes, and refuses one of more than `most` bytes unpacked. Answers about how many it has.
+pub(super) fn measure(codec: &str, length: u64, block: &mut dyn Read, most: u64) -> io::Result<u64> {
     if length > most {
         return Err(too_large(most));
     }
@@ -27,21 +29,20 @@ pub(super) fn measure(codec: &str, length: u64, block: &mut dyn Read, most: u64)
             Err(damaged(format!("a block packed by xz has more than {XZ_BYTES_MAX} bytes; write the file with another codec")))
         }
         "snappy" => {
-            if snappy_length(block)?.0 > most {
-                return Err(too_large(most));
-            }
-            Ok(())
+            let (bytes, _) = snappy_length(block)?;
+            if bytes > most { Err(too_large(most)) } else { Ok(bytes) }
         }
         "deflate" if length * DEFLATE_RATIO > most => bounded(&mut flate2::read::DeflateDecoder::new(block), most),
         "zstandard" => bounded(&mut zstd::Decoder::new(block)?, most),
         "bzip2" => bounded(&mut bzip2::read::BzDecoder::new(block), most),
-        _ => Ok(()),
+        "deflate" => Ok(length.saturating_mul(DEFLATE_USUAL_RATIO)),
+        _ => Ok(length),
     }
 }
 
-fn bounded(unpacked: &mut dyn Read, most: u64) -> io::Result<()> {
+fn bounded(unpacked: &mut dyn Read, most: u64) -> io::Result<u64> {
     let count = io::copy(&mut unpacked.take(most + 1), &mut io::sink())?;
-    if count > most { Err(too_large(most)) } else { Ok(()) }
+    if count > most { Err(too_large(most)) } else { Ok(count) }
 }
 
 /// A block's bytes, unpacked: `most` of them at the most.

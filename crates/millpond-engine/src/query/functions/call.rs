@@ -1,6 +1,6 @@
 //! What a function's body works with: its arguments as columns, and bounded columns to write its result to.
 
-use super::limits::BATCH_BYTES_MAX;
+use super::limits::Room;
 use crate::query::QueryError;
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BooleanArray, BooleanBuilder, Date32Array, Date32Builder, Float32Array, Float64Array,
@@ -11,13 +11,12 @@ use arrow::datatypes::{
     BinaryType, ByteArrayType, DataType, Date32Type, FieldRef, Float32Type, Float64Type, Int64Type, TimestampMicrosecondType,
     Utf8Type,
 };
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result};
 use std::sync::Arc;
 
 /// The longest text or binary that a function makes, in bytes. Longer ones would be no use: Athena takes no longer fields either.
 pub(super) const VALUE_BYTES_MAX: usize = 32 << 20;
-/// The most items of arrays and maps that a function makes for one batch of rows.
-pub(super) const BATCH_ITEMS_MAX: usize = 16 << 20;
 
 /// A call over a batch of rows. The arguments are of the types that the signature names.
 pub(super) struct Call<'a> {
@@ -25,6 +24,7 @@ pub(super) struct Call<'a> {
     pub fields: &'a [FieldRef],
     pub rows: usize,
     pub returns: &'a DataType,
+    pub options: &'a ConfigOptions,
 }
 
 /// An argument out of its domain: `INVALID_FUNCTION_ARGUMENT`.
@@ -49,14 +49,12 @@ pub(in crate::query) fn cut(message: String) -> String {
     format!("{head}…{}", tail.iter().collect::<String>())
 }
 
-/// A result that would take too much memory.
-pub(super) fn too_large(what: &str) -> DataFusionError {
-    QueryError::ExceededMemory(format!("{what} is larger than a function may make at once")).into()
-}
-
 /// Refuses a value of so many bytes before it is made.
 pub(super) fn check_bytes(bytes: usize) -> Result<()> {
-    if bytes > VALUE_BYTES_MAX { Err(too_large("a value")) } else { Ok(()) }
+    match bytes {
+        0..=VALUE_BYTES_MAX => Ok(()),
+        _ => Err(QueryError::ExceededMemory("a value is larger than a function may make".into()).into()),
+    }
 }
 
 impl Call<'_> {
@@ -142,7 +140,10 @@ sinks! {
 }
 
 /// Texts or binaries, bounded.
-pub(super) struct Bounded<T: ByteArrayType>(GenericByteBuilder<T>);
+pub(super) struct Bounded<T: ByteArrayType> {
+    out: GenericByteBuilder<T>,
+    room: Room,
+}
 
 /// Texts, bounded.
 pub(super) type TextOut = Bounded<Utf8Type>;
@@ -151,29 +152,27 @@ pub(super) type BytesOut = Bounded<BinaryType>;
 
 impl<T: ByteArrayType> Bounded<T> {
     pub(super) fn with_rows(rows: usize) -> Self {
-        Self(GenericByteBuilder::with_capacity(rows, 0))
+        Self { out: GenericByteBuilder::with_capacity(rows, 0), room: Room::of(rows) }
     }
 
     pub(super) fn push(&mut self, value: Option<impl AsRef<T::Native>>) -> Result<()> {
         match value {
             Some(value) => {
                 let bytes: &[u8] = value.as_ref().as_ref();
-                if self.0.values_slice().len() + bytes.len() > BATCH_BYTES_MAX {
-                    return Err(too_large("what a function gives for a batch"));
-                }
-                self.0.append_value(value);
+                self.room.check("what a function gives for a batch", self.out.values_slice().len() + bytes.len(), 0)?;
+                self.out.append_value(value);
             }
-            None => self.0.append_null(),
+            None => self.out.append_null(),
         }
         Ok(())
     }
 
     pub(super) fn null(&mut self) {
-        self.0.append_null();
+        self.out.append_null();
     }
 
     pub(super) fn finish(mut self) -> ArrayRef {
-        Arc::new(self.0.finish())
+        Arc::new(self.out.finish())
     }
 }
 
@@ -200,25 +199,23 @@ macro_rules! each {
 pub(super) use each;
 
 /// Lists made of items of other arrays: which item, or `None` for NULL.
-#[derive(Default)]
 pub(super) struct Picks {
     indices: Vec<Option<u32>>,
     offsets: Vec<i32>,
     valid: Vec<bool>,
+    room: Room,
 }
 
 impl Picks {
     pub(super) fn with_rows(rows: usize) -> Self {
         let mut offsets = Vec::with_capacity(rows + 1);
         offsets.push(0);
-        Self { indices: Vec::new(), offsets, valid: Vec::with_capacity(rows) }
+        Self { indices: Vec::new(), offsets, valid: Vec::with_capacity(rows), room: Room::of(rows) }
     }
 
     /// An item of the list that is being made.
     pub(super) fn item(&mut self, index: Option<usize>) -> Result<()> {
-        if self.indices.len() >= BATCH_ITEMS_MAX {
-            return Err(too_large("the arrays of a batch"));
-        }
+        self.room.check("the arrays of a batch", 0, self.indices.len() + 1)?;
         self.indices.push(index.map(|index| u32::try_from(index).expect("arrays are indexed by 32 bits")));
         Ok(())
     }
@@ -234,7 +231,7 @@ impl Picks {
     }
 
     fn close(&mut self, valid: bool) {
-        self.offsets.push(i32::try_from(self.indices.len()).expect("fewer than BATCH_ITEMS_MAX"));
+        self.offsets.push(i32::try_from(self.indices.len()).expect("there is no room for more"));
         self.valid.push(valid);
     }
 
@@ -244,7 +241,7 @@ impl Picks {
         values: &ArrayRef,
     ) -> Result<(ArrayRef, arrow::buffer::OffsetBuffer<i32>, arrow::buffer::NullBuffer)> {
         let indices = arrow::array::UInt32Array::from(self.indices);
-        let items = super::limits::take(values.as_ref(), &indices)?;
+        let items = super::limits::take(values.as_ref(), &indices, self.room)?;
         Ok((items, arrow::buffer::OffsetBuffer::new(self.offsets.into()), self.valid.into()))
     }
 

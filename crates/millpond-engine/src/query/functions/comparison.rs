@@ -2,7 +2,7 @@
 
 use super::call::{Call, rows};
 use super::{Function, function, volatile};
-use crate::query::functions::limits::take;
+use crate::query::functions::limits::{Room, take};
 use arrow::array::{ArrayRef, StringArray, UInt32Array};
 use arrow::compute::concat;
 use datafusion::common::Result;
@@ -46,5 +46,5 @@ fn extreme(call: &Call<'_>, greatest: bool) -> Result<ArrayRef> {
         };
         places.reduce(better).map(|at| at as u32)
     };
-    take(all.as_ref(), &(0..call.rows).map(pick).collect::<UInt32Array>())
+    take(all.as_ref(), &(0..call.rows).map(pick).collect::<UInt32Array>(), Room::of(call.rows))
 }

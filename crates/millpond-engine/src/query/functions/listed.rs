@@ -86,6 +86,7 @@ const INTERNAL: &[&str] = &[
     "try_json_parse",
     "json_item",
     "json_format_item",
+    "listagg_of",
 ];
 
 /// The name by which users call it.

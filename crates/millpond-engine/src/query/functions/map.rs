@@ -2,7 +2,7 @@
 
 use super::call::{Call, Picks, bad, list, map, rows, span};
 use super::{Function, function, typed};
-use crate::query::functions::limits::take;
+use crate::query::functions::limits::{Room, take};
 use crate::types::trino::{field_name, list_of, map_of};
 use arrow::array::{Array, ArrayRef, AsArray, MapArray, StructArray, UInt32Array};
 use arrow::buffer::OffsetBuffer;
@@ -188,5 +188,5 @@ fn map_concat(call: &Call<'_>) -> Result<ArrayRef> {
         k.end();
     }
     let (keys, offsets, nulls) = k.parts(&keys)?;
-    map(keys, take(values.as_ref(), &UInt32Array::from(v))?, offsets, Some(nulls))
+    map(keys, take(values.as_ref(), &UInt32Array::from(v), Room::of(call.rows))?, offsets, Some(nulls))
 }

@@ -17,7 +17,7 @@ mod datetime;
 mod format;
 pub(crate) mod json;
 mod lambda;
-mod limits;
+pub(in crate::query) mod limits;
 pub(crate) mod listed;
 mod map;
 mod math;
@@ -152,7 +152,6 @@ pub(crate) const KEPT: &[&str] = &[
     "row_number",
     "stddev",
     "stddev_pop",
-    "string_agg",
     "sum",
     "var",
     "var_pop",
@@ -294,16 +293,15 @@ impl ScalarUDFImpl for Scalar {
         let constant = constant && self.signature.volatility != Volatility::Volatile;
         let rows = if constant { 1 } else { arguments.number_rows };
         let returns = arguments.return_field.data_type().clone();
-        limits::check_running(&arguments.config_options)?;
-        let arrays = arguments.args.into_iter().map(|argument| limits::expanded(argument, rows)).collect::<Result<Vec<_>>>()?;
-        let call = Call { arrays: &arrays, fields: &arguments.arg_fields, rows, returns: &returns };
-        let mut result = (self.body)(&call)?;
-        if *result.data_type() != returns {
-            result = cast(&result, &returns)?;
-        }
+        let options = &arguments.config_options;
+        let result = limits::made(&arguments.args, rows, options, &|arrays, _, rows| {
+            let call = Call { arrays, fields: &arguments.arg_fields, rows, returns: &returns, options };
+            let result = (self.body)(&call)?;
+            if *result.data_type() == returns { Ok(result) } else { Ok(cast(&result, &returns)?) }
+        })?;
         if constant {
             let value = ScalarValue::try_from_array(&result, 0)?;
-            limits::count_constant(&value, &arguments.config_options)?;
+            limits::count_constant(&value, options)?;
             return Ok(ColumnarValue::Scalar(value));
         }
         Ok(ColumnarValue::Array(result))

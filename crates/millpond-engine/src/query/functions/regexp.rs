@@ -2,7 +2,8 @@
 //!
 //! Patterns that need no backtracking run in linear time; the others stop at a number of steps.
 
-use super::call::{Call, TextOut, bad, check_bytes, each, too_large};
+use super::call::{Call, TextOut, bad, check_bytes, each};
+use super::limits::Room;
 use super::{Function, function};
 use arrow::array::{Array, ArrayBuilder, ArrayRef, ListBuilder, StringArray, StringBuilder};
 use datafusion::common::Result;
@@ -135,9 +136,6 @@ fn extract(call: &Call<'_>) -> Result<ArrayRef> {
     each!(call, TextOut, |text: 0 text, pattern: 1 text, index: 2 int| find(known.get(pattern)?, text, index)?)
 }
 
-/// The most items that one batch's lists have.
-const ITEMS_MAX: usize = 4 << 20;
-
 /// Lists of texts, row by row; `fill` appends a row's.
 fn lists(call: &Call<'_>, mut fill: impl FnMut(usize, &mut StringBuilder) -> Result<()>) -> Result<ArrayRef> {
     let mut out = ListBuilder::new(StringBuilder::new());
@@ -147,9 +145,7 @@ fn lists(call: &Call<'_>, mut fill: impl FnMut(usize, &mut StringBuilder) -> Res
             continue;
         }
         fill(row, out.values())?;
-        if out.values().len() > ITEMS_MAX {
-            return Err(too_large("the matches of a batch"));
-        }
+        Room::of(call.rows).check("the matches of a batch", 0, out.values().len())?;
         out.append(true);
     }
     Ok(Arc::new(out.finish()))
@@ -338,9 +334,7 @@ pub(super) fn matches(texts: &StringArray, patterns: &StringArray) -> Result<Mat
             rows.push(u32::try_from(row).unwrap_or(u32::MAX));
             spans.push((whole.start(), whole.end()));
         }
-        if spans.len() > ITEMS_MAX {
-            return Err(too_large("the matches of a batch"));
-        }
+        Room::of(texts.len()).check("the matches of a batch", 0, spans.len())?;
     }
     Ok(Matches { groups: Arc::new(groups.finish()), rows, spans })
 }

@@ -20,7 +20,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The name by which it is called, and under which [`evaluated`] finds the calls.
 pub(in crate::query) const TRY: &str = "try";
@@ -79,11 +79,10 @@ pub(in crate::query) fn evaluated(inner: Expr, schema: &DFSchema) -> Result<Expr
     let simplifier = ExprSimplifier::new(context);
     let body = simplifier.coerce(body, &leaf_schema)?;
     let body = simplifier.simplify(body)?;
-    let physical = create_physical_expr(&body, &leaf_schema, &ExecutionProps::new())?;
     let attempt = Attempt {
         body,
-        schema: Arc::new(leaf_schema.as_arrow().clone()),
-        physical,
+        leaves: leaf_schema,
+        physical: OnceLock::new(),
         field: Arc::new(field.as_ref().clone().with_name(TRY).with_nullable(true)),
         signature: Signature::one_of(vec![TypeSignature::VariadicAny, TypeSignature::Nullary], Volatility::Immutable),
     };
@@ -128,15 +127,16 @@ fn take_leaves(expr: Expr, leaves: &mut Vec<Expr>, bound: &mut Vec<String>) -> R
 #[derive(Debug)]
 struct Attempt {
     body: Expr,
-    schema: Arc<Schema>,
-    physical: Arc<dyn PhysicalExpr>,
+    leaves: Arc<DFSchema>,
+    /// Made with the statement's options when it is called first.
+    physical: OnceLock<Arc<dyn PhysicalExpr>>,
     field: FieldRef,
     signature: Signature,
 }
 
 impl PartialEq for Attempt {
     fn eq(&self, other: &Self) -> bool {
-        self.body == other.body && self.schema == other.schema
+        self.body == other.body && self.leaves == other.leaves
     }
 }
 
@@ -171,7 +171,7 @@ impl ScalarUDFImpl for Attempt {
         let columns = args.args.into_iter().map(|argument| argument.into_array(rows)).collect::<Result<Vec<_>>>()?;
         let columns = columns
             .into_iter()
-            .zip(self.schema.fields())
+            .zip(self.leaves.fields())
             .map(|(column, field)| {
                 if column.data_type() == field.data_type() {
                     Ok(column)
@@ -181,9 +181,17 @@ impl ScalarUDFImpl for Attempt {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let nullable: Vec<Field> = self.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+        let nullable: Vec<Field> = self.leaves.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
         let batch = RecordBatch::try_new_with_options(Arc::new(Schema::new(nullable)), columns, &options)?;
-        let done = self.rows(&batch)?;
+        let physical = match self.physical.get() {
+            Some(physical) => Arc::clone(physical),
+            None => {
+                let known = ExecutionProps { config_options: Some(Arc::clone(&args.config_options)), ..ExecutionProps::new() };
+                let made = create_physical_expr(&self.body, &self.leaves, &known)?;
+                Arc::clone(self.physical.get_or_init(|| made))
+            }
+        };
+        let done = self.rows(&physical, &batch)?;
         if constant {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&done, 0)?));
         }
@@ -192,9 +200,9 @@ impl ScalarUDFImpl for Attempt {
 }
 
 impl Attempt {
-    fn rows(&self, batch: &RecordBatch) -> Result<ArrayRef> {
+    fn rows(&self, physical: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef> {
         let rows = batch.num_rows();
-        let error = match self.physical.evaluate(batch).and_then(|value| value.into_array(rows)) {
+        let error = match physical.evaluate(batch).and_then(|value| value.into_array(rows)) {
             Ok(values) => return Ok(values),
             Err(error) => QueryError::from_execution(error),
         };
@@ -205,7 +213,8 @@ impl Attempt {
             return Ok(new_null_array(self.field.data_type(), rows));
         }
         let half = rows / 2;
-        let (first, second) = (self.rows(&batch.slice(0, half))?, self.rows(&batch.slice(half, rows - half))?);
+        let (first, second) =
+            (self.rows(physical, &batch.slice(0, half))?, self.rows(physical, &batch.slice(half, rows - half))?);
         let both: Vec<&dyn Array> = vec![first.as_ref(), second.as_ref()];
         Ok(concat(&both)?)
     }

@@ -38,6 +38,7 @@ pub(super) use unnest::TrinoRelations;
 pub(super) use zone::{AT_TIMEZONE, zone_name};
 
 use super::error::{Position, QueryError};
+use super::functions::limits;
 use arrow::array::ArrayRef;
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::execution::{FunctionRegistry, SessionState};
@@ -69,8 +70,7 @@ pub(super) fn register(state: &mut SessionState) -> Result<()> {
 fn evaluate(args: ScalarFunctionArgs, body: impl Fn(&[ArrayRef]) -> Result<ArrayRef>) -> Result<ColumnarValue> {
     let constant = args.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
     let rows = if constant { 1 } else { args.number_rows };
-    let arrays = args.args.into_iter().map(|argument| argument.into_array(rows)).collect::<Result<Vec<_>>>()?;
-    let result = body(&arrays)?;
+    let result = limits::made(&args.args, rows, &args.config_options, &|arrays, _, _| body(arrays))?;
     if constant {
         return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
     }

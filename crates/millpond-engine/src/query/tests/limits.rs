@@ -59,7 +59,6 @@ const UNDOCUMENTED: &[&str] = &[
     "list_contains",
     "list_has",
     "mean",
-    "string_agg",
     "today",
     "var",
     "var_population",

@@ -282,6 +282,36 @@ async fn cancelling_stops_a_query() {
 }
 
 #[tokio::test]
+async fn texts_that_are_put_together_have_a_greatest_length() {
+    let lake = flights().await;
+    let of = |clause: &str| {
+        format!(
+            "SELECT listagg(x, ',' {clause}) WITHIN GROUP (ORDER BY x) FROM (VALUES rpad('a', 1048576, 'a'), 'Trino', NULL, 'Trino') t(x)"
+        )
+    };
+    let error = "EXCEEDED_FUNCTION_MEMORY_LIMIT: Concatenated string has the length in bytes larger than the maximum output length 1048576";
+    lake.check(&of(""), error).await;
+    lake.check(&of("ON OVERFLOW ERROR"), error).await;
+    lake.check(&of("ON OVERFLOW TRUNCATE '.....' WITH COUNT"), "Trino,Trino,.....(1)").await;
+    lake.check(&of("ON OVERFLOW TRUNCATE WITHOUT COUNT"), "Trino,Trino,...").await;
+    lake.check("SELECT listagg(DISTINCT carrier, '+') WITHIN GROUP (ORDER BY carrier) FROM flights", "AA+DL+UA").await;
+    lake.check("SELECT listagg(x) WITHIN GROUP (ORDER BY x) FROM (VALUES CAST(NULL AS varchar)) t(x)", "∅").await;
+    lake.check("SELECT listagg(x) WITHIN GROUP (ORDER BY x) FROM (SELECT 'a' WHERE false) t(x)", "∅").await;
+}
+
+#[tokio::test]
+async fn parameters_of_lambdas_are_no_columns() {
+    let lake = flights().await;
+    lake.check("SELECT transform(ARRAY[1, 2], x -> x + random(1)) FROM flights WHERE carrier = 'DL'", "[1, 2]").await;
+    lake.check("SELECT transform(ARRAY[1, 0], x -> 1 / x) FROM (VALUES 1, 2) t(n)", "DIVISION_BY_ZERO: Division by zero").await;
+    lake.check(
+        "SELECT carrier, transform(ARRAY[1, 2], x -> transform(ARRAY[10], y -> x * y + distance + random(1))) FROM flights WHERE distance > 300 ORDER BY 1",
+        "AA|[[410], [420]]; DL|[[1010], [1020]]",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn memory_is_bounded_and_the_error_says_so() {
     let lake = Lake::with(EngineConfig { memory_bytes: 1 << 20, threads: 2, spill_bytes_max: 0, ..EngineConfig::default() });
     let many: Vec<i64> = (0..300_000).collect();

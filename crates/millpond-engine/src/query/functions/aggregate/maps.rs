@@ -32,6 +32,9 @@ pub(super) fn functions() -> Vec<Aggregate> {
     ]
 }
 
+/// What is kept is copied where it is given: as values, and as a column of those.
+const COPIES: usize = 3;
+
 fn parts(map: &DataType) -> (DataType, DataType) {
     match map {
         DataType::Map(entries, _) => match entries.data_type() {
@@ -124,7 +127,7 @@ impl Accumulator for Counts {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.bytes
+        size_of_val(self) + self.bytes * COPIES
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
@@ -225,7 +228,7 @@ impl Accumulator for Entries {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.bytes
+        size_of_val(self) + self.bytes * COPIES
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
@@ -280,7 +283,7 @@ impl Accumulator for Lists {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.bytes
+        size_of_val(self) + self.bytes * COPIES
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {

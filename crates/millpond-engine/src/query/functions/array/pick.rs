@@ -1,7 +1,7 @@
 //! Arrays of the items of other arrays, and single items.
 
-use crate::query::functions::call::{BATCH_ITEMS_MAX, Call, Picks, bad, list, rows, span, too_large};
-use crate::query::functions::limits::take;
+use crate::query::functions::call::{Call, Picks, bad, list, rows, span};
+use crate::query::functions::limits::{Room, take};
 use crate::query::functions::{Function, function, volatile};
 use arrow::array::{Array, ArrayRef, StructArray, UInt32Array};
 use arrow::datatypes::{DataType, Field};
@@ -71,7 +71,7 @@ fn item(call: &Call<'_>, place: fn(i64, i64) -> Result<Option<i64>>) -> Result<A
         let place = place(range.len() as i64, indices.value(row))?;
         picked.push(place.map(|place| range.start as u32 + place as u32));
     }
-    take(lists.values().as_ref(), &UInt32Array::from(picked))
+    take(lists.values().as_ref(), &UInt32Array::from(picked), Room::of(call.rows))
 }
 
 fn lookup(call: &Call<'_>, must: bool) -> Result<ArrayRef> {
@@ -92,7 +92,7 @@ fn lookup(call: &Call<'_>, must: bool) -> Result<ArrayRef> {
         }
         picked.push(found.map(|at| at as u32));
     }
-    take(maps.values().as_ref(), &UInt32Array::from(picked))
+    take(maps.values().as_ref(), &UInt32Array::from(picked), Room::of(call.rows))
 }
 
 fn one(call: &Call<'_>, place: fn(usize) -> Option<usize>) -> Result<ArrayRef> {
@@ -101,7 +101,7 @@ fn one(call: &Call<'_>, place: fn(usize) -> Option<usize>) -> Result<ArrayRef> {
         let range = span(lists.value_offsets(), row);
         (lists.is_valid(row)).then(|| place(range.len())).flatten().map(|place| (range.start + place) as u32)
     };
-    take(lists.values().as_ref(), &(0..call.rows).map(pick).collect::<UInt32Array>())
+    take(lists.values().as_ref(), &(0..call.rows).map(pick).collect::<UInt32Array>(), Room::of(call.rows))
 }
 
 /// Lists that are made of items of the first argument: which, by the row.
@@ -268,7 +268,7 @@ fn zip_type(
 fn zip(call: &Call<'_>) -> Result<ArrayRef> {
     let lists: Vec<_> = (0..call.count()).map(|index| call.list(index)).collect();
     let mut picks: Vec<Vec<Option<u32>>> = vec![Vec::new(); lists.len()];
-    let (mut offsets, mut valid) = (vec![0i32], Vec::with_capacity(call.rows));
+    let (mut offsets, mut valid, room) = (vec![0i32], Vec::with_capacity(call.rows), Room::of(call.rows));
     for row in 0..call.rows {
         let null = lists.iter().any(|list| list.is_null(row));
         let length = if null { 0 } else { lists.iter().map(|list| span(list.value_offsets(), row).len()).max().unwrap_or(0) };
@@ -276,15 +276,13 @@ fn zip(call: &Call<'_>) -> Result<ArrayRef> {
             let range = span(list.value_offsets(), row);
             picks.extend((0..length).map(|place| (place < range.len()).then(|| (range.start + place) as u32)));
         }
-        if picks[0].len() > BATCH_ITEMS_MAX {
-            return Err(too_large("the arrays of a batch"));
-        }
+        room.check("the arrays of a batch", 0, picks[0].len())?;
         offsets.push(picks[0].len() as i32);
         valid.push(!null);
     }
     let mut columns = Vec::with_capacity(lists.len());
     for (list, picks) in lists.iter().zip(picks) {
-        columns.push(take(list.values().as_ref(), &UInt32Array::from(picks))?);
+        columns.push(take(list.values().as_ref(), &UInt32Array::from(picks), room)?);
     }
     let fields: Vec<Field> = columns
         .iter()

@@ -1,13 +1,14 @@
 //! Questions to arrays: what is in them, where, and how many.
 
+use crate::query::QueryError;
 use crate::query::functions::call::{BooleanOut, Call, IntOut, TextOut, bad, rows, span};
-use crate::query::functions::limits::take;
+use crate::query::functions::limits::{Room, take};
 use crate::query::functions::{Function, function};
-use arrow::array::{Array, ArrayRef, ListArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array};
 use arrow::compute::concat;
 use arrow::datatypes::DataType;
 use arrow::row::Rows;
-use datafusion::common::Result;
+use datafusion::common::{DataFusionError, Result};
 
 pub(super) fn functions() -> Vec<Function> {
     vec![
@@ -19,6 +20,7 @@ pub(super) fn functions() -> Vec<Function> {
         function("array_max", &["(array(T)) -> T"], |call| extreme(call, true)),
         function("array_min", &["(array(T)) -> T"], |call| extreme(call, false)),
         function("array_join", &["(array(T), varchar) -> varchar", "(array(T), varchar, varchar) -> varchar"], join),
+        function("listagg_of", &["(array(varchar), varchar, varchar, varchar) -> varchar"], listagg),
     ]
 }
 
@@ -145,7 +147,7 @@ fn extreme(call: &Call<'_>, greatest: bool) -> Result<ArrayRef> {
         });
         Some(best as u32)
     };
-    take(list.values().as_ref(), &(0..call.rows).map(pick).collect::<UInt32Array>())
+    take(list.values().as_ref(), &(0..call.rows).map(pick).collect::<UInt32Array>(), Room::of(call.rows))
 }
 
 fn join(call: &Call<'_>) -> Result<ArrayRef> {
@@ -166,4 +168,46 @@ fn join(call: &Call<'_>) -> Result<ArrayRef> {
         out.push(Some(parts.join(separators.value(row))))?;
     }
     Ok(out.finish())
+}
+
+/// The texts of a list with a separator between them; where that is too long an error, or as many as there is room for, a filler and the number of the
+/// others (Trino documentation, `listagg`).
+fn listagg(call: &Call<'_>) -> Result<ArrayRef> {
+    const BYTES_MAX: usize = 1 << 20;
+    let (list, separators, fillers, shown) = (call.list(0), call.text(1), call.text(2), call.text(3));
+    let texts = list.values().as_string::<i32>();
+    let mut out = TextOut::with_rows(call.rows);
+    for row in 0..call.rows {
+        if call.arrays.iter().any(|array| array.is_null(row)) {
+            out.null();
+            continue;
+        }
+        let (range, separator) = (span(list.value_offsets(), row), separators.value(row));
+        let (mut text, count) = (String::new(), range.len());
+        for (place, at) in range.enumerate() {
+            let between = if place > 0 { separator } else { "" };
+            let item = texts.value(at);
+            if text.len() + between.len() + item.len() <= BYTES_MAX {
+                text.push_str(between);
+                text.push_str(item);
+                continue;
+            }
+            if shown.value(row) == "error" {
+                return Err(too_long(BYTES_MAX));
+            }
+            text.push_str(between);
+            text.push_str(fillers.value(row));
+            if shown.value(row) == "count" {
+                text.push_str(&format!("({})", count - place));
+            }
+            break;
+        }
+        out.push(Some(text))?;
+    }
+    Ok(out.finish())
+}
+
+fn too_long(bytes_max: usize) -> DataFusionError {
+    let message = format!("Concatenated string has the length in bytes larger than the maximum output length {bytes_max}");
+    QueryError::Table { name: "EXCEEDED_FUNCTION_MEMORY_LIMIT", message }.into()
 }

@@ -1,6 +1,7 @@
 //! `sequence`: from a value to another by steps.
 
-use crate::query::functions::call::{BATCH_ITEMS_MAX, Call, bad, list, too_large};
+use crate::query::functions::call::{Call, bad, list};
+use crate::query::functions::limits::Room;
 use crate::query::functions::{Function, function};
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int64Array, TimestampMicrosecondArray};
 use arrow::buffer::OffsetBuffer;
@@ -58,9 +59,7 @@ fn sequence(call: &Call<'_>) -> Result<ArrayRef> {
             };
             fill(start, stop, step, kind == DataType::Date32, &mut out)?;
         }
-        if out.len() > BATCH_ITEMS_MAX {
-            return Err(too_large("the arrays of a batch"));
-        }
+        Room::of(call.rows).check("the arrays of a batch", 0, out.len())?;
         offsets.push(out.len() as i32);
         valid.push(there);
     }

@@ -1,5 +1,6 @@
 //! SQL/JSON's functions, after their clauses have become arguments ([`super::clauses`]).
 
+use super::Document;
 use super::sql_path::SqlPath;
 use super::value::{Json, write_text};
 use crate::query::QueryError;
@@ -22,8 +23,12 @@ pub(super) fn functions() -> Vec<Function> {
             let texts = call.text(0);
             let mut out = TextOut::with_rows(call.rows);
             for row in 0..call.rows {
-                match texts.is_valid(row).then(|| Json::parse(texts.value(row))).transpose() {
-                    Ok(value) => out.push(value.map(|value| value.to_string()))?,
+                if texts.is_null(row) {
+                    out.null();
+                    continue;
+                }
+                match Document::read(call, texts.value(row))? {
+                    Ok(value) => out.push(Some(value.to_string()))?,
                     Err(why) => return Err(failure("JSON_INPUT_CONVERSION_ERROR", &why)),
                 }
             }
@@ -83,14 +88,17 @@ fn row<'a>(call: &'a Call<'_>, row: usize, paths: &mut Paths) -> Result<Option<R
     let mut variables = Vec::new();
     let mut defaults = [None, None];
     for pair in texts[3..].chunks_exact(2) {
-        let value = if pair[1].is_null(row) { Json::Null } else { Json::parse(pair[1].value(row)).map_err(bad)? };
+        let value = match pair[1].is_null(row) {
+            true => Json::Null,
+            false => Document::read(call, pair[1].value(row))?.map_err(bad)?.value,
+        };
         match pair[0].value(row) {
             "default on empty" => defaults[0] = Some(value),
             "default on error" => defaults[1] = Some(value),
             name => variables.push((name.to_owned(), value)),
         }
     }
-    let found = match (Json::parse(texts[0].value(row)), &paths.0) {
+    let found = match (Document::read(call, texts[0].value(row))?, &paths.0) {
         (Err(why), _) => Err(("JSON_INPUT_CONVERSION_ERROR", why)),
         (Ok(value), Some((_, path))) => path.find(&value, &variables).map_err(|why| ("PATH_EVALUATION_ERROR", why)),
         (Ok(_), None) => Ok(Vec::new()),

@@ -17,12 +17,12 @@ pub(crate) enum Json {
 }
 
 impl Json {
-    /// Reads a whole text.
+    /// Reads a whole text. `grow` is told of the bytes that the tree takes, now and then, and says whether they may be taken.
     ///
     /// # Errors
-    /// What is wrong, and at which byte.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let mut reader = Reader { text, at: 0 };
+    /// What is wrong, and at which byte; or `grow` did not agree.
+    pub(crate) fn parse(text: &str, grow: &mut dyn FnMut(usize) -> bool) -> Result<Self, JsonError> {
+        let mut reader = Reader { text, at: 0, grow, taken: 0 };
         reader.blanks();
         let value = reader.value(0)?;
         reader.blanks();
@@ -138,14 +138,40 @@ pub(crate) fn write_text(text: &str, out: &mut String) {
     out.push('"');
 }
 
+/// Why a text is not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum JsonError {
+    /// It is not JSON: what is wrong, and at which byte.
+    Wrong(String),
+    /// There is no memory for its tree.
+    TooLarge,
+}
+
+/// What a text takes besides its bytes, at the least.
+const HEAP_BYTES: usize = 16;
+/// Trees of fewer bytes are not told of.
+const BYTES_TOLD: usize = 1 << 20;
+
 struct Reader<'a> {
     text: &'a str,
     at: usize,
+    grow: &'a mut dyn FnMut(usize) -> bool,
+    /// Bytes of the tree that `grow` does not know of.
+    taken: usize,
 }
 
 impl Reader<'_> {
-    fn wrong<T>(&self, what: &str) -> Result<T, String> {
-        Err(format!("{what} (at byte {})", self.at))
+    fn wrong<T>(&self, what: &str) -> Result<T, JsonError> {
+        Err(JsonError::Wrong(format!("{what} (at byte {})", self.at)))
+    }
+
+    /// Counts a value with a text of so many bytes.
+    fn take_memory(&mut self, text: usize) -> Result<(), JsonError> {
+        self.taken += size_of::<(String, Json)>() + text;
+        match self.taken < BYTES_TOLD || (self.grow)(std::mem::take(&mut self.taken)) {
+            true => Ok(()),
+            false => Err(JsonError::TooLarge),
+        }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -164,10 +190,18 @@ impl Reader<'_> {
         there
     }
 
-    fn value(&mut self, depth: usize) -> Result<Json, String> {
+    fn value(&mut self, depth: usize) -> Result<Json, JsonError> {
         if depth > DEPTH_MAX {
             return self.wrong(&format!("it is nested deeper than {DEPTH_MAX} levels"));
         }
+        let from = self.at;
+        let value = self.any(depth)?;
+        let is_text = matches!(value, Json::Text(_) | Json::Number(_));
+        self.take_memory(if is_text { HEAP_BYTES + self.at - from } else { 0 })?;
+        Ok(value)
+    }
+
+    fn any(&mut self, depth: usize) -> Result<Json, JsonError> {
         match self.peek() {
             Some(b'{') => self.object(depth),
             Some(b'[') => self.array(depth),
@@ -186,7 +220,7 @@ impl Reader<'_> {
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<Json, String> {
+    fn object(&mut self, depth: usize) -> Result<Json, JsonError> {
         self.at += 1;
         let mut members = Vec::new();
         self.blanks();
@@ -199,6 +233,7 @@ impl Reader<'_> {
                 return self.wrong("a member's name is missing");
             }
             let name = self.string()?;
+            self.taken += HEAP_BYTES + name.len();
             self.blanks();
             if !self.take(b':') {
                 return self.wrong("a colon is missing");
@@ -215,7 +250,7 @@ impl Reader<'_> {
         }
     }
 
-    fn array(&mut self, depth: usize) -> Result<Json, String> {
+    fn array(&mut self, depth: usize) -> Result<Json, JsonError> {
         self.at += 1;
         let mut items = Vec::new();
         self.blanks();
@@ -235,7 +270,7 @@ impl Reader<'_> {
         }
     }
 
-    fn number(&mut self) -> Result<Json, String> {
+    fn number(&mut self) -> Result<Json, JsonError> {
         let start = self.at;
         self.take(b'-');
         let digits = |reader: &mut Self| {
@@ -265,7 +300,7 @@ impl Reader<'_> {
         Ok(Json::Number(self.text[start..self.at].to_owned()))
     }
 
-    fn string(&mut self) -> Result<String, String> {
+    fn string(&mut self) -> Result<String, JsonError> {
         self.at += 1;
         let mut out = String::new();
         loop {
@@ -283,7 +318,7 @@ impl Reader<'_> {
         }
     }
 
-    fn escape(&mut self) -> Result<char, String> {
+    fn escape(&mut self) -> Result<char, JsonError> {
         let Some(kind) = self.peek() else { return self.wrong("a text has no end") };
         self.at += 1;
         Ok(match kind {
@@ -311,7 +346,7 @@ impl Reader<'_> {
         })
     }
 
-    fn unit(&mut self) -> Result<u32, String> {
+    fn unit(&mut self) -> Result<u32, JsonError> {
         let digits = self.text.get(self.at..self.at + 4).filter(|digits| digits.bytes().all(|one| one.is_ascii_hexdigit()));
         let Some(code) = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()) else {
             return self.wrong("an escape has four hex digits");
@@ -325,13 +360,17 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> Result<Json, JsonError> {
+        Json::parse(text, &mut |_| true)
+    }
+
     #[test]
     fn json_goes_both_ways() {
         for text in ["null", "[1,2.50,-3e5]", r#"{"b":[{}],"a":"x\ny\"\\"}"#, r#""é😀""#, "[]"] {
-            assert_eq!(Json::parse(text).unwrap().to_string(), text);
+            assert_eq!(read(text).unwrap().to_string(), text);
         }
         assert_eq!(
-            Json::parse(r#" { "b" : 1.0e1, "a" : 2, "b": "\ud83d\ude00" } "#).unwrap().canonical().to_string(),
+            read(r#" { "b" : 1.0e1, "a" : 2, "b": "\ud83d\ude00" } "#).unwrap().canonical().to_string(),
             r#"{"a":2,"b":"😀"}"#
         );
     }
@@ -340,8 +379,8 @@ mod tests {
     fn what_is_no_json_is_refused() {
         for text in ["", "{", "[1,]", "01", "1.", "-", "nul", "'a'", "[1] 2", r#"{"a"}"#, "\"\\x\"", "\"a", r#""\ud800""#, "NaN"]
         {
-            assert!(Json::parse(text).is_err(), "{text}");
+            assert!(read(text).is_err(), "{text}");
         }
-        assert!(Json::parse(&"[".repeat(100_000)).is_err());
+        assert!(read(&"[".repeat(100_000)).is_err());
     }
 }

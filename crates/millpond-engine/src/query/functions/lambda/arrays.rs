@@ -1,8 +1,8 @@
 //! `transform`, `filter`, `any_match`, `all_match`, `none_match`, `zip_with`.
 
 use super::{Flat, Invocation, Kind, as_list, item_of};
-use crate::query::functions::call::{BATCH_ITEMS_MAX, Picks, list, span, too_large};
-use crate::query::functions::limits::take;
+use crate::query::functions::call::{Picks, list, span};
+use crate::query::functions::limits::{Room, take};
 use crate::types::trino::list_of;
 use arrow::array::{Array, ArrayRef, BooleanBuilder, UInt32Array};
 use arrow::buffer::OffsetBuffer;
@@ -141,6 +141,7 @@ impl Kind for ZipWith {
         let (left, right) = (call.list(0), call.list(1));
         let (mut a, mut b, mut owners) = (Vec::new(), Vec::new(), Vec::new());
         let (mut offsets, mut valid) = (vec![0i32], Vec::with_capacity(call.rows));
+        let room = Room::of(call.rows);
         for row in 0..call.rows {
             let there = left.is_valid(row) && right.is_valid(row);
             if there {
@@ -152,14 +153,12 @@ impl Kind for ZipWith {
                 b.extend((0..length).map(|index| place(&r, index)));
                 owners.extend(std::iter::repeat_n(row as u32, length));
             }
-            if owners.len() > BATCH_ITEMS_MAX {
-                return Err(too_large("the arrays of a batch"));
-            }
+            room.check("the arrays of a batch", 0, owners.len())?;
             offsets.push(owners.len() as i32);
             valid.push(there);
         }
-        let a = take(left.values().as_ref(), &UInt32Array::from(a))?;
-        let b = take(right.values().as_ref(), &UInt32Array::from(b))?;
+        let a = take(left.values().as_ref(), &UInt32Array::from(a), room)?;
+        let b = take(right.values().as_ref(), &UInt32Array::from(b), room)?;
         let items = call.apply(0, &[a, b], &owners)?;
         list(items, OffsetBuffer::new(offsets.into()), Some(valid.into()))
     }

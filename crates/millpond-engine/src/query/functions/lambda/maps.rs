@@ -2,7 +2,7 @@
 
 use super::{Flat, Invocation, Kind, as_map, entry_of};
 use crate::query::functions::call::{Picks, map, rows, span};
-use crate::query::functions::limits::take;
+use crate::query::functions::limits::{Room, take};
 use crate::query::functions::map::check_keys;
 use crate::types::TrinoType;
 use crate::types::trino::map_of;
@@ -153,6 +153,7 @@ impl Kind for ZipWith {
         let (comparable, first) = (rows(&keys)?, left.keys().len());
         let (mut picked, mut a, mut b, mut owners) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut offsets, mut valid) = (vec![0i32], Vec::with_capacity(call.rows));
+        let room = Room::of(call.rows);
         for row in 0..call.rows {
             let there = left.is_valid(row) && right.is_valid(row);
             if there {
@@ -173,9 +174,9 @@ impl Kind for ZipWith {
             offsets.push(picked.len() as i32);
             valid.push(there);
         }
-        let keys = take(keys.as_ref(), &UInt32Array::from(picked))?;
-        let a = take(left.values().as_ref(), &UInt32Array::from(a))?;
-        let b = take(right.values().as_ref(), &UInt32Array::from(b))?;
+        let keys = take(keys.as_ref(), &UInt32Array::from(picked), room)?;
+        let a = take(left.values().as_ref(), &UInt32Array::from(a), room)?;
+        let b = take(right.values().as_ref(), &UInt32Array::from(b), room)?;
         let made = call.apply(0, &[std::sync::Arc::clone(&keys), a, b], &owners)?;
         map(keys, made, OffsetBuffer::new(offsets.into()), Some(valid.into()))
     }

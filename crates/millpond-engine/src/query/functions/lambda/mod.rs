@@ -8,13 +8,14 @@ mod reduce;
 mod regexp;
 mod sort;
 
-use super::call::{BATCH_ITEMS_MAX, span, too_large};
+use super::call::span;
 use super::limits;
 use crate::query::QueryError;
 use crate::query::error::Position;
-use crate::query::functions::limits::take;
+use crate::query::functions::limits::{Room, take};
+use crate::query::width::bytes_of;
 use arrow::array::{Array, ArrayRef, ListArray, UInt32Array, new_empty_array};
-use arrow::compute::cast;
+use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result};
@@ -78,6 +79,13 @@ trait Kind: Sync {
     fn run(&self, call: &Invocation<'_>) -> Result<ArrayRef>;
 }
 
+/// What a lambda has given so far.
+#[derive(Default)]
+struct MadeParts {
+    parts: Vec<ArrayRef>,
+    bytes: usize,
+}
+
 /// A call over a batch of rows.
 struct Invocation<'a> {
     values: Vec<ArrayRef>,
@@ -85,6 +93,8 @@ struct Invocation<'a> {
     /// The types of the lambdas' results.
     results: Vec<DataType>,
     returns: &'a DataType,
+    /// Rows of the batch that come before those of the call.
+    before: usize,
     rows: usize,
     options: &'a ConfigOptions,
 }
@@ -103,14 +113,40 @@ impl Invocation<'_> {
         if owners.is_empty() {
             return Ok(new_empty_array(&self.results[lambda]));
         }
+        let mut made = MadeParts::default();
+        self.apply_to(lambda, parameters, owners, &mut made)?;
+        match made.parts.as_slice() {
+            [whole] => Ok(Arc::clone(whole)),
+            parts => Ok(concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>())?),
+        }
+    }
+
+    /// In halves, where it would take too much memory at once.
+    fn apply_to(&self, lambda: usize, parameters: &[ArrayRef], owners: &[u32], made: &mut MadeParts) -> Result<()> {
+        limits::check_running(self.options)?;
         let given: Vec<_> = parameters.iter().map(|column| move || Ok(Arc::clone(column))).collect();
         let given: Vec<&dyn Fn() -> Result<ArrayRef>> = given.iter().map(|give| give as &dyn Fn() -> Result<ArrayRef>).collect();
-        limits::check_running(self.options)?;
-        let places = UInt32Array::from(owners.to_vec());
-        let spread = |captures: &[ArrayRef]| captures.iter().map(|capture| take(capture, &places)).collect::<Result<Vec<_>>>();
-        let result = limits::expanded(self.lambdas[lambda].evaluate(&given, spread)?, owners.len())?;
-        check_made(&result)?;
-        Ok(result)
+        let places: UInt32Array = owners.iter().map(|owner| Some(*owner + self.before as u32)).collect();
+        let room = Room::of(owners.len());
+        let spread =
+            |captures: &[ArrayRef]| captures.iter().map(|capture| take(capture, &places, room)).collect::<Result<Vec<_>>>();
+        let result = self.lambdas[lambda].evaluate(&given, spread).and_then(|value| limits::expanded(value, owners.len()));
+        match result {
+            Ok(result) => {
+                made.bytes += bytes_of(result.as_ref());
+                Room::of(self.rows).check("what a lambda gives for a batch", made.bytes, 0)?;
+                made.parts.push(result);
+            }
+            Err(error) if owners.len() > 1 && limits::is_wide(&error) => {
+                let half = owners.len() / 2;
+                for (from, count) in [(0, half), (half, owners.len() - half)] {
+                    let part: Vec<ArrayRef> = parameters.iter().map(|column| column.slice(from, count)).collect();
+                    self.apply_to(lambda, &part, &owners[from..from + count], made)?;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// The same, as booleans.
@@ -120,28 +156,19 @@ impl Invocation<'_> {
     }
 }
 
-/// Refuses what another function's body made of a lambda's parameters, where the next would double it.
-fn check_made(result: &ArrayRef) -> Result<()> {
-    if result.get_buffer_memory_size() > limits::BATCH_BYTES_MAX * 2 {
-        return Err(too_large("what a lambda gives for a batch"));
-    }
-    Ok(())
-}
-
 /// The items of all lists one after the other: where they lie, and to which row each belongs. NULL rows have none.
 struct Flat {
     places: Vec<u32>,
     owners: Vec<u32>,
+    room: Room,
 }
 
 impl Flat {
     fn of(offsets: &[i32], array: &dyn Array) -> Result<Self> {
-        let mut flat = Self { places: Vec::new(), owners: Vec::new() };
+        let mut flat = Self { places: Vec::new(), owners: Vec::new(), room: Room::of(array.len()) };
         for row in (0..array.len()).filter(|row| array.is_valid(*row)) {
             let range = span(offsets, row);
-            if flat.owners.len() + range.len() > BATCH_ITEMS_MAX {
-                return Err(too_large("the arrays of a batch"));
-            }
+            flat.room.check("the arrays of a batch", 0, flat.owners.len() + range.len())?;
             flat.owners.extend(std::iter::repeat_n(row as u32, range.len()));
             flat.places.extend(range.map(|place| place as u32));
         }
@@ -155,7 +182,7 @@ impl Flat {
         {
             return Ok(values.slice(*first as usize, self.places.len()));
         }
-        take(values.as_ref(), &UInt32Array::from(self.places.clone()))
+        take(values.as_ref(), &UInt32Array::from(self.places.clone()), self.room)
     }
 }
 
@@ -316,20 +343,20 @@ impl HigherOrderUDFImpl for Function {
         let (mut values, mut lambdas, mut results) = (Vec::new(), Vec::new(), Vec::new());
         for (argument, field) in args.args.iter().zip(&args.arg_fields) {
             match (argument, field) {
-                (ValueOrLambda::Value(value), _) => values.push(limits::expanded(value.clone(), args.number_rows)?),
+                (ValueOrLambda::Value(value), _) => values.push(value.clone()),
                 (ValueOrLambda::Lambda(lambda), ValueOrLambda::Lambda(field) | ValueOrLambda::Value(field)) => {
                     lambdas.push(lambda);
                     results.push(field.data_type().clone());
                 }
             }
         }
-        let returns = args.return_field.data_type();
-        let options = args.config_options.as_ref();
-        let call = Invocation { values, lambdas, results, returns, rows: args.number_rows, options };
-        let mut result = self.kind.run(&call)?;
-        if result.data_type() != returns {
-            result = cast(&result, returns)?;
-        }
+        let (returns, options) = (args.return_field.data_type(), args.config_options.as_ref());
+        let result = limits::made(&values, args.number_rows, options, &|values, before, rows| {
+            let (lambdas, results) = (lambdas.clone(), results.clone());
+            let call = Invocation { values: values.to_vec(), lambdas, results, returns, before, rows, options };
+            let result = self.kind.run(&call)?;
+            if result.data_type() == returns { Ok(result) } else { Ok(cast(&result, returns)?) }
+        })?;
         Ok(ColumnarValue::Array(result))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Invocation, Kind, as_list, item_of};
 use crate::query::functions::call::span;
-use crate::query::functions::limits::take;
+use crate::query::functions::limits::{Room, take};
 use crate::types::TrinoType;
 use arrow::array::{Array, ArrayRef, UInt32Array, new_null_array};
 use arrow::compute::{cast, concat};
@@ -48,20 +48,20 @@ impl Kind for Reduce {
     }
 
     fn run(&self, call: &Invocation<'_>) -> Result<ArrayRef> {
-        let lists = call.list(0);
+        let (lists, room) = (call.list(0), Room::of(call.rows));
         let kind = call.values[1].data_type().clone();
         let length = |row: u32| span(lists.value_offsets(), row as usize).len();
         // The rows that go on, with their states; and the states of those that are done.
         let mut rows: Vec<u32> = (0..call.rows as u32).filter(|row| lists.is_valid(*row as usize)).collect();
-        let mut states = take(call.values[1].as_ref(), &UInt32Array::from(rows.clone()))?;
+        let mut states = take(call.values[1].as_ref(), &UInt32Array::from(rows.clone()), room)?;
         let (mut done_rows, mut done): (Vec<u32>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
         for place in 0.. {
             let (going, ended): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|index| length(rows[*index]) > place);
             if !ended.is_empty() {
                 let which = |indices: &[usize]| indices.iter().map(|index| *index as u32).collect::<UInt32Array>();
                 done_rows.extend(ended.iter().map(|index| rows[*index]));
-                done.push(take(states.as_ref(), &which(&ended))?);
-                states = take(states.as_ref(), &which(&going))?;
+                done.push(take(states.as_ref(), &which(&ended), room)?);
+                states = take(states.as_ref(), &which(&going), room)?;
                 rows = going.iter().map(|index| rows[*index]).collect();
             }
             if rows.is_empty() {
@@ -69,7 +69,7 @@ impl Kind for Reduce {
             }
             let items: UInt32Array =
                 rows.iter().map(|row| (span(lists.value_offsets(), *row as usize).start + place) as u32).collect();
-            let items = take(lists.values().as_ref(), &items)?;
+            let items = take(lists.values().as_ref(), &items, room)?;
             states = cast(&call.apply(0, &[states, items], &rows)?, &kind)?;
         }
         if done.is_empty() {
@@ -81,6 +81,6 @@ impl Kind for Reduce {
         for (index, row) in done_rows.iter().enumerate() {
             places[*row as usize] = Some(index as u32);
         }
-        take(results.as_ref(), &UInt32Array::from(places))
+        take(results.as_ref(), &UInt32Array::from(places), room)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Invocation, Kind, as_list, item_of};
 use crate::query::functions::call::{Picks, bad, span};
-use crate::query::functions::limits::take;
+use crate::query::functions::limits::{Room, take};
 use crate::types::trino::list_of;
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::cast;
@@ -107,7 +107,8 @@ fn round(call: &Invocation<'_>, values: &ArrayRef, merges: &mut [Merge]) -> Resu
         }
         let asked: Vec<(u32, u32)> = open.iter().filter_map(|index| merges[*index].question()).collect();
         let owners: Vec<u32> = open.iter().map(|index| merges[*index].row).collect();
-        let side = |pick: fn(&(u32, u32)) -> u32| take(values.as_ref(), &asked.iter().map(pick).collect::<UInt32Array>());
+        let room = Room::of(call.rows);
+        let side = |pick: fn(&(u32, u32)) -> u32| take(values.as_ref(), &asked.iter().map(pick).collect::<UInt32Array>(), room);
         let order = call.apply(0, &[side(|pair| pair.0)?, side(|pair| pair.1)?], &owners)?;
         let order = cast(&order, &DataType::Int64)?;
         let order = order.as_primitive::<Int64Type>();

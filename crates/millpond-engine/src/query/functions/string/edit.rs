@@ -188,9 +188,12 @@ fn pad(call: &Call<'_>, left: bool) -> Result<ArrayRef> {
     }
     each!(call, TextOut, |text: 0 text, size: 1 int, fill: 2 text| {
         let target = pad_size(size, fill.is_empty())?;
-        let missing = fill.chars().cycle().take(target.saturating_sub(text.chars().count()));
-        let kept = text.chars().take(target);
-        Some(if left { missing.chain(kept).collect::<String>() } else { kept.chain(missing).collect() })
+        let kept = text.chars().count().min(target);
+        let (missing, unit) = (target - kept, fill.chars().count());
+        let kept = characters(text, 0..kept);
+        check_bytes((missing / unit).saturating_mul(fill.len()).saturating_add(kept.len()))?;
+        let (whole, part) = (fill.repeat(missing / unit), characters(fill, 0..missing % unit));
+        Some(if left { [&whole, part, kept].concat() } else { [kept, &whole, part].concat() })
     })
 }
 

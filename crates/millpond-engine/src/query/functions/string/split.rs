@@ -1,6 +1,7 @@
 //! Texts cut at separators, to arrays and maps.
 
-use crate::query::functions::call::{Call, bad, each, too_large};
+use crate::query::functions::call::{Call, bad, each};
+use crate::query::functions::limits::Room;
 use crate::query::functions::{Function, function};
 use arrow::array::{Array, ArrayRef, ListBuilder, MapBuilder, StringBuilder};
 use datafusion::common::Result;
@@ -20,13 +21,10 @@ pub(super) fn functions() -> Vec<Function> {
     ]
 }
 
-/// The most items of one split.
-const ITEMS_MAX: usize = 4 << 20;
-
 fn split(call: &Call<'_>) -> Result<ArrayRef> {
     let (texts, delimiters) = (call.text(0), call.text(1));
     let limits = (call.count() == 3).then(|| call.int(2));
-    let mut out = ListBuilder::new(StringBuilder::new());
+    let (mut out, room) = (ListBuilder::new(StringBuilder::new()), Room::of(call.rows));
     for row in 0..call.rows {
         if texts.is_null(row) || delimiters.is_null(row) || limits.is_some_and(|limits| limits.is_null(row)) {
             out.append(false);
@@ -42,10 +40,8 @@ fn split(call: &Call<'_>) -> Result<ArrayRef> {
             return Err(bad("The delimiter may not be the empty string"));
         }
         for part in texts.value(row).splitn(limit, delimiter) {
+            room.check("the split of a batch", 0, out.values().len())?;
             out.values().append_value(part);
-        }
-        if out.values().len() > ITEMS_MAX {
-            return Err(too_large("the split of a batch"));
         }
         out.append(true);
     }
@@ -94,6 +90,7 @@ fn entries<'a>(text: &'a str, between: &str, inside: &str) -> Result<Vec<(&'a st
 fn split_to_map(call: &Call<'_>) -> Result<ArrayRef> {
     let (texts, between, inside) = (call.text(0), call.text(1), call.text(2));
     let mut out = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
+    let room = Room::of(call.rows);
     for row in 0..call.rows {
         if texts.is_null(row) || between.is_null(row) || inside.is_null(row) {
             out.append(false)?;
@@ -104,6 +101,7 @@ fn split_to_map(call: &Call<'_>) -> Result<ArrayRef> {
             if !seen.insert(key) {
                 return Err(bad(format!("Duplicate keys ({key}) are not allowed")));
             }
+            room.check("the split of a batch", 0, out.keys().len())?;
             out.keys().append_value(key);
             out.values().append_value(value);
         }
@@ -115,6 +113,7 @@ fn split_to_map(call: &Call<'_>) -> Result<ArrayRef> {
 fn split_to_multimap(call: &Call<'_>) -> Result<ArrayRef> {
     let (texts, between, inside) = (call.text(0), call.text(1), call.text(2));
     let mut out = MapBuilder::new(None, StringBuilder::new(), ListBuilder::new(StringBuilder::new()));
+    let room = Room::of(call.rows);
     for row in 0..call.rows {
         if texts.is_null(row) || between.is_null(row) || inside.is_null(row) {
             out.append(false)?;
@@ -127,6 +126,7 @@ fn split_to_multimap(call: &Call<'_>) -> Result<ArrayRef> {
         for (key, values) in groups {
             out.keys().append_value(key);
             for value in values {
+                room.check("the split of a batch", 0, out.values().values().len())?;
                 out.values().values().append_value(value);
             }
             out.values().append(true);

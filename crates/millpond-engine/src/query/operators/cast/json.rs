@@ -1,6 +1,7 @@
 //! Casts to and from JSON (Trino documentation, "JSON functions": Cast to JSON, Cast from JSON).
 
 use super::{cannot, text};
+use crate::query::width::bytes_of;
 use crate::result::value::{typed_texts, write_double};
 use crate::types::TrinoType as T;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, MapArray, StringArray, StructArray, new_null_array};
@@ -10,6 +11,41 @@ use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::{Result, exec_datafusion_err, internal_err};
 use serde_json::Value;
 use std::sync::Arc;
+
+/// About what a cast to or from JSON takes meanwhile: a tree, or the texts of all parts.
+pub(super) fn tree_bytes(array: &ArrayRef, from: &T, to: &T) -> usize {
+    match (from, to) {
+        (T::Json, _) => {
+            let bytes = |text: &str| {
+                let values = memchr::memchr3_iter(b',', b'[', b'{', text.as_bytes()).count() + 1;
+                values * (size_of::<Value>() + size_of::<String>()) + text.len()
+            };
+            array.as_string_opt::<i32>().map_or(0, |texts| texts.iter().flatten().map(bytes).sum())
+        }
+        (T::Array(item), _) => array.as_list_opt::<i32>().map_or(0, |lists| match item.as_ref() {
+            item if *to == T::Json => parts(lists.values(), item) + array.len() * size_of::<String>(),
+            item => tree_bytes(lists.values(), item, to),
+        }),
+        (_, T::Json) => parts(array, from),
+        _ => 0,
+    }
+}
+
+/// The bytes of the texts of all parts.
+fn parts(array: &ArrayRef, from: &T) -> usize {
+    const HEAP_BYTES: usize = 16;
+    let below: usize = match from {
+        T::Array(item) => array.as_list_opt::<i32>().map_or(0, |lists| parts(lists.values(), item)),
+        T::Map(key, value) => {
+            array.as_map_opt().map_or(0, |maps| parts(maps.keys(), key).saturating_add(parts(maps.values(), value)))
+        }
+        T::Row(fields) => array
+            .as_struct_opt()
+            .map_or(0, |rows| rows.columns().iter().zip(fields).map(|(column, (_, field))| parts(column, field)).sum()),
+        _ => 0,
+    };
+    bytes_of(array.as_ref()).saturating_add(below).saturating_add(array.len() * (size_of::<String>() + HEAP_BYTES))
+}
 
 /// JSON texts of any values.
 pub(super) fn to_json(array: &ArrayRef, from: &T) -> Result<ArrayRef> {

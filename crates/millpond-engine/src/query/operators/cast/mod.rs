@@ -13,6 +13,7 @@ pub(in crate::query) use text::moment;
 
 use super::evaluate;
 use crate::query::error::{Position, QueryError};
+use crate::query::functions::limits;
 use crate::types::TrinoType as T;
 use arrow::array::{ArrayRef, new_null_array};
 use arrow::datatypes::{DataType, FieldRef, TimeUnit};
@@ -159,8 +160,11 @@ impl ScalarUDFImpl for Cast {
         let (source, target) = (T::of_field(&args.arg_fields[0]), T::of_field(&args.return_field));
         let arrow = args.return_field.data_type().clone();
         args.args.truncate(1);
-        let safe = self.safe;
-        evaluate(args, |arrays| convert(&arrays[0], &source, &target, &arrow, safe))
+        let (safe, options) = (self.safe, Arc::clone(&args.config_options));
+        evaluate(args, |arrays| {
+            let _trees = limits::reserved("JSON", json::tree_bytes(&arrays[0], &source, &target), &options)?;
+            convert(&arrays[0], &source, &target, &arrow, safe)
+        })
     }
 }
 

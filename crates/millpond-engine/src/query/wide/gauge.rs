@@ -1,0 +1,117 @@
+//! Measures batches, and cuts those that have too many rows.
+
+use super::BatchLimit;
+use crate::query::QueryError;
+use crate::query::rule::only_input;
+use crate::query::width::{bytes_of, is_long};
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::{TryStreamExt, stream};
+use std::sync::Arc;
+
+/// So few rows are no reason to read all others in small batches.
+const FEW_ROWS: usize = 64;
+/// Rows of more columns are measured though none is long.
+const COLUMNS_MAX: usize = 500;
+
+/// Whether rows of this schema may be wide.
+pub(super) fn is_wide(schema: &Schema) -> bool {
+    schema.fields().len() > COLUMNS_MAX || schema.fields().iter().any(|field| is_long(field.data_type()))
+}
+
+/// Hands batches on, and ends the query where they are too large.
+#[derive(Debug)]
+pub(super) struct GaugeExec {
+    input: Arc<dyn ExecutionPlan>,
+    /// Whether rows may be copied further on: then a few wide ones are too many already.
+    is_copied: bool,
+}
+
+impl GaugeExec {
+    pub(super) fn new(input: Arc<dyn ExecutionPlan>, is_copied: bool) -> Self {
+        Self { input, is_copied }
+    }
+}
+
+impl DisplayAs for GaugeExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "GaugeExec")
+    }
+}
+
+impl ExecutionPlan for GaugeExec {
+    fn name(&self) -> &'static str {
+        "GaugeExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::new(only_input(self.name(), children)?, self.is_copied)))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let config = context.session_config();
+        let mut gauge = Gauge {
+            batch_rows: config.batch_size().max(1),
+            limit: BatchLimit::of(context.memory_pool().as_ref(), config.options()),
+            is_copied: self.is_copied,
+            rows: 0,
+            bytes: 0,
+        };
+        let batches = self.input.execute(partition, context)?.map_ok(move |batch| {
+            let step = gauge.batch_rows;
+            let measured = gauge.measure(&batch).map_err(DataFusionError::from).map(|()| batch);
+            // Some give more rows at once than they should.
+            stream::iter(match measured {
+                Ok(batch) if batch.num_rows() <= step => vec![Ok(batch)],
+                Ok(batch) => {
+                    let starts = (0..batch.num_rows()).step_by(step);
+                    starts.map(|first| Ok(batch.slice(first, step.min(batch.num_rows() - first)))).collect()
+                }
+                error => vec![error],
+            })
+        });
+        let batches = batches.try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+    }
+}
+
+/// What came so far.
+struct Gauge {
+    batch_rows: usize,
+    limit: BatchLimit,
+    is_copied: bool,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Gauge {
+    fn measure(&mut self, batch: &RecordBatch) -> std::result::Result<(), QueryError> {
+        let (rows, bytes) = (batch.num_rows(), batch.columns().iter().map(|column| bytes_of(column.as_ref())).sum::<usize>());
+        self.rows += rows;
+        self.bytes = self.bytes.saturating_add(bytes);
+        // What is copied further on is too much when a full batch would be, and so are small batches, which are put together further on.
+        if self.is_copied || (self.rows > FEW_ROWS && self.bytes > self.limit.bytes()) {
+            self.limit.check(self.bytes / self.rows.max(1), self.batch_rows)?;
+        }
+        match rows > FEW_ROWS {
+            true => self.limit.check(bytes / rows, rows.min(self.batch_rows)),
+            false => Ok(()),
+        }
+    }
+}
