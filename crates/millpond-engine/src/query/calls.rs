@@ -77,6 +77,10 @@ pub(super) fn function_call(function: &mut Function) -> Option<Result<Expr, Quer
         })
         .collect();
     let arguments = arguments?;
+    if name == "map" && arguments.is_empty() {
+        rename(function, "empty_map");
+        return None;
+    }
     if name == "row" {
         function.name = ObjectName::from(vec![Ident::with_span(span, operators::ROW)]);
         return None;

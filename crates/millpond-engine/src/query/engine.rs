@@ -188,6 +188,27 @@ impl Plans {
         let few = batch_rows.map(|rows| plan::with_batch_rows(&state, rows));
         plan::plan(few.as_ref().unwrap_or(&state), request, &self.given).await
     }
+
+    /// Plans the query again after `error`, which ended its first plan: with fewer rows in a batch, where they were too wide. What it has read until then
+    /// is not counted.
+    ///
+    /// # Errors
+    /// `error`, where it is another, or there is one row in a batch already; those of planning; the query's tables have changed.
+    pub(crate) async fn again(&self, before: &Planned, error: QueryError) -> Result<Planned, QueryError> {
+        let rows = before.context.session_config().batch_size();
+        let QueryError::WideRows { fit, .. } = &error else { return Err(error) };
+        if rows <= 1 {
+            return Err(error);
+        }
+        let fewer = (*fit).min(rows / 2).max(1);
+        tracing::debug!(%error, rows, fewer, "a query's rows are wide: it begins again with fewer in a batch");
+        before.forget_scanned();
+        let planned = self.plan(Some(fewer)).await?;
+        if planned.schema != before.schema {
+            return Err(QueryError::Source("the query's tables changed while it began; run it again".into()));
+        }
+        Ok(planned)
+    }
 }
 
 /// Runs queries. Cheap to make; share it in an `Arc`.
@@ -247,7 +268,7 @@ impl Engine {
     pub(crate) async fn query_over(&self, request: QueryRequest, given: Given) -> Result<QueryStream, QueryError> {
         let started = Instant::now();
         let (statistics, cancel) = (Arc::clone(&request.statistics), request.cancel.clone());
-        let plans = Plans { ground: Arc::clone(&self.shared().ground), request, given };
+        let plans = self.plans(request, given);
         // In a box: this is part of every statement's future.
         let planning = Box::pin(async move { Ok((plans.plan(None).await?, plans)) });
         let (planned, plans) = self.on_runtime(&cancel, planning).await?;
@@ -300,6 +321,11 @@ impl Engine {
         let cancel = request.cancel.clone();
         let columns = self.on_runtime(&cancel, async move { plan::named_columns(&state, &request).await }).await?;
         Ok(view::table(database, name, &sql, &default, &columns))
+    }
+
+    /// A query that is about to be planned.
+    pub(crate) fn plans(&self, request: QueryRequest, given: Given) -> Plans {
+        Plans { ground: Arc::clone(&self.shared().ground), request, given }
     }
 
     /// Starts a plan on the engine's threads; where its rows are too wide, `again` plans it with fewer in a batch.

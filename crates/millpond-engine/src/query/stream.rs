@@ -183,35 +183,23 @@ impl Run<'_> {
     async fn run(mut self, mut planned: Planned, again: Option<Plans>) {
         loop {
             let Err(error) = self.once(&planned).await else { return };
-            let rows = planned.context.session_config().batch_size();
-            let (Some(plans), QueryError::WideRows { fit, .. }, true) = (&again, &error, !self.has_given && rows > 1) else {
-                let _ = self.sender.send(Err(error)).await;
-                return;
+            let next = match &again {
+                Some(plans) if !self.has_given => tokio::select! {
+                    biased;
+                    () = self.cancel.cancelled() => Err(QueryError::Cancelled),
+                    next = plans.again(&planned, error) => next,
+                },
+                _ => Err(error),
             };
-            let fewer = (*fit).min(rows / 2).max(1);
-            tracing::debug!(%error, rows, fewer, "a query's rows are wide: it begins again with fewer in a batch");
-            planned.forget_scanned();
-            match self.plan(plans, fewer, &planned).await {
-                Ok(narrow) => planned = narrow,
+            match next {
+                Ok(next) => planned = next,
                 Err(error) => {
                     let _ = self.sender.send(Err(error)).await;
                     return;
                 }
             }
+            *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&planned.physical);
         }
-    }
-
-    async fn plan(&mut self, plans: &Plans, rows: usize, before: &Planned) -> Result<Planned, QueryError> {
-        let planned = tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => return Err(QueryError::Cancelled),
-            planned = plans.plan(Some(rows)) => planned?,
-        };
-        if planned.schema != before.schema {
-            return Err(QueryError::Source("the query's tables changed while it began; run it again".into()));
-        }
-        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&planned.physical);
-        Ok(planned)
     }
 
     /// Runs a plan. What still runs is stopped before an error is returned.

@@ -141,28 +141,32 @@ impl Engine {
     /// Everything that is wrong with the statement, and what goes wrong while it runs.
     pub async fn analyze(&self, request: QueryRequest, format: ExplainFormat) -> Result<Explanation, QueryError> {
         let started = Instant::now();
-        let statistics = Arc::clone(&request.statistics);
-        let limit = request.limits.scan_bytes_max;
-        let metered = Arc::new(MeteredStore::new(Arc::clone(self.store()), Arc::clone(&statistics), limit));
-        let state = self.state_for(metered, &request.cancel)?;
-        let cancel = request.cancel.clone();
-        let counted = Arc::clone(&statistics);
-        let run = async move {
-            let planned = plan::plan(&state, &request, &plan::Given::default()).await?;
+        let (statistics, cancel) = (Arc::clone(&request.statistics), request.cancel.clone());
+        let (plans, counted) = (self.plans(request, plan::Given::default()), Arc::clone(&statistics));
+        let run = Box::pin(async move {
+            let mut planned = plans.plan(None).await?;
             counted.add_planning(started.elapsed());
             let planning = started.elapsed();
             let running = Instant::now();
-            let plan = Arc::clone(&planned.physical);
-            let mut stream = execute_stream(plan, Arc::clone(&planned.context)).map_err(QueryError::from_execution)?;
-            while let Some(batch) = stream.next().await {
-                batch.map_err(QueryError::from_execution)?;
+            while let Err(error) = drain(&planned).await {
+                planned = plans.again(&planned, error).await?;
             }
             Ok((planned, Times { planning, execution: running.elapsed() }))
-        };
+        });
         let (planned, times) = self.on_runtime(&cancel, run).await?;
         statistics.add_execution(times.execution);
         Ok(analyzed(&planned, format, times))
     }
+}
+
+/// Runs a plan, and drops its rows.
+async fn drain(planned: &Planned) -> Result<(), QueryError> {
+    let stream = execute_stream(Arc::clone(&planned.physical), Arc::clone(&planned.context));
+    let mut stream = stream.map_err(QueryError::from_execution)?;
+    while let Some(batch) = stream.next().await {
+        batch.map_err(QueryError::from_execution)?;
+    }
+    Ok(())
 }
 
 fn explained(planned: &Planned, format: ExplainFormat, kind: ExplainType) -> Explanation {

@@ -94,6 +94,7 @@ fn shown(name: &str) -> &str {
     match name {
         "array_sort_by" => "array_sort",
         "regexp_replace_by" => "regexp_replace",
+        "empty_map" => "map",
         "max_n" => "max",
         "min_n" => "min",
         "json_exists_by" => "json_exists",

@@ -101,12 +101,18 @@ async fn documents_are_read_a_few_at_a_time() {
     let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
     let numbers: Vec<i64> = (0..4000).collect();
     let file = lake.put("d/1.parquet", parquet_file(vec![("n", longs(&numbers)), ("doc", strings(&documents))])).await;
+    let size = file.size;
     lake.add(parquet_table("d", &[("n", "bigint"), ("doc", "string")], &[]), vec![(vec![], vec![file])]);
     let (most, count) = batches(&lake, "SELECT doc FROM d").await;
     assert!(most < 80 << 20 && count >= 8, "{most} bytes, {count} batches");
     // Who does not ask for the documents reads as many rows at a time as ever.
     assert_eq!(batches(&lake, "SELECT n FROM d").await.1, 1);
     lake.check("SELECT count(*), sum(length(doc)), max(substr(doc, 1, 6)) FROM d", "4000|128024000|003999").await;
+    let request = lake.request("SELECT max(doc) FROM d");
+    let statistics = Arc::clone(&request.statistics);
+    let plan = lake.engine.analyze(request, ExplainFormat::Text).await.unwrap();
+    assert!(plan.text.contains("4000 rows"), "{}", plan.text);
+    assert!(statistics.scanned_bytes() < size + size / 10, "{} of {size}", statistics.scanned_bytes());
 }
 
 #[tokio::test]
