@@ -192,8 +192,8 @@ s3, dynamic = boto3.client("s3"), {"partitionOverwriteMode": "dynamic"}
 df.write.partitionBy("p").parquet("s3://work/escaped/")
 df.write.partitionBy("p").saveAsTable("d.escaped")
 for prefix in ("escaped/", "d/escaped/"):
-    # As Spark names them.
-    (made,) = [one["Key"] for one in s3.list_objects_v2(Bucket="work", Prefix=prefix)["Contents"] if "30" in one["Key"]]
+    # As Spark names them. (The names of files are by chance, and have any digits.)
+    (made,) = [one["Key"] for one in s3.list_objects_v2(Bucket="work", Prefix=prefix)["Contents"] if "30" in one["Key"].rsplit("/", 1)[0]]
     s3.copy_object(Bucket="work", Key=f"{prefix}p=10%3A30%27/{made.rsplit('/', 1)[1]}", CopySource={"Bucket": "work", "Key": made})
     s3.delete_object(Bucket="work", Key=made)
 spark.sql("MSCK REPAIR TABLE d.escaped")
