@@ -2,72 +2,45 @@
 //! but a plan whose rows were sent between threads cannot be run twice (it panics), and outer and semi joins would give rows more than once. Here the second
 //! run is an error, as with Trino, which does not spill such joins either.
 
-use super::rule::{StepRule, only_input};
+use super::rule::{Plan, StepRule};
+use super::through::{Through, ThroughExec};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Result, resources_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::joins::NestedLoopJoinExec;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Puts a [`BuildOnceExec`] below each join without equal keys.
+/// Puts a [`BuildOnce`] below each join without equal keys.
 pub(crate) fn rule() -> StepRule {
     StepRule::new("build_once", |step| {
         let Some(join) = step.downcast_ref::<NestedLoopJoinExec>() else { return Ok(Transformed::no(step)) };
-        let left = Arc::new(BuildOnceExec::new(Arc::clone(join.left())));
+        let left = ThroughExec::over(Arc::clone(join.left()), BuildOnce::default());
         let right = Arc::clone(join.right());
         Ok(Transformed::yes(Arc::clone(&step).with_new_children(vec![left, right])?))
     })
 }
 
 /// Runs its input once.
-#[derive(Debug)]
-struct BuildOnceExec {
-    input: Arc<dyn ExecutionPlan>,
+#[derive(Debug, Default)]
+struct BuildOnce {
     ran: AtomicBool,
 }
 
-impl BuildOnceExec {
-    fn new(input: Arc<dyn ExecutionPlan>) -> Self {
-        Self { input, ran: AtomicBool::new(false) }
-    }
-}
+impl Through for BuildOnce {
+    const NAME: &'static str = "BuildOnceExec";
 
-impl DisplayAs for BuildOnceExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "BuildOnceExec")
-    }
-}
-
-impl ExecutionPlan for BuildOnceExec {
-    fn name(&self) -> &'static str {
-        "BuildOnceExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(only_input(self.name(), children)?)))
+    fn renewed(&self) -> Self {
+        Self::default()
     }
 
     /// The join runs its side's only partition.
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn run(&self, input: &Plan, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         if self.ran.swap(true, Ordering::AcqRel) {
             return resources_err!(
                 "a join without equal keys needs more memory for one of its sides than the statement may have"
             );
         }
-        self.input.execute(partition, context)
+        input.execute(partition, context)
     }
 }

@@ -39,6 +39,7 @@ mod sites;
 pub mod stages;
 pub mod stream;
 mod template;
+pub(crate) mod through;
 pub mod transform;
 mod travel;
 pub mod view;

@@ -4,7 +4,8 @@
 //! this file. A decoder that panics on hostile bytes is taken for an error, too.
 
 use super::parquet::{Uri, own};
-use crate::query::rule::{StepRule, only_input};
+use crate::query::rule::{Plan, StepRule};
+use crate::query::through::{Through, ThroughExec};
 use crate::query::{QueryError, find_own};
 use bytes::Bytes;
 use datafusion::common::tree_node::Transformed;
@@ -16,7 +17,6 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
@@ -27,7 +27,7 @@ use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
-/// Puts a [`DamagedFilesExec`] above each scan of Parquet files. To run when nothing looks for scans any more.
+/// Puts a [`DamagedFiles`] above each scan of Parquet files. To run when nothing looks for scans any more.
 pub(crate) fn name_damaged_files() -> StepRule {
     StepRule::new("name_damaged_files", |step| match noting(&step) {
         Some(scan) => Ok(Transformed::yes(scan)),
@@ -36,14 +36,14 @@ pub(crate) fn name_damaged_files() -> StepRule {
 }
 
 /// The same scan with readers that note what they read; `None` where it is none of Parquet files.
-fn noting(node: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
+fn noting(node: &Plan) -> Option<Plan> {
     let scan = node.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref::<FileScanConfig>()?;
     let source = scan.file_source().downcast_ref::<ParquetSource>()?;
     let (inner, reading) = (Arc::clone(source.parquet_file_reader_factory()?), Arc::<Reading>::default());
     let readers = Readers { inner, reading: Arc::clone(&reading) };
     let source = source.clone().with_parquet_file_reader_factory(Arc::new(readers));
     let scan = FileScanConfigBuilder::from(scan.clone()).with_source(Arc::new(source)).build();
-    Some(Arc::new(DamagedFilesExec { input: DataSourceExec::from_data_source(scan), reading }))
+    Some(ThroughExec::over(DataSourceExec::from_data_source(scan), DamagedFiles { reading }))
 }
 
 /// For each partition of work, the file whose pages were fetched last.
@@ -141,40 +141,19 @@ impl AsyncFileReader for Reader {
 
 /// The rows of a scan, with errors that name the object.
 #[derive(Debug)]
-struct DamagedFilesExec {
-    input: Arc<dyn ExecutionPlan>,
+struct DamagedFiles {
     reading: Arc<Reading>,
 }
 
-impl DisplayAs for DamagedFilesExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "DamagedFilesExec")
-    }
-}
+impl Through for DamagedFiles {
+    const NAME: &'static str = "DamagedFilesExec";
 
-impl ExecutionPlan for DamagedFilesExec {
-    fn name(&self) -> &'static str {
-        "DamagedFilesExec"
+    fn renewed(&self) -> Self {
+        Self { reading: Arc::clone(&self.reading) }
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self { input: only_input(self.name(), children)?, reading: Arc::clone(&self.reading) }))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let input = self.input.execute(partition, context)?;
+    fn run(&self, input: &Plan, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let input = input.execute(partition, context)?;
         let (schema, reading) = (input.schema(), Arc::clone(&self.reading));
         let named = AssertUnwindSafe(input).catch_unwind().map(move |polled| match polled {
             Ok(read) => read.map_err(|error| reading.name(partition, error)),

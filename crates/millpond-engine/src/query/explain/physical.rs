@@ -83,7 +83,16 @@ impl Cutter<'_> {
 
     fn node(&mut self, plan: &Arc<dyn ExecutionPlan>) -> Node {
         let children = plan.children();
-        if ["CoalesceBatchesExec", "CooperativeExec", "BufferExec", "BuildOnceExec", "DamagedFilesExec"].contains(&plan.name())
+        if [
+            "CoalesceBatchesExec",
+            "CooperativeExec",
+            "BufferExec",
+            "BuildOnceExec",
+            "DamagedFilesExec",
+            "GaugeExec",
+            "PiecesExec",
+        ]
+        .contains(&plan.name())
             && let [child] = children.as_slice()
         {
             return self.node(child);

@@ -82,3 +82,13 @@ async fn an_analyzed_query_tells_what_it_counted() {
     assert!(text.contains("Output: 3 rows (") && text.contains("Output: 5 rows ("), "{text}");
     assert!(statistics.scanned_bytes() > 0);
 }
+
+#[tokio::test]
+async fn steps_that_only_look_at_rows_are_not_shown() {
+    let lake = flights().await;
+    let sql = "SELECT upper(carrier), x, sum(distance) OVER () FROM flights, UNNEST(sequence(1, 3)) AS t(x)";
+    let plan = lake.engine.analyze(lake.request(sql), ExplainFormat::Text).await.unwrap();
+    for name in ["Gauge", "Pieces", "DamagedFiles"] {
+        assert!(!plan.text.contains(name), "{}", plan.text);
+    }
+}

@@ -2,14 +2,14 @@
 
 use super::BatchLimit;
 use crate::query::QueryError;
-use crate::query::rule::only_input;
+use crate::query::rule::Plan;
+use crate::query::through::Through;
 use crate::query::width::{bytes_of, is_long};
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::{TryStreamExt, stream};
 use std::sync::Arc;
 
@@ -25,46 +25,19 @@ pub(super) fn is_wide(schema: &Schema) -> bool {
 
 /// Hands batches on, and ends the query where they are too large.
 #[derive(Debug)]
-pub(super) struct GaugeExec {
-    input: Arc<dyn ExecutionPlan>,
+pub(super) struct Measured {
     /// Whether rows may be copied further on: then a few wide ones are too many already.
-    is_copied: bool,
+    pub(super) is_copied: bool,
 }
 
-impl GaugeExec {
-    pub(super) fn new(input: Arc<dyn ExecutionPlan>, is_copied: bool) -> Self {
-        Self { input, is_copied }
-    }
-}
+impl Through for Measured {
+    const NAME: &'static str = "GaugeExec";
 
-impl DisplayAs for GaugeExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "GaugeExec")
-    }
-}
-
-impl ExecutionPlan for GaugeExec {
-    fn name(&self) -> &'static str {
-        "GaugeExec"
+    fn renewed(&self) -> Self {
+        Self { is_copied: self.is_copied }
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(only_input(self.name(), children)?, self.is_copied)))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn run(&self, input: &Plan, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let config = context.session_config();
         let mut gauge = Gauge {
             batch_rows: config.batch_size().max(1),
@@ -73,7 +46,7 @@ impl ExecutionPlan for GaugeExec {
             rows: 0,
             bytes: 0,
         };
-        let batches = self.input.execute(partition, context)?.map_ok(move |batch| {
+        let batches = input.execute(partition, context)?.map_ok(move |batch| {
             let step = gauge.batch_rows;
             let measured = gauge.measure(&batch).map_err(DataFusionError::from).map(|()| batch);
             // Some give more rows at once than they should.
@@ -87,7 +60,7 @@ impl ExecutionPlan for GaugeExec {
             })
         });
         let batches = batches.try_flatten();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(input.schema(), batches)))
     }
 }
 

@@ -13,6 +13,7 @@ mod pieces;
 use super::QueryError;
 use super::functions::StatementLimits;
 use super::rule::Plan;
+use super::through::ThroughExec;
 use super::width::is_long;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
@@ -24,8 +25,8 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::unnest::UnnestExec;
-use gauge::GaugeExec;
-use pieces::PiecesExec;
+use gauge::Measured;
+use pieces::InPieces;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -100,15 +101,15 @@ impl PhysicalOptimizerRule for WideRows {
         let is_copied = plan.exists(|step| Ok(copies(step)))?;
         let measured = plan.transform_up(|step| {
             if let Some(unnest) = step.downcast_ref::<UnnestExec>() {
-                let pieces = Arc::new(PiecesExec::new(Arc::clone(unnest.input()), unnest.list_column_indices()));
+                let pieces = ThroughExec::over(Arc::clone(unnest.input()), InPieces::of(unnest.list_column_indices()));
                 let unnest = Arc::clone(&step).with_new_children(vec![pieces])?;
-                return Ok(Transformed::yes(Arc::new(GaugeExec::new(unnest, is_copied)) as Plan));
+                return Ok(Transformed::yes(ThroughExec::over(unnest, Measured { is_copied })));
             }
             // A window over all rows gives them all at once.
             let is_one = step.name() == "WindowAggExec";
             let is_wide = (step.children().is_empty() || makes_long_values(&step)) && gauge::is_wide(&step.schema());
             match is_one || is_wide {
-                true => Ok(Transformed::yes(Arc::new(GaugeExec::new(step, is_copied)) as Plan)),
+                true => Ok(Transformed::yes(ThroughExec::over(step, Measured { is_copied }))),
                 false => Ok(Transformed::no(step)),
             }
         })?;

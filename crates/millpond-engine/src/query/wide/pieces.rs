@@ -1,7 +1,8 @@
 //! Lists of many items are taken apart in pieces: `UnnestExec` gives all items of a batch at once, and copies the other columns for each.
 
 use super::BatchLimit;
-use crate::query::rule::only_input;
+use crate::query::rule::Plan;
+use crate::query::through::Through;
 use crate::query::width::Sizes;
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch};
 use arrow::buffer::OffsetBuffer;
@@ -10,62 +11,39 @@ use datafusion::common::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::unnest::ListUnnest;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::TryStreamExt;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// The input of an `UnnestExec`, in batches of so few items that all of them make one batch.
 #[derive(Debug)]
-pub(super) struct PiecesExec {
-    input: Arc<dyn ExecutionPlan>,
+pub(super) struct InPieces {
     /// The columns that are taken apart.
     lists: Arc<[usize]>,
 }
 
-impl PiecesExec {
-    pub(super) fn new(input: Arc<dyn ExecutionPlan>, lists: &[ListUnnest]) -> Self {
-        let lists = lists.iter().filter(|list| list.depth == 1).map(|list| list.index_in_input_schema);
-        Self { input, lists: lists.collect() }
+impl InPieces {
+    pub(super) fn of(lists: &[ListUnnest]) -> Self {
+        Self { lists: lists.iter().filter(|list| list.depth == 1).map(|list| list.index_in_input_schema).collect() }
     }
 }
 
-impl DisplayAs for PiecesExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PiecesExec")
-    }
-}
+impl Through for InPieces {
+    const NAME: &'static str = "PiecesExec";
 
-impl ExecutionPlan for PiecesExec {
-    fn name(&self) -> &'static str {
-        "PiecesExec"
+    fn renewed(&self) -> Self {
+        Self { lists: Arc::clone(&self.lists) }
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self { input: only_input(self.name(), children)?, lists: Arc::clone(&self.lists) }))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn run(&self, input: &Plan, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let bounds = Bounds {
             items: context.session_config().batch_size().max(ITEMS),
             bytes: BatchLimit::of(context.memory_pool().as_ref(), context.session_config().options()).bytes(),
         };
         let lists = Arc::clone(&self.lists);
-        let batches = self.input.execute(partition, context)?;
+        let batches = input.execute(partition, context)?;
         let pieces = batches.map_ok(move |batch| futures::stream::iter(Pieces::of(batch, &lists, bounds))).try_flatten();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), pieces)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(input.schema(), pieces)))
     }
 }
 
